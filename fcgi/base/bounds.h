@@ -1,0 +1,28 @@
+/* Every ceiling in one place: how large anything read, kept or written may become. */
+#ifndef WEIR_BASE_BOUNDS_H
+#define WEIR_BASE_BOUNDS_H
+
+#define BOUND_BUF_START        4096               /* first allocation of a buffer, bytes */
+#define BOUND_BODY_DEFAULT     (32L << 20)        /* setting max_body, bytes */
+#define BOUND_BODY_MAX         (256L << 20)       /* the highest max_body may be set to */
+#define BOUND_ANSWER           (64L << 20)        /* a plain answer from an upstream, bytes */
+#define BOUND_SSE_EVENT        (4L << 20)         /* one event of a stream, bytes */
+#define BOUND_HELD_HEAD        (1L << 20)         /* stream bytes held back before the first content */
+#define BOUND_UPSTREAM_HEADERS (64L << 10)        /* all header lines of an upstream answer, bytes */
+#define BOUND_PENDING          (256L << 10)       /* upstream bytes waiting for the relay before it pauses */
+#define BOUND_JSON_DEPTH       64                 /* nested arrays and objects in a request or answer */
+#define BOUND_JSON_MEMBERS     256                /* members of a request's top-level object */
+#define BOUND_ALIAS            256                /* a model alias, bytes */
+#define BOUND_REQUEST_ID       128
+#define BOUND_PATH             2048               /* decoded request path, bytes */
+#define BOUND_CREDENTIAL       (16L << 10)        /* x-api-key or Authorization value, bytes */
+#define BOUND_NAME             128                /* user, team, role, key, provider ... names, bytes */
+#define BOUND_DOCUMENT         (256L << 20)       /* a document given to `weir apply` */
+#define BOUND_LOG_LINE         8192
+#define BOUND_KEY_CACHE        1024               /* client keys kept in memory */
+#define BOUND_READERS          8                  /* read-only database connections in a process */
+#define BOUND_IDLE_UPSTREAM    32                 /* idle curl handles per upstream */
+#define BOUND_WRITER_QUEUE     16384              /* jobs waiting for the database writer */
+#define BOUND_WRITER_BATCH     256                /* jobs in one transaction */
+
+#endif

@@ -1,0 +1,50 @@
+/* Secrets: a type that cannot be printed, the master key, hashing of client keys, sealing of provider keys.
+ * libsodium lives behind this door. Nothing here logs. */
+#ifndef WEIR_BASE_SECRET_H
+#define WEIR_BASE_SECRET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "fcgi/base/buf.h"
+#include "fcgi/base/err.h"
+#include "fcgi/base/span.h"
+
+struct secret; /* opaque; wiped when freed */
+
+#define SECRET_HASH_LEN 32
+#define CLIENT_KEY_PREFIX "sk-weir-"
+
+struct client_hash { unsigned char at[SECRET_HASH_LEN]; };
+
+/* Call once before anything else here; WEIR_INTERNAL if libsodium cannot start. */
+enum weir_err secret_start(void);
+
+struct secret *secret_new(struct span bytes); /* copies; NULL when memory is out */
+void secret_free(struct secret *s);           /* NULL is fine */
+/* The bytes, NUL-terminated. Only a door that hands them to a provider, and the sealing below, may ask. */
+struct span secret_reveal(const struct secret *s);
+
+/* The master key: 32 random bytes in a file of mode 0600.
+ * make: creates it (O_EXCL; WEIR_EXISTS if there). load: WEIR_NOT_FOUND, WEIR_CORRUPT (wrong size),
+ * WEIR_INVALID (group or others may read it), WEIR_IO. */
+struct master_key;
+enum weir_err master_key_make(const char *path);
+enum weir_err master_key_load(const char *path, struct master_key **out);
+void master_key_free(struct master_key *m);
+
+/* Keyed BLAKE2b of a client key's full text: what the database stores and looks up by. */
+void secret_client_hash(const struct master_key *m, struct span presented, struct client_hash *out);
+bool secret_hash_equal(const struct client_hash *a, const struct client_hash *b); /* constant time */
+/* A new client key: CLIENT_KEY_PREFIX and 43 characters of base64url (256 random bits), NUL-terminated. */
+#define CLIENT_KEY_LEN (8 + 43)
+void secret_client_key(char out[CLIENT_KEY_LEN + 1]);
+
+/* XChaCha20-Poly1305 under the master key; `bound_to` (the row's identity, "provider_key/openai/k1") is
+ * authenticated with it, so a sealed value copied to another row does not open. */
+enum weir_err secret_seal(const struct master_key *m, struct span plain, const char *bound_to, struct buf *sealed);
+enum weir_err secret_open(const struct master_key *m, struct span sealed, const char *bound_to, struct secret **out);
+
+void secret_random(void *out, size_t n);
+void secret_wipe(void *at, size_t n);
+
+#endif

@@ -1,0 +1,36 @@
+/* The audit log: one row a request, and the reading of it. */
+#ifndef WEIR_SQL_AUDIT_H
+#define WEIR_SQL_AUDIT_H
+
+#include "sql/db.h"
+
+/* Strings NULL where absent. Field by field the columns of table audit (sql/schema). */
+struct audit_row {
+    int64_t id, time;
+    const char *request_id, *user, *team, *role, *rolegroup, *key, *ip, *endpoint, *alias, *provider, *model;
+    bool stream;
+    int64_t status;
+    const char *outcome;
+    int64_t attempts;
+    const char *cache;
+    int64_t prompt_tokens, cached_tokens, cache_write_tokens, completion_tokens;
+    int64_t cost;          /* nano-dollars; -1: unpriced */
+    const char *usage_source;
+    int64_t first_byte_ms; /* -1: nothing was sent */
+    int64_t latency_ms;
+    const char *error;
+};
+
+enum weir_err audit_insert(struct db *db, const struct audit_row *r);
+
+/* Rows after `after_id` with time >= since_ms and, if not NULL, that user; oldest first, `most` at a time.
+ * Strings are the arena's. */
+enum weir_err audit_page(struct db *db, int64_t after_id, int64_t since_ms, const char *user, int most,
+                         struct arena *a, struct audit_row *out, int *count);
+
+struct usage_row { const char *name; int64_t requests, prompt_tokens, cached_tokens, completion_tokens, cost; bool unpriced; };
+enum usage_by { USAGE_USER, USAGE_TEAM, USAGE_MODEL, USAGE_PROVIDER, USAGE_KEY }; /* model: the alias */
+/* Sums since since_ms, one row a name (NULL: none), by name; calls row for each. */
+enum weir_err audit_usage(struct db *db, enum usage_by by, int64_t since_ms, void (*row)(const struct usage_row *, void *), void *arg);
+
+#endif

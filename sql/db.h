@@ -1,0 +1,78 @@
+/* The SQLite door: the only file that includes sqlite3.h. A connection with its closed list of prepared statements.
+ * A connection belongs to one thread at a time. */
+#ifndef WEIR_SQL_DB_H
+#define WEIR_SQL_DB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "fcgi/base/err.h"
+#include "fcgi/base/span.h"
+#include "fcgi/base/arena.h"
+
+/* A program's closed list, made by the build from sql/gateway.sql (and sql/admin.sql behind it): entry i is the
+ * text of statement number i of enum sql_id (build/gen/sql_ids.h). */
+struct sql_list { const char *const *text; int count; };
+extern const struct sql_list sql_gateway; /* linked into every program */
+extern const struct sql_list sql_admin;   /* all of sql_gateway and what only administrators may; not in weir.fcgi */
+
+struct db;
+struct stmt; /* a prepared statement of a connection; owned by it */
+
+enum db_mode { DB_READ, DB_WRITE };
+
+/* path: the database file, which must exist for DB_READ. WAL, synchronous=NORMAL, foreign keys on,
+ * wal_autocheckpoint=0, busy time-out busy_ms set before the first statement. Errors: WEIR_NOT_FOUND (no file),
+ * WEIR_STORAGE, WEIR_CORRUPT, WEIR_NOMEM. */
+enum weir_err db_open(const char *path, enum db_mode mode, int busy_ms, const struct sql_list *list, struct db **out);
+void db_close(struct db *db); /* NULL is fine. Makes no checkpoint. */
+/* What SQLite said of the last failure on this connection, for the log. */
+const char *db_message(const struct db *db);
+
+/* Statement `id` of the list, prepared at its first use, reset and with nothing bound. NULL: see db_fault. */
+struct stmt *db_stmt(struct db *db, int id);
+enum weir_err db_fault(const struct db *db); /* the last error of this connection as ours */
+
+/* Binding; index from 1. Texts and blobs are not copied: they must live until stmt_reset. */
+void stmt_text(struct stmt *s, int i, struct span text);  /* absent: NULL */
+void stmt_int(struct stmt *s, int i, int64_t n);
+void stmt_blob(struct stmt *s, int i, struct span bytes);
+void stmt_null(struct stmt *s, int i);
+/* *row: whether there is one to read. On error the statement is reset. WEIR_EXISTS: a uniqueness constraint refused;
+ * WEIR_INVALID: another constraint; WEIR_BUSY; WEIR_STORAGE: full, I/O error, read-only. s NULL gives db's fault. */
+enum weir_err stmt_step(struct stmt *s, bool *row);
+enum weir_err stmt_run(struct stmt *s); /* step to the end, reset */
+/* Columns from 0; spans are valid until the next step or reset. */
+struct span stmt_get_text(struct stmt *s, int col);  /* absent for NULL */
+int64_t stmt_get_int(struct stmt *s, int col);
+bool stmt_is_null(struct stmt *s, int col);
+struct span stmt_get_blob(struct stmt *s, int col);
+void stmt_reset(struct stmt *s);
+
+/* Transactions. db_begin is IMMEDIATE; db_begin_read DEFERRED, for a view of one moment. */
+enum weir_err db_begin(struct db *db);
+enum weir_err db_begin_read(struct db *db);
+enum weir_err db_commit(struct db *db);   /* on error all is rolled back */
+void db_rollback(struct db *db);          /* nothing if none is open */
+bool db_in_transaction(const struct db *db); /* false after SQLite rolled back by itself */
+enum weir_err db_savepoint(struct db *db);
+enum weir_err db_release(struct db *db);
+enum weir_err db_undo(struct db *db);     /* rolls back to the savepoint and drops it */
+int64_t db_last_id(const struct db *db);
+int db_changes(const struct db *db);
+
+/* *wal_pages and *moved as sqlite3_wal_checkpoint_v2 gives them. `whole`: TRUNCATE (waits), else PASSIVE. */
+enum weir_err db_checkpoint(struct db *db, bool whole, int *wal_pages, int *moved);
+/* Online copy into `path`, consistent, while others write; progress may be NULL. */
+enum weir_err db_backup(struct db *db, const char *path, void (*progress)(int left, int total));
+/* Text of `PRAGMA integrity_check` ("ok"). */
+enum weir_err db_integrity(struct db *db, struct arena *a, char **out);
+
+/* Brings the database at `path` to the newest schema: makes it if missing (0600), applies each newer
+ * sql/schema/NNN_name.sql in one IMMEDIATE transaction under migrate.lock beside it. *from and *to may be NULL.
+ * WEIR_CORRUPT: its user_version is newer than this program knows. */
+enum weir_err db_migrate(const char *path, int *from, int *to);
+int db_schema_newest(void);
+/* The user_version of an open connection. */
+int db_schema(struct db *db);
+
+#endif

@@ -1,0 +1,64 @@
+/* Providers, models and targets, and the immutable snapshot of them that requests read. */
+#ifndef WEIR_SQL_ROUTES_H
+#define WEIR_SQL_ROUTES_H
+
+#include "fcgi/base/secret.h"
+#include "sql/db.h"
+#include "sql/settings.h"
+
+struct header { const char *name, *value; };
+
+struct upstream_key { const char *name; int64_t priority; const struct secret *secret; };
+
+struct provider_row {
+    int64_t id;
+    const char *name, *dialect, *base_url, *key_strategy;
+    bool allow_plain_http;
+    int64_t connect_ms, first_byte_ms, idle_ms, total_ms; /* 0: not set, see the defaults below */
+    const struct header *headers; int header_count;
+    const struct upstream_key *keys; int key_count;       /* by priority, then name */
+};
+
+#define CONNECT_MS_DEFAULT 5000
+#define FIRST_BYTE_MS_DEFAULT 60000  /* streams; a plain answer's first byte comes at its end: TOTAL_MS_DEFAULT */
+#define IDLE_MS_DEFAULT 60000
+#define TOTAL_MS_DEFAULT 600000
+
+struct target_row { const struct provider_row *provider; const char *model; int64_t weight; };
+
+struct price { bool known; int64_t input, cached_input, cache_write, output; }; /* nano-dollars per million tokens */
+
+struct model_row {
+    int64_t id, created;
+    const char *alias, *strategy, *fallback;
+    int64_t cache_ttl, context_window, max_output; /* 0: not set */
+    struct price price;
+    const struct target_row *targets; int target_count; /* by position */
+};
+
+struct snapshot {
+    int64_t version;
+    struct settings settings;
+    const struct provider_row *providers; int provider_count; /* by name */
+    const struct model_row *models; int model_count;          /* by alias, byte order */
+    struct arena memory;
+    int refs;                                                 /* atomic; see snapshot_hold */
+};
+
+/* Reads everything in one read transaction. master NULL: keys are left out (secret NULL). A sealed key that does not
+ * open is left out and logged. */
+enum weir_err snapshot_load(struct db *db, const struct master_key *master, struct snapshot **out);
+void snapshot_hold(struct snapshot *s);
+void snapshot_release(struct snapshot *s); /* the last one frees it and wipes its secrets */
+const struct model_row *snapshot_model(const struct snapshot *s, struct span alias); /* NULL: none */
+const struct provider_row *snapshot_provider(const struct snapshot *s, struct span name);
+enum weir_err config_version(struct db *db, int64_t *version); /* the one cheap read */
+
+/* Administrators' only; values are checked by the caller. */
+enum weir_err provider_put(struct db *db, const struct provider_row *p, int64_t *id); /* by name; keys are not touched */
+enum weir_err provider_key_put(struct db *db, const struct master_key *m, int64_t provider_id, const char *provider,
+                               const char *key, int64_t priority, struct span secret); /* by provider and name */
+enum weir_err model_put(struct db *db, const struct model_row *m, int64_t *id);        /* by alias; targets are not touched */
+enum weir_err targets_put(struct db *db, int64_t model_id, const int64_t *provider_ids, const struct target_row *t, int count); /* replaces all */
+
+#endif

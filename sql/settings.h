@@ -1,0 +1,40 @@
+/* Run-time settings: their one table of names, types, defaults and meanings, and their rows. */
+#ifndef WEIR_SQL_SETTINGS_H
+#define WEIR_SQL_SETTINGS_H
+
+#include "fcgi/base/jscan.h"
+#include "sql/db.h"
+
+enum setting_type { SETTING_BOOL, SETTING_INT, SETTING_CHOICE, SETTING_ORIGINS /* JSON array of texts */ };
+
+struct setting_def {
+    const char *name;
+    enum setting_type type;
+    const char *standard;      /* JSON text of the default */
+    int64_t least, most;       /* SETTING_INT */
+    const char *choices;       /* SETTING_CHOICE: "cancel|drain" */
+    const char *meaning;
+    bool in_force;             /* false: stored, but this version does not act on it yet */
+};
+
+/* anonymous(false) on_disconnect(cancel|drain) orphans(charge|release) audit_content(none|prompt|all) cors_origins([])
+ * max_body(33554432) http2(false) keepalive_s(15) durability(process|power) ... ends with name NULL. */
+extern const struct setting_def setting_defs[];
+const struct setting_def *setting_find(struct span name);
+/* Is `value` (checked JSON) right for d? On WEIR_INVALID *expected is a static text: "true or false". */
+enum weir_err setting_check(const struct setting_def *d, struct jval value, const char **expected);
+
+/* What the gateway reads: all settings in force, as C values. */
+struct settings {
+    bool drain_on_disconnect;
+    bool http2;
+    int64_t max_body;     /* bytes */
+    int64_t keepalive_ms;
+};
+enum weir_err settings_load(struct db *db, struct settings *out);
+
+/* value: JSON text. settings_get gives the default where there is no row. */
+enum weir_err settings_put(struct db *db, const struct setting_def *d, struct span value);
+enum weir_err settings_get(struct db *db, const struct setting_def *d, struct arena *a, char **value);
+
+#endif

@@ -1,0 +1,24 @@
+/* The gateway's view of the database in one process: readers, the snapshot, the cache of keys, the writer. */
+#ifndef WEIR_SQL_STORE_H
+#define WEIR_SQL_STORE_H
+
+#include "sql/keys.h"
+#include "sql/routes.h"
+#include "sql/writer.h"
+
+struct store;
+
+/* Opens weir.db in data_dir (migrated before: db_migrate) and starts the writer. The master key is read from
+ * master_path. Fails with what failed; nothing stays open then. */
+enum weir_err store_open(const char *data_dir, const char *master_path, struct store **out);
+void store_close(struct store *s, int wait_ms); /* waits up to wait_ms for the writer to write what it has */
+
+/* One look at the database for a request: reads config_version; if it moved, replaces the snapshot and empties the
+ * key cache; then finds the key. hash NULL: no key is wanted. *snap is held for the caller whenever the result is
+ * WEIR_OK or WEIR_NOT_FOUND. *k and its strings are the arena's. Up to BOUND_READERS at a time, others wait. */
+enum weir_err store_look(struct store *s, const struct client_hash *hash, struct arena *a,
+                         struct snapshot **snap, struct key *k);
+const struct master_key *store_master(const struct store *s);
+struct writer *store_writer(struct store *s);
+
+#endif

@@ -1,0 +1,39 @@
+/* The group-commit writer: one thread that takes all waiting jobs into one IMMEDIATE transaction and commits as soon
+ * as it is free, never on a timer. Each job is all or nothing inside it. (DESIGN.md, "The ledger": group commit,
+ * several processes, checkpoints) */
+#ifndef WEIR_SQL_WRITER_H
+#define WEIR_SQL_WRITER_H
+
+#include "sql/db.h"
+
+/* Embedded as the first member of what a caller wants written. The memory is the caller's until writer_run, then
+ * shared by caller and writer; whoever lets go last calls dispose. run may be called again after a failed group. */
+struct job {
+    enum weir_err (*run)(struct job *j, struct db *db); /* in a savepoint; an error undoes this job alone */
+    void (*dispose)(struct job *j);
+    struct job_state *state;                            /* the writer's own; NULL before writer_run */
+};
+
+struct writer;
+
+/* data_dir holds weir.db and writer.lock. on_trouble may be NULL: called once when writing starts to fail and once
+ * when it works again. */
+enum weir_err writer_start(const char *data_dir, const struct sql_list *list, struct writer **out);
+/* Waits up to wait_ms for the commit. The job's own result; WEIR_BUSY: not committed yet, it is kept and will be
+ * retried until it is; WEIR_FULL: the queue is full, it was not taken; WEIR_STORAGE with keep false: it was undone
+ * and dropped. keep true: a failed write (full disk, I/O error) is kept and retried with growing pauses too, and
+ * WEIR_STORAGE only says it is not written yet. */
+enum weir_err writer_run(struct writer *w, struct job *j, int wait_ms, bool keep);
+void job_release(struct job *j); /* the caller lets go; exactly once after writer_run, whatever it returned */
+/* False while the last group failed for lack of room or an I/O error: refuse new work that must be recorded.
+ * While it is false the writer tries again by itself and finds out when writing works. */
+bool writer_is_able(const struct writer *w);
+size_t writer_backlog(const struct writer *w); /* jobs not committed yet */
+/* Writes what waits, for at most wait_ms, then ends the threads. Returns how many jobs were lost. */
+size_t writer_stop(struct writer *w, int wait_ms);
+
+/* The lock that writers of all processes queue on (flock on writer.lock, close-on-exec), for programs that write
+ * without a writer thread. Released by closing the returned descriptor; -1 with errno on failure. */
+int writer_lock(const char *data_dir);
+
+#endif

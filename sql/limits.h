@@ -1,0 +1,29 @@
+/* Limits and token verifiers as they are configured: their rows. (What a limit means is the ledger's.) */
+#ifndef WEIR_SQL_LIMITS_H
+#define WEIR_SQL_LIMITS_H
+
+#include "fcgi/base/secret.h"
+#include "sql/db.h"
+
+struct limit_rule {
+    int64_t id, created;
+    const char *scope, *metric, *shape; /* shape "none" for concurrency */
+    const char *period;                 /* calendar: hour day week month; else "" */
+    int64_t seconds;                    /* window; else 0 */
+    const char *mode;
+    int64_t amount;                     /* bucket: capacity; cost: nano-dollars */
+    int64_t refill_nano;                /* bucket: billionths of a unit a second; cost: nano-dollars a second */
+    int64_t utc_offset_min, warn_percent;
+};
+
+struct jwt_row { const char *name, *body; bool has_secret; }; /* body: JSON, without the secret */
+
+/* Administrators' only. A limit is known by scope, metric, shape, period and seconds: put changes it or adds it. */
+enum weir_err limit_put(struct db *db, const struct limit_rule *r);
+enum weir_err jwt_put(struct db *db, const struct master_key *m, const char *name, struct span body, struct span secret); /* secret absent: kept as it is */
+
+/* All rows in order of scope, metric, shape / of name; strings live during the call of row. */
+enum weir_err limits_each(struct db *db, void (*row)(const struct limit_rule *, void *), void *arg);
+enum weir_err jwt_each(struct db *db, void (*row)(const struct jwt_row *, void *), void *arg);
+
+#endif

@@ -1,0 +1,136 @@
+/* Growing byte buffers: the doubling, the ceiling and the sticking error are here and nowhere else.
+ * Room for one NUL more than cap is always allocated, so a buffer can be read as a C string without growing. */
+#include "fcgi/base/buf.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "fcgi/base/bounds.h"
+
+static enum weir_err grow(struct buf *b, size_t n)
+{
+    if (b->err)
+        return b->err;
+    if (b->len > b->max || n > b->max - b->len)
+        return b->err = WEIR_FULL;
+    size_t need = b->len + n;
+    if (b->at && need <= b->cap)
+        return WEIR_OK;
+
+    size_t cap = b->cap ? b->cap : BOUND_BUF_START;
+    while (cap < need)
+        cap = cap > SIZE_MAX / 2 ? need : cap * 2;
+    if (cap > b->max)
+        cap = b->max;
+    if (cap == SIZE_MAX)
+        return b->err = WEIR_NOMEM;
+    char *at = realloc(b->at, cap + 1);
+    if (!at)
+        return b->err = WEIR_NOMEM;
+    b->at = at;
+    b->cap = cap;
+    return WEIR_OK;
+}
+
+void buf_init(struct buf *b, size_t max)
+{
+    *b = (struct buf){.max = max};
+}
+
+void buf_free(struct buf *b)
+{
+    free(b->at);
+    buf_init(b, b->max);
+}
+
+void buf_clear(struct buf *b)
+{
+    b->len = 0;
+    b->err = WEIR_OK;
+}
+
+void buf_drop(struct buf *b, size_t n)
+{
+    if (n >= b->len) {
+        b->len = 0;
+    } else if (n) {
+        memmove(b->at, b->at + n, b->len - n);
+        b->len -= n;
+    }
+}
+
+enum weir_err buf_add(struct buf *b, const void *bytes, size_t n)
+{
+    if (b->err || n == 0)
+        return b->err;
+    if (grow(b, n) == WEIR_OK) {
+        memcpy(b->at + b->len, bytes, n);
+        b->len += n;
+    }
+    return b->err;
+}
+
+enum weir_err buf_span(struct buf *b, struct span s)
+{
+    return buf_add(b, s.at, s.len);
+}
+
+enum weir_err buf_str(struct buf *b, const char *text)
+{
+    return buf_add(b, text, strlen(text));
+}
+
+enum weir_err buf_char(struct buf *b, char c)
+{
+    return buf_add(b, &c, 1);
+}
+
+enum weir_err buf_int(struct buf *b, int64_t n)
+{
+    char digits[20]; /* 19 and a sign */
+    size_t at = sizeof digits;
+    uint64_t left = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
+    do {
+        digits[--at] = (char)('0' + left % 10);
+        left /= 10;
+    } while (left);
+    if (n < 0)
+        digits[--at] = '-';
+    return buf_add(b, digits + at, sizeof digits - at);
+}
+
+enum weir_err buf_printf(struct buf *b, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    int n = vsnprintf(NULL, 0, fmt, args);
+    va_end(args);
+    if (n < 0 && !b->err)
+        b->err = WEIR_INTERNAL;
+    if (n < 0 || grow(b, (size_t)n) != WEIR_OK)
+        return b->err;
+
+    va_start(args, fmt);
+    vsnprintf(b->at + b->len, (size_t)n + 1, fmt, args);
+    va_end(args);
+    b->len += (size_t)n;
+    return WEIR_OK;
+}
+
+char *buf_room(struct buf *b, size_t n)
+{
+    return grow(b, n) == WEIR_OK ? b->at + b->len : NULL;
+}
+
+void buf_added(struct buf *b, size_t n)
+{
+    b->len += n;
+}
+
+const char *buf_cstr(struct buf *b)
+{
+    if (b->err || !b->at || b->len == 0)
+        return "";
+    b->at[b->len] = '\0';
+    return b->at;
+}

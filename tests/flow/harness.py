@@ -1,0 +1,423 @@
+"""What flow and fault tests stand on: the mock provider, a data directory, lighttpd with Weir behind it, and one
+test's view of them, which counts every request it sends and afterwards checks audit log and upstream against it.
+
+No assertion about a single feature here; only what must hold after every test.
+"""
+import contextlib
+import datetime
+import http.client
+import itertools
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+import httpx2
+import openai
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("WEIR_BUILD", "build"))
+BUILD = BUILD if BUILD.is_absolute() else ROOT / BUILD
+SLOW = float(os.environ.get("WEIR_TEST_SLOW", "1"))  # sanitizers and valgrind: a factor for every bound in seconds
+PROVIDER_KEY = "sk-upstream-0123456789-never-show-this"
+MODEL_PATHS = ("/v1/chat/completions", "/chat/completions", "/v1/completions", "/v1/embeddings")
+MESSAGES = [{"role": "user", "content": "What does a weir do?"}]
+NO_ROW = "no audit row"
+_serial = itertools.count(1)
+
+
+def until(what, condition, seconds=5.0):
+    """Waits for a condition and returns what it gave; fails naming it."""
+    end = time.monotonic() + seconds * SLOW
+    while True:
+        got = condition()
+        if got:
+            return got
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds * SLOW} s: {what}")
+        time.sleep(0.005)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def clean_env(**more):
+    """An environment without provider keys, proxies or WEIR settings of whoever runs the tests."""
+    keep = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "ASAN_OPTIONS",
+                                                         "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS")}
+    return keep | {k: str(v) for k, v in more.items()}
+
+
+class Mock:
+    """The mock provider's process, seen from its control port."""
+
+    def __init__(self, cert=None):
+        command = [sys.executable, str(ROOT / "tests/mock/provider.py")] + (["--cert", cert] if cert else [])
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.ports = json.loads(self.process.stdout.readline())
+        self.port = self.ports["port"]
+        self.control = httpx2.Client(base_url=f"http://127.0.0.1:{self.ports['control']}", trust_env=False)
+
+    def stop(self):
+        self.control.close()
+        self.process.stdin.close()
+        assert self.process.wait(5) == 0
+
+    def seen(self, model=None, since=0):
+        """What arrived for that name of a model (all: None), oldest first."""
+        return self.control.get("/seen", params={"since": since} | ({"model": model} if model else {})).json()
+
+    def mark(self):
+        return len(self.seen())
+
+    def go(self, gate):
+        self.control.post("/go/" + gate)
+
+    def script(self, model, steps):
+        self.control.post("/script", json={"model": model, "steps": steps})
+
+    def asked(self, model, count=1):
+        """Waits until that many requests for the model arrived whole."""
+        return until(f"{count} requests for {model} at the mock",
+                     lambda: (s if len(s := self.seen(model)) >= count else None))
+
+    def left(self, model, seconds=5.0):
+        """Waits until the first request's connection was closed before its answer ended; returns how."""
+        return until(f"the connection of {model} to be closed by the gateway",
+                     lambda: (s[0]["closed"] if (s := self.seen(model)) and s[0]["closed"] else None), seconds)
+
+
+class Site:
+    """A data directory: made, configured and read by the command line."""
+
+    def __init__(self):
+        self.data = tempfile.mkdtemp(prefix="weir-", dir="/tmp")  # short: a socket's path has 107 bytes
+        self.weir("init")
+
+    def weir(self, *args, check=True, feed=None):
+        done = subprocess.run([str(BUILD / "weir"), "--data", self.data, *args], input=feed, capture_output=True, text=True,
+                              env=clean_env(), timeout=30 * SLOW)
+        if check and done.returncode != 0:
+            raise AssertionError(f"weir {' '.join(args)}: exit {done.returncode}\n{done.stderr}{done.stdout}")
+        return done
+
+    def apply(self, document):
+        path = pathlib.Path(self.data, f"apply-{next(_serial)}.json")
+        path.write_text(json.dumps(document))
+        try:
+            return self.weir("apply", str(path))
+        finally:
+            path.unlink()
+
+    def audit(self):
+        """All rows, oldest first."""
+        out = self.weir("audit", "--json").stdout
+        return [json.loads(line) for line in out.splitlines() if line.strip()]
+
+    def create_key(self, name, *args):
+        return self.weir("key", "create", "--name", name, *args).stdout.strip()
+
+    def remove(self):
+        shutil.rmtree(self.data, ignore_errors=True)
+
+
+class Web:
+    """lighttpd in the foreground with Weir's processes below it."""
+
+    def __init__(self, site, conf=None, mount="", **env):
+        self.site, self.port, self.mount = site, free_port(), mount
+        self.url = f"http://127.0.0.1:{self.port}{mount}"
+        self.log = pathlib.Path(site.data, f"web-{self.port}.log")
+        text = (ROOT / "lighttpd.conf").read_text() if conf is None else conf
+        if BUILD != ROOT / "build":
+            text = text.replace("build/weir", f"{BUILD}/weir")
+        self.conf = pathlib.Path(site.data, f"web-{self.port}.conf")
+        self.conf.write_text(text)
+        self.env = clean_env(PORT=self.port, WEIR_DATA=site.data, WEIR_BUILD=BUILD, WEIR_ROOT=ROOT, **env)
+        self.process = None
+
+    def start(self, ready="/health"):
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(["lighttpd", "-D", "-f", str(self.conf)], cwd=ROOT, env=self.env, stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log)
+        if ready:
+            until(f"{ready} to answer 200\n{self.log.read_text()[-3000:]}", lambda: self.alive(ready), 15)
+        return self
+
+    def alive(self, path="/health"):
+        if self.process.poll() is not None:
+            raise AssertionError(f"lighttpd ended with {self.process.returncode}:\n{self.log.read_text()[-3000:]}")
+        try:
+            c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+            c.request("GET", self.mount + path)
+            return c.getresponse().status == 200
+        except OSError:
+            return False
+        finally:
+            c.close()
+
+    def responders(self):
+        """Process ids of the weir.fcgi below this lighttpd."""
+        out = []
+        for p in pathlib.Path("/proc").iterdir():
+            if p.name.isdigit():
+                with contextlib.suppress(OSError, IndexError, ValueError):
+                    stat = (p / "stat").read_text().rsplit(")", 1)[1].split()
+                    if int(stat[1]) == self.process.pid and stat[0] != "Z" and \
+                            "weir.fcgi" in (p / "cmdline").read_bytes().split(b"\0")[0].decode():
+                        out.append(int(p.name))
+        return out
+
+    def rss(self):
+        """Kilobytes resident in all responders."""
+        return sum(int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{p}/status").read_text())[1]) for p in self.responders())
+
+    def stop(self):
+        if self.process is None or self.process.poll() is not None:
+            return
+        below = self.responders()
+        self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(20 * SLOW)
+        until("the responders to end after lighttpd", lambda: not any(pathlib.Path(f"/proc/{p}").exists() for p in below), 15)
+        assert status == 0, f"lighttpd ended with {status}:\n{self.tail()}"
+
+    def tail(self, size=6000):
+        return self.log.read_text(errors="replace")[-size:]
+
+
+class Alias(str):
+    """The name callers use; .models are the names the upstream sees, .first the first of them."""
+
+    models: list
+
+    @property
+    def first(self):
+        return self.models[0]
+
+
+class Sent:
+    """One POST to a model endpoint, as the test sent it."""
+
+    def __init__(self, request_id, path, alias):
+        self.id, self.path, self.alias, self.status, self.headers, self.row = request_id, path, alias, None, {}, None
+
+
+class Gateway:
+    """One test's view: clients that count, aliases of its own, and check() at the end."""
+
+    def __init__(self, web, mock, key, secret):
+        self.web, self.site, self.mock, self.key, self.secret = web, web.site, mock, key, secret
+        self.url, self.base = web.url, web.url + "/v1"
+        self.sent, self.aliases, self.closing = [], {}, []
+        self.rows_before, self.seen_before = len(self.site.audit()), mock.mark()
+        self.usage_checked, self.overloads = True, False  # overloads: a 503 is one, and leaves no row
+
+    # ---- aliases ----
+    def alias(self, *behaviours, **fields):
+        """A new alias whose targets behave like that, in order: "status:503", or "PROVIDER/behaviour" for another
+        provider than `mock` (`hasty`, `refused`, `tls`, `other`)."""
+        return self.aliased([(*b.split("/", 1),) if "/" in b else ("mock", b) for b in behaviours], **fields)
+
+    def aliased(self, targets, name=None, **fields):
+        n = next(_serial)
+        alias = Alias(name or f"alias-{n}")
+        alias.models = [f"{b}#{n}.{i}" for i, (_, b) in enumerate(targets)]
+        self.site.apply({"models": [{"alias": alias, "targets": [{"provider": p, "model": m} for (p, _), m in
+                                                                 zip(targets, alias.models)], **fields}]})
+        self.aliases[alias] = alias
+        return alias
+
+    def gate(self):
+        return f"gate{next(_serial)}"
+
+    # ---- clients ----
+    def _note(self, request):
+        path = request.url.path
+        path = path[len(self.web.mount):] if self.web.mount and path.startswith(self.web.mount) else path
+        if request.method == "POST" and path in MODEL_PATHS:
+            if "x-request-id" not in request.headers and not request.headers.get("x-test-no-id"):
+                request.headers["x-request-id"] = f"t{os.getpid()}-{next(_serial)}"
+            alias = None
+            with contextlib.suppress(Exception):
+                alias = json.loads(request.content).get("model")
+            request.extensions["sent"] = sent = Sent(request.headers.get("x-request-id"), path, alias)
+            self.sent.append(sent)
+
+    def _heard(self, response):
+        sent = response.request.extensions.get("sent")
+        if sent:
+            sent.status, sent.headers = response.status_code, dict(response.headers)
+            if sent.id is None:
+                sent.id = response.headers.get("x-request-id")
+
+    def transport(self, **kw):
+        client = httpx2.Client(event_hooks={"request": [self._note], "response": [self._heard]}, trust_env=False,
+                               timeout=kw.pop("timeout", 20 * SLOW), **kw)
+        self.closing.append(client)
+        return client
+
+    def async_transport(self, **kw):
+        async def note(request):
+            self._note(request)
+
+        async def heard(response):
+            self._heard(response)
+        return httpx2.AsyncClient(event_hooks={"request": [note], "response": [heard]}, trust_env=False, timeout=20 * SLOW, **kw)
+
+    def sdk(self, secret=None, retries=0, **kw):
+        return openai.OpenAI(base_url=self.base, api_key=secret or self.secret, max_retries=retries,
+                             http_client=self.transport(), **kw)
+
+    def async_sdk(self, **kw):
+        return openai.AsyncOpenAI(base_url=self.base, api_key=self.secret, max_retries=0,
+                                  http_client=self.async_transport(), **kw)
+
+    def http(self, secret=None, headers=None):
+        """Raw HTTP with the key in place."""
+        return self.transport(base_url=self.url, headers={"authorization": f"Bearer {secret or self.secret}"} | (headers or {}))
+
+    def chat(self, model, http=None, path="/v1/chat/completions", headers=None, **fields):
+        """One raw chat request, answered whole."""
+        return (http or self.http()).post(path, json={"model": model, "messages": MESSAGES} | fields, headers=headers)
+
+    def raw(self, data, *, count=True, status=None, close_after=False, request_id=None, path="/v1/chat/completions"):
+        """Bytes over a socket of their own; the answer's bytes until the other side closes. With count the request is
+        one that must leave its row (request_id must be inside the bytes)."""
+        sent = Sent(request_id, path, None)
+        with socket.create_connection(("127.0.0.1", self.web.port), timeout=10 * SLOW) as s:
+            with contextlib.suppress(ConnectionError):
+                s.sendall(data)
+                if close_after:
+                    s.shutdown(socket.SHUT_WR)
+            answer = b""
+            with contextlib.suppress(ConnectionError):
+                while part := s.recv(65536):
+                    answer += part
+        if answer:
+            sent.status = int(answer.split(b" ", 2)[1])
+        if count:
+            self.sent.append(sent)
+        return answer
+
+    def skip(self, *, last=1):
+        """The last requests are such that leave no row: not authenticated, or never handed over by the web server."""
+        for s in self.sent[-last:]:
+            s.row = NO_ROW
+
+    # ---- afterwards ----
+    def audit(self, which=-1):
+        """The row of one sent request (default the last), once it is there."""
+        return until(f"the audit row of {self.sent[which].id}",
+                     lambda: next((r for r in self.site.audit()[self.rows_before:] if r["request_id"] == self.sent[which].id), None))
+
+    def seen(self, alias, i=0):
+        return self.mock.seen(alias.models[i])
+
+    def check(self):
+        """What holds after every test."""
+        for c in self.closing:
+            c.close()
+        expected = [s for s in self.sent if s.row is not NO_ROW and s.status != 401 and not (self.overloads and s.status == 503)]
+        rows = until_rows(self, len(expected))
+        by_id = {}
+        for r in rows:
+            by_id.setdefault(r["request_id"], []).append(r)
+        for s in expected:
+            mine = by_id.get(s.id) or []
+            same = [x for x in expected if x.id == s.id]
+            assert len(mine) == len(same), f"{len(mine)} audit rows, not {len(same)}, for {s.path} {s.alias} {s.status} ({s.id}): {mine}"
+            if len(same) == 1:
+                check_row(self, s, mine[0])
+        strangers = [r for r in rows if r["request_id"] not in {s.id for s in expected}]
+        assert not strangers, f"audit rows of no request that should have one: {strangers}"
+        self.check_upstream(rows)
+
+    def check_upstream(self, rows):
+        seen = self.mock.seen(since=self.seen_before)
+        for e in seen:
+            check_clean(self, e)
+        if not self.usage_checked:
+            return
+        for alias in self.aliases.values():
+            mine = [r for r in rows if r["alias"] == alias]
+            if mine and all(r["outcome"] == "ok" for r in mine) and any(r["usage_source"] == "provider" for r in mine):
+                told = [e["usage"] for e in seen if e["model"] in alias.models and e["usage"]]
+                assert sum(r["prompt_tokens"] for r in mine) == sum(u.get("prompt_tokens", 0) for u in told), (mine, told)
+                assert sum(r["completion_tokens"] for r in mine) == sum(u.get("completion_tokens", 0) for u in told), (mine, told)
+
+
+def until_rows(gateway, count):
+    """The test's rows, waiting for those of cancelled requests, which come after the client has left."""
+    rows = []
+
+    def enough():
+        rows[:] = gateway.site.audit()[gateway.rows_before:]
+        return len(rows) >= count
+    with contextlib.suppress(AssertionError):
+        until("rows", enough, 3)
+    return rows
+
+
+AUDIT_FIELDS = {"time", "request_id", "user", "team", "role", "rolegroup", "key", "ip", "endpoint", "alias", "provider", "model",
+                "stream", "status", "outcome", "attempts", "cache", "prompt_tokens", "cached_tokens", "cache_write_tokens",
+                "completion_tokens", "cost", "usage_source", "first_byte_ms", "latency_ms", "error"}
+
+
+def check_row(gateway, sent, row):
+    where = f"{sent.path} {sent.alias} told {sent.status}: {row}"
+    assert AUDIT_FIELDS <= set(row), f"fields missing: {AUDIT_FIELDS - set(row)} in {where}"
+    stamp = datetime.datetime.fromisoformat(row["time"].replace("Z", "+00:00"))
+    assert abs((datetime.datetime.now(datetime.timezone.utc) - stamp).total_seconds()) < 300, where
+    assert row["endpoint"].endswith(sent.path.removeprefix("/v1")), where
+    assert row["ip"] == "127.0.0.1", where
+    assert row["usage_source"] in ("provider", "estimated", "none"), where
+    assert row["latency_ms"] >= 0 and row["attempts"] >= 0, where
+    if sent.status is None:
+        assert row["outcome"] == "cancelled", where
+        return
+    if row["outcome"] != "cancelled":
+        assert row["status"] == sent.status, where
+    if sent.status == 200:
+        assert row["outcome"] in ("ok", "truncated", "cancelled", "failed"), where
+        assert row["provider"] and row["model"] and row["attempts"] >= 1, where
+        assert row["first_byte_ms"] is not None, where
+        assert str(row["attempts"]) == sent.headers.get("x-weir-attempts", str(row["attempts"])), where
+        assert row["provider"] == sent.headers.get("x-weir-provider", row["provider"]), where
+        assert row["model"] == sent.headers.get("x-weir-model", row["model"]), where
+    else:
+        assert row["outcome"] in ("refused", "failed"), where
+        assert row["error"], where
+        assert row["prompt_tokens"] == row["completion_tokens"] == 0, where
+
+
+FORBIDDEN_UPSTREAM = {"x-api-key", "cookie", "x-user-id", "x-team-id", "x-role", "x-llm-rolegroup", "x-test-no-id", "x-forwarded-for",
+                      "proxy-authorization", "x-real-ip"}
+
+
+def check_clean(gateway, entry):
+    """Nothing of the caller's identity and nothing of ours goes upstream."""
+    names = [k.lower() for k, _ in entry["headers"]]
+    headers = {k.lower(): v for k, v in entry["headers"]}
+    assert not FORBIDDEN_UPSTREAM & set(names), f"forwarded upstream: {FORBIDDEN_UPSTREAM & set(names)}"
+    assert not [n for n in names if n.startswith("x-weir")], f"forwarded upstream: {names}"
+    assert len(names) == len(set(names)), f"doubled upstream: {names}"
+    assert "sk-weir" not in json.dumps(entry), f"a client's key went upstream: {entry['headers']}"
+    assert entry["method"] == "POST", entry["method"]
+    assert headers.get("content-type", "").split(";")[0] == "application/json", headers
+    assert "content-length" in headers and "expect" not in headers, headers
+    if entry["target"].startswith("/other/"):
+        assert "authorization" not in headers, "a provider without keys was sent one"
+    else:
+        assert headers.get("authorization") == f"Bearer {PROVIDER_KEY}", headers.get("authorization")
+    if isinstance(entry["json"], dict) and entry["json"].get("stream"):
+        assert "gzip" not in headers.get("accept-encoding", ""), "a stream was asked for compressed"

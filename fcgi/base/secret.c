@@ -1,0 +1,227 @@
+/* Secrets and what is done with them; the only file that includes libsodium. Nothing here logs.
+ * Secrets lie in sodium_malloc's memory: pages of their own between guard pages, kept out of core dumps and swap,
+ * wiped when freed. Where RLIMIT_MEMLOCK forbids the locking, sodium_malloc goes on without it, so the limit costs
+ * protection from swap and never the start; and as no page is shared, freeing one secret unlocks no other (which
+ * malloc with mlock would do). The price, four pages a secret, is small: there are tens of them, not thousands. */
+#include "fcgi/base/secret.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MASTER_LEN 32
+
+struct secret {
+    size_t len;
+    char at[];
+};
+
+/* Two keys are derived from the file's, so that what is hashed and what is sealed share none. */
+struct master_key {
+    unsigned char hash[crypto_generichash_KEYBYTES];
+    unsigned char seal[crypto_aead_xchacha20poly1305_ietf_KEYBYTES];
+};
+
+_Static_assert(MASTER_LEN == crypto_kdf_KEYBYTES, "a master key is a key of crypto_kdf");
+_Static_assert(SECRET_HASH_LEN == crypto_generichash_BYTES, "client_hash holds one BLAKE2b-256");
+
+enum weir_err secret_start(void)
+{
+    return sodium_init() < 0 ? WEIR_INTERNAL : WEIR_OK;
+}
+
+/* sodium_malloc puts the end at a page's end: only a rounded size gives an aligned start. */
+static void *locked_alloc(size_t size)
+{
+    return sodium_malloc((size + 15) & ~(size_t)15);
+}
+
+struct secret *secret_new(struct span bytes)
+{
+    struct secret *s = locked_alloc(sizeof *s + bytes.len + 1);
+    if (!s)
+        return NULL;
+    s->len = bytes.len;
+    if (bytes.len)
+        memcpy(s->at, bytes.at, bytes.len);
+    s->at[bytes.len] = '\0';
+    sodium_mprotect_readonly(s);
+    return s;
+}
+
+void secret_free(struct secret *s)
+{
+    sodium_free(s);
+}
+
+struct span secret_reveal(const struct secret *s)
+{
+    return (struct span){s->at, s->len};
+}
+
+static bool write_all(int fd, const unsigned char *bytes, size_t n)
+{
+    while (n) {
+        ssize_t done = write(fd, bytes, n);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0)
+            return false;
+        bytes += done;
+        n -= (size_t)done;
+    }
+    return true;
+}
+
+enum weir_err master_key_make(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return errno == EEXIST ? WEIR_EXISTS : WEIR_IO;
+
+    unsigned char key[MASTER_LEN];
+    randombytes_buf(key, sizeof key);
+    bool done = write_all(fd, key, sizeof key) && fsync(fd) == 0;
+    sodium_memzero(key, sizeof key);
+    if (close(fd) != 0)
+        done = false;
+    if (!done)
+        unlink(path);
+    return done ? WEIR_OK : WEIR_IO;
+}
+
+/* Reads the whole file into key. */
+static enum weir_err read_key(const char *path, unsigned char key[MASTER_LEN])
+{
+    enum weir_err err = WEIR_IO;
+    struct stat st;
+    size_t have = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return errno == ENOENT ? WEIR_NOT_FOUND : WEIR_IO;
+    if (fstat(fd, &st) != 0)
+        goto out;
+    if (st.st_mode & (S_IRWXG | S_IRWXO)) {
+        err = WEIR_INVALID;
+        goto out;
+    }
+    if (!S_ISREG(st.st_mode) || st.st_size != MASTER_LEN) {
+        err = WEIR_CORRUPT;
+        goto out;
+    }
+    while (have < MASTER_LEN) {
+        ssize_t n = read(fd, key + have, MASTER_LEN - have);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            goto out;
+        have += (size_t)n;
+    }
+    err = WEIR_OK;
+out:
+    close(fd);
+    return err;
+}
+
+enum weir_err master_key_load(const char *path, struct master_key **out)
+{
+    unsigned char key[MASTER_LEN];
+    struct master_key *m = NULL;
+    enum weir_err err = read_key(path, key);
+    if (err)
+        goto out;
+    m = locked_alloc(sizeof *m);
+    if (!m) {
+        err = WEIR_NOMEM;
+        goto out;
+    }
+    crypto_kdf_derive_from_key(m->hash, sizeof m->hash, 1, "weirhash", key);
+    crypto_kdf_derive_from_key(m->seal, sizeof m->seal, 2, "weirseal", key);
+    sodium_mprotect_readonly(m);
+    *out = m;
+out:
+    sodium_memzero(key, sizeof key);
+    return err;
+}
+
+void master_key_free(struct master_key *m)
+{
+    sodium_free(m);
+}
+
+void secret_client_hash(const struct master_key *m, struct span presented, struct client_hash *out)
+{
+    crypto_generichash(out->at, sizeof out->at, (const unsigned char *)presented.at, presented.len,
+                       m->hash, sizeof m->hash);
+}
+
+bool secret_hash_equal(const struct client_hash *a, const struct client_hash *b)
+{
+    return sodium_memcmp(a->at, b->at, sizeof a->at) == 0;
+}
+
+void secret_client_key(char out[CLIENT_KEY_LEN + 1])
+{
+    unsigned char bits[32];
+    const size_t prefix = sizeof CLIENT_KEY_PREFIX - 1;
+    randombytes_buf(bits, sizeof bits);
+    memcpy(out, CLIENT_KEY_PREFIX, prefix);
+    sodium_bin2base64(out + prefix, CLIENT_KEY_LEN + 1 - prefix, bits, sizeof bits,
+                      sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+    sodium_memzero(bits, sizeof bits);
+}
+
+/* A sealed value: one byte of version, the nonce, the ciphertext with its tag. */
+#define SEAL_VERSION 1
+#define SEAL_NONCE   crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
+#define SEAL_TAG     crypto_aead_xchacha20poly1305_ietf_ABYTES
+#define SEAL_EXTRA   (1 + SEAL_NONCE + SEAL_TAG)
+
+enum weir_err secret_seal(const struct master_key *m, struct span plain, const char *bound_to, struct buf *sealed)
+{
+    if (plain.len > SIZE_MAX - SEAL_EXTRA)
+        return WEIR_FULL;
+    unsigned char *at = (unsigned char *)buf_room(sealed, plain.len + SEAL_EXTRA);
+    if (!at)
+        return sealed->err;
+    unsigned char *nonce = at + 1;
+    at[0] = SEAL_VERSION;
+    randombytes_buf(nonce, SEAL_NONCE);
+    crypto_aead_xchacha20poly1305_ietf_encrypt(nonce + SEAL_NONCE, NULL, (const unsigned char *)plain.at, plain.len,
+                                               (const unsigned char *)bound_to, strlen(bound_to), NULL, nonce, m->seal);
+    buf_added(sealed, plain.len + SEAL_EXTRA);
+    return WEIR_OK;
+}
+
+enum weir_err secret_open(const struct master_key *m, struct span sealed, const char *bound_to, struct secret **out)
+{
+    if (sealed.len < SEAL_EXTRA || sealed.at[0] != SEAL_VERSION)
+        return WEIR_CORRUPT;
+    size_t len = sealed.len - SEAL_EXTRA;
+    const unsigned char *nonce = (const unsigned char *)sealed.at + 1;
+    struct secret *s = locked_alloc(sizeof *s + len + 1);
+    if (!s)
+        return WEIR_NOMEM;
+    if (crypto_aead_xchacha20poly1305_ietf_decrypt((unsigned char *)s->at, NULL, NULL, nonce + SEAL_NONCE, len + SEAL_TAG,
+                                                   (const unsigned char *)bound_to, strlen(bound_to), nonce, m->seal) != 0) {
+        secret_free(s);
+        return WEIR_CORRUPT;
+    }
+    s->len = len;
+    s->at[len] = '\0';
+    sodium_mprotect_readonly(s);
+    *out = s;
+    return WEIR_OK;
+}
+
+void secret_random(void *out, size_t n)
+{
+    randombytes_buf(out, n);
+}
+
+void secret_wipe(void *at, size_t n)
+{
+    sodium_memzero(at, n);
+}

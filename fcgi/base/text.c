@@ -32,7 +32,9 @@ enum weir_err json_string(struct buf *out, struct span s)
     while (at < end) {
         unsigned char c = (unsigned char)*at;
         size_t n = utf8_char(at, end);
-        if (n && c >= ' ' && c != '"' && c != '\\' && c != 0x7F) {
+        if (n == 2 && c == 0xC2)
+            c = (unsigned char)at[1]; /* U+0080 to U+00BF; the first 32 are controls */
+        if (n && c >= ' ' && c != '"' && c != '\\' && (n != 1 || c != 0x7F) && (n != 2 || c >= 0xA0)) {
             at += n;
             continue;
         }
@@ -41,7 +43,7 @@ enum weir_err json_string(struct buf *out, struct span s)
             escape_char(out, c);
         else
             buf_str(out, "\xEF\xBF\xBD");
-        plain = ++at;
+        plain = at += n ? n : 1;
     }
     buf_add(out, plain, (size_t)(end - plain));
     return buf_char(out, '"');

@@ -28,7 +28,9 @@ void db_close(struct db *db); /* NULL is fine. Makes no checkpoint. */
 /* What SQLite said of the last failure on this connection, for the log. */
 const char *db_message(const struct db *db);
 
-/* Statement `id` of the list, prepared at its first use, reset and with nothing bound. NULL: see db_fault. */
+/* Statement `id` of the list, prepared at its first use, reset and with nothing bound. Never NULL: if it cannot be had
+ * (an id that is not on the list: WEIR_INTERNAL) the statement is one that takes bindings and fails when stepped, with
+ * the error that db_fault gives too. */
 struct stmt *db_stmt(struct db *db, int id);
 enum weir_err db_fault(const struct db *db); /* the last error of this connection as ours */
 
@@ -38,7 +40,7 @@ void stmt_int(struct stmt *s, int i, int64_t n);
 void stmt_blob(struct stmt *s, int i, struct span bytes);
 void stmt_null(struct stmt *s, int i);
 /* *row: whether there is one to read. On error the statement is reset. WEIR_EXISTS: a uniqueness constraint refused;
- * WEIR_INVALID: another constraint; WEIR_BUSY; WEIR_STORAGE: full, I/O error, read-only. s NULL gives db's fault. */
+ * WEIR_INVALID: another constraint; WEIR_BUSY; WEIR_STORAGE: full, I/O error, read-only. */
 enum weir_err stmt_step(struct stmt *s, bool *row);
 enum weir_err stmt_run(struct stmt *s); /* step to the end, reset */
 /* Columns from 0; spans are valid until the next step or reset. */
@@ -62,14 +64,27 @@ int db_changes(const struct db *db);
 
 /* *wal_pages and *moved as sqlite3_wal_checkpoint_v2 gives them. `whole`: TRUNCATE (waits), else PASSIVE. */
 enum weir_err db_checkpoint(struct db *db, bool whole, int *wal_pages, int *moved);
-/* Online copy into `path`, consistent, while others write; progress may be NULL. */
+/* Online copy into `path` (made, 0600; WEIR_EXISTS if it is there), consistent, while others write; progress may be
+ * NULL. What was made is removed on failure. */
 enum weir_err db_backup(struct db *db, const char *path, void (*progress)(int left, int total));
 /* Text of `PRAGMA integrity_check` ("ok"). */
 enum weir_err db_integrity(struct db *db, struct arena *a, char **out);
 
+/* Pages in the write-ahead log (4 KiB each) when this connection last committed a change, others' included. */
+int db_wal_pages(const struct db *db);
+/* True if `path` no longer names the file this connection has open (moved, deleted, replaced, or not to be reached). */
+bool db_has_moved(const struct db *db);
+/* Commits a change that changes nothing: can this connection write at all? Errors as db_commit's. */
+enum weir_err db_probe(struct db *db);
+/* Stops what another thread has running on this connection soon (WEIR_BUSY there). */
+void db_interrupt(struct db *db);
+/* One migration: in one IMMEDIATE transaction runs `text` and sets user_version to `number`, unless it is that far
+ * already. For db_migrate. */
+enum weir_err db_apply(struct db *db, const char *text, int number);
+
 /* Brings the database at `path` to the newest schema: makes it if missing (0600), applies each newer
  * sql/schema/NNN_name.sql in one IMMEDIATE transaction under migrate.lock beside it. *from and *to may be NULL.
- * WEIR_CORRUPT: its user_version is newer than this program knows. */
+ * WEIR_CORRUPT: its user_version is newer than this program knows. WEIR_BUSY: another held the lock for 30 s. */
 enum weir_err db_migrate(const char *path, int *from, int *to);
 int db_schema_newest(void);
 /* The user_version of an open connection. */

@@ -9,8 +9,8 @@ function flush_statement() {
     id = ""; text = ""
 }
 BEGIN {
-    if (out == "ids") print "/* Made from sql/*.sql by sql/generate.awk. */\n#ifndef WEIR_SQL_IDS_H\n#define WEIR_SQL_IDS_H\nenum sql_id {"
-    else print "/* Made from sql/*.sql by sql/generate.awk. */\n#include \"sql/db.h\"\nstatic const char *const text[] = {"
+    if (out == "ids") print "/* Made from the lists in sql by sql/generate.awk. */\n#ifndef WEIR_SQL_IDS_H\n#define WEIR_SQL_IDS_H\nenum sql_id {"
+    else print "/* Made from the lists in sql by sql/generate.awk. */\n#include \"sql/db.h\"\nstatic const char *const text[] = {"
 }
 /^-- name: / { flush_statement(); id = $3; next }
 /^--/ { next }

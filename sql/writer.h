@@ -16,11 +16,12 @@ struct job {
 
 struct writer;
 
-/* data_dir holds weir.db and writer.lock. on_trouble may be NULL: called once when writing starts to fail and once
- * when it works again. */
+/* data_dir holds weir.db (which must exist), writer.lock and writer.next. When writing starts to fail, and when it
+ * works again, that is logged, once each. */
 enum weir_err writer_start(const char *data_dir, const struct sql_list *list, struct writer **out);
 /* Waits up to wait_ms for the commit. The job's own result; WEIR_BUSY: not committed yet, it is kept and will be
- * retried until it is; WEIR_FULL: the queue is full, it was not taken; WEIR_STORAGE with keep false: it was undone
+ * retried until it is; WEIR_FULL: the queue is full, it was not taken (WEIR_NOMEM, WEIR_UNAVAILABLE: memory is out, the
+ * writer is stopping; nor then); WEIR_STORAGE with keep false: it was undone
  * and dropped. keep true: a failed write (full disk, I/O error) is kept and retried with growing pauses too, and
  * WEIR_STORAGE only says it is not written yet. */
 enum weir_err writer_run(struct writer *w, struct job *j, int wait_ms, bool keep);
@@ -29,11 +30,14 @@ void job_release(struct job *j); /* the caller lets go; exactly once after write
  * While it is false the writer tries again by itself and finds out when writing works. */
 bool writer_is_able(const struct writer *w);
 size_t writer_backlog(const struct writer *w); /* jobs not committed yet */
-/* Writes what waits, for at most wait_ms, then ends the threads. Returns how many jobs were lost. */
+/* Writes what waits, for at most wait_ms, then ends the threads. Returns how many jobs were lost: their waiters are
+ * told WEIR_STORAGE. A thread that hangs in the kernel is left behind; it touches nothing of the caller's but the jobs
+ * it has in hand. NULL is fine. */
 size_t writer_stop(struct writer *w, int wait_ms);
 
 /* The lock that writers of all processes queue on (flock on writer.lock, close-on-exec), for programs that write
- * without a writer thread. Released by closing the returned descriptor; -1 with errno on failure. */
+ * without a writer thread. Released by closing the returned descriptor; -1 with errno on failure (ETIMEDOUT: not got
+ * within 30 s). */
 int writer_lock(const char *data_dir);
 
 #endif

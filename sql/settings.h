@@ -13,6 +13,7 @@ struct setting_def {
     const char *standard;      /* JSON text of the default */
     int64_t least, most;       /* SETTING_INT */
     const char *choices;       /* SETTING_CHOICE: "cancel|drain" */
+    const char *expected;      /* what a value must be, for messages: "true or false" */
     const char *meaning;
     bool in_force;             /* false: stored, but this version does not act on it yet */
 };

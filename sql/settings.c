@@ -1,0 +1,157 @@
+/* Run-time settings: the table that says what there is, the check of a value, and the rows. Who acts on a setting reads
+ * it from struct settings in the snapshot. */
+#include "fcgi/base/bounds.h"
+#include "fcgi/base/log.h"
+#include "sql/settings.h"
+#include "sql_ids.h"
+
+#define BOOLEAN .type = SETTING_BOOL, .standard = "false", .expected = "true or false"
+
+const struct setting_def setting_defs[] = {
+    {.name = "anonymous", BOOLEAN, .meaning = "let callers without a key in, as user \"anonymous\""},
+    {.name = "on_disconnect", .type = SETTING_CHOICE, .standard = "\"cancel\"", .choices = "cancel|drain",
+     .expected = "\"cancel\" or \"drain\"", .in_force = true,
+     .meaning = "when a caller leaves in mid-stream: cancel upstream, or read on to the provider's own usage figure"},
+    {.name = "orphans", .type = SETTING_CHOICE, .standard = "\"charge\"", .choices = "charge|release",
+     .expected = "\"charge\" or \"release\"",
+     .meaning = "what was held by a process that died: charge it, or give it back"},
+    {.name = "audit_content", .type = SETTING_CHOICE, .standard = "\"none\"", .choices = "none|prompt|all",
+     .expected = "\"none\", \"prompt\" or \"all\"", .meaning = "what of requests and answers the audit log keeps"},
+    {.name = "cors_origins", .type = SETTING_ORIGINS, .standard = "[]",
+     .expected = "an array of origins like \"https://app.example\", or \"*\"",
+     .meaning = "web origins whose pages may call"},
+    {.name = "max_body", .type = SETTING_INT, .standard = "33554432", .least = 1024, .most = BOUND_BODY_MAX,
+     .expected = "a whole number of bytes from 1024 to 268435456", .in_force = true,
+     .meaning = "the largest request body, in bytes"},
+    {.name = "http2", BOOLEAN, .in_force = true, .meaning = "speak HTTP/2 to upstreams that offer it"},
+    {.name = "keepalive_s", .type = SETTING_INT, .standard = "15", .least = 1, .most = 300,
+     .expected = "a whole number of seconds from 1 to 300", .in_force = true,
+     .meaning = "seconds of silence in a stream before a comment line is sent"},
+    {.name = "durability", .type = SETTING_CHOICE, .standard = "\"process\"", .choices = "process|power",
+     .expected = "\"process\" or \"power\"",
+     .meaning = "what a committed row survives: the end of the process, or the loss of power"},
+    {.name = NULL},
+};
+
+const struct setting_def *setting_find(struct span name)
+{
+    for (const struct setting_def *d = setting_defs; d->name; d++)
+        if (span_is(name, d->name)) return d;
+    return NULL;
+}
+
+static bool is_choice(struct jval value, const char *choices)
+{
+    for (const char *at = choices; *at;) {
+        char one[32];
+        size_t len = strcspn(at, "|");
+        if (len < sizeof one) {
+            memcpy(one, at, len);
+            one[len] = 0;
+            if (jval_is(value, one)) return true;
+        }
+        at += len + (at[len] == '|');
+    }
+    return false;
+}
+
+/* RFC 6454 7: scheme://host[:port], or "*" for all. */
+static bool is_origin(struct jval value)
+{
+    struct buf text;
+    bool good = false;
+    buf_init(&text, BOUND_PATH);
+    if (jval_string(value, &text) == WEIR_OK) {
+        const char *at = buf_cstr(&text);
+        size_t scheme = span_starts(buf_all(&text), "https://") ? 8 : span_starts(buf_all(&text), "http://") ? 7 : 0;
+        size_t host = strcspn(at + scheme, "/?#@ \t\r\n\"'\\,;");
+        good = strlen(at) == text.len && (strcmp(at, "*") == 0 || (scheme && host && scheme + host == text.len));
+    }
+    buf_free(&text);
+    return good;
+}
+
+static bool are_origins(struct jval value)
+{
+    struct jval element;
+    struct span no_key;
+    if (value.kind != JSON_ARRAY) return false;
+    struct jiter it = jscan_iter(value);
+    while (jscan_next(&it, &no_key, &element))
+        if (element.kind != JSON_STRING || !is_origin(element)) return false;
+    return true;
+}
+
+enum weir_err setting_check(const struct setting_def *d, struct jval value, const char **expected)
+{
+    bool good = false, flag;
+    int64_t n;
+    switch (d->type) {
+    case SETTING_BOOL: good = jval_bool(value, &flag); break;
+    case SETTING_INT: good = jval_int(value, &n) && n >= d->least && n <= d->most; break;
+    case SETTING_CHOICE: good = value.kind == JSON_STRING && is_choice(value, d->choices); break;
+    case SETTING_ORIGINS: good = are_origins(value); break;
+    }
+    if (good) return WEIR_OK;
+    *expected = d->expected;
+    return WEIR_INVALID;
+}
+
+static void take(struct settings *out, const char *name, struct jval value)
+{
+    int64_t n;
+    if (strcmp(name, "on_disconnect") == 0) out->drain_on_disconnect = jval_is(value, "drain");
+    else if (strcmp(name, "http2") == 0) jval_bool(value, &out->http2);
+    else if (strcmp(name, "max_body") == 0) jval_int(value, &out->max_body);
+    else if (strcmp(name, "keepalive_s") == 0 && jval_int(value, &n)) out->keepalive_ms = n * 1000;
+}
+
+static bool is_right(const struct setting_def *d, struct span text, struct jval *value)
+{
+    struct jfault fault;
+    const char *expected;
+    return jscan_check(text, BOUND_JSON_DEPTH, value, &fault) == WEIR_OK &&
+           setting_check(d, *value, &expected) == WEIR_OK;
+}
+
+/* A row that this version does not know or accept was written by another version: the default holds, and the log
+ * says so. */
+enum weir_err settings_load(struct db *db, struct settings *out)
+{
+    struct jval value;
+    bool row;
+    enum weir_err err;
+    *out = (struct settings){0};
+    for (const struct setting_def *d = setting_defs; d->name; d++)
+        if (is_right(d, span_of(d->standard), &value)) take(out, d->name, value);
+    struct stmt *s = db_stmt(db, SQL_SETTING_ALL);
+    while ((err = stmt_step(s, &row)) == WEIR_OK && row) {
+        const struct setting_def *d = setting_find(stmt_get_text(s, 0));
+        if (d && is_right(d, stmt_get_text(s, 1), &value)) take(out, d->name, value);
+        else log_event(LOG_WARN, "setting_ignored", LOG_SPAN("name", stmt_get_text(s, 0)));
+    }
+    stmt_reset(s);
+    return err;
+}
+
+enum weir_err settings_put(struct db *db, const struct setting_def *d, struct span value)
+{
+    struct stmt *s = db_stmt(db, SQL_SETTING_PUT);
+    stmt_text(s, 1, span_of(d->name));
+    stmt_text(s, 2, value);
+    return stmt_run(s);
+}
+
+enum weir_err settings_get(struct db *db, const struct setting_def *d, struct arena *a, char **value)
+{
+    struct stmt *s = db_stmt(db, SQL_SETTING_GET);
+    bool row;
+    stmt_text(s, 1, span_of(d->name));
+    enum weir_err err = stmt_step(s, &row);
+    if (err == WEIR_OK) {
+        *value = arena_str(a, row ? stmt_get_text(s, 0) : span_of(d->standard));
+        if (!*value) err = WEIR_NOMEM;
+    }
+    stmt_reset(s);
+    return err;
+}

@@ -226,14 +226,14 @@ class Gateway:
     def alias(self, *behaviours, **fields):
         """A new alias whose targets behave like that, in order: "status:503", or "PROVIDER/behaviour" for another
         provider than `mock` (`hasty`, `refused`, `tls`, `other`)."""
-        return self.aliased([(*b.split("/", 1),) if "/" in b else ("mock", b) for b in behaviours], **fields)
+        return self.aliased([tuple(b.split("/", 1)) if "/" in b else ("mock", b) for b in behaviours], **fields)
 
     def aliased(self, targets, name=None, **fields):
         n = next(_serial)
         alias = Alias(name or f"alias-{n}")
         alias.models = [f"{b}#{n}.{i}" for i, (_, b) in enumerate(targets)]
         self.site.apply({"models": [{"alias": alias, "targets": [{"provider": p, "model": m} for (p, _), m in
-                                                                 zip(targets, alias.models)], **fields}]})
+                                                                 zip(targets, alias.models, strict=True)], **fields}]})
         self.aliases[alias] = alias
         return alias
 

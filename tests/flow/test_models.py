@@ -35,7 +35,7 @@ ODD = ["meta-llama/Llama-3.1:8b", "a b", "50%", "caf\u00e9", "x?y#z", "a+b", "tu
 
 @pytest.mark.parametrize("name", ODD)
 def test_an_odd_id_is_found_percent_encoded_and_can_be_used(gw, name):
-    alias = gw.aliased([(("mock", "ok"))], name=f"{name}-{next(_serial)}")
+    alias = gw.aliased([("mock", "ok")], name=f"{name}-{next(_serial)}")
     r = gw.http().get("/v1/models/" + urllib.parse.quote(alias, safe=""))
     assert r.status_code == 200 and r.json()["id"] == alias
     assert alias in [m["id"] for m in gw.http().get("/v1/models").json()["data"]]
@@ -46,7 +46,7 @@ def test_an_odd_id_is_found_percent_encoded_and_can_be_used(gw, name):
 
 @pytest.mark.parametrize("name", ["org/team/model", "llama3:8b"])
 def test_slashes_and_colons_also_work_unencoded(gw, name):
-    alias = gw.aliased([(("mock", "ok"))], name=f"{name}-{next(_serial)}")
+    alias = gw.aliased([("mock", "ok")], name=f"{name}-{next(_serial)}")
     assert gw.http().get("/v1/models/" + alias).json()["id"] == alias
     assert gw.sdk().models.retrieve(alias).id == alias
 

@@ -1,0 +1,84 @@
+"""kill -9 of the responder under load: what was answered whole is written down, the database is sound, and it goes on."""
+import asyncio
+import os
+import signal
+import sqlite3
+
+import httpx2
+import pytest
+
+from harness import MESSAGES, SLOW, until
+
+LIVE = 200
+
+
+def whole(stream, body):
+    return body.endswith(b"data: [DONE]\n\n") if stream else body.endswith(b"}")
+
+
+async def load(gw, alias, kills, answered):
+    """Keeps LIVE requests in flight, every other one a stream, while the responder is killed again and again. Notes in
+    answered the ids of those that were answered whole with 200."""
+    stop, count = asyncio.Event(), 0
+    limits = httpx2.Limits(max_connections=LIVE, max_keepalive_connections=LIVE)
+
+    async with httpx2.AsyncClient(trust_env=False, timeout=20 * SLOW, limits=limits,
+                                  headers={"authorization": f"Bearer {gw.secret}"}) as http:
+        async def one(worker):
+            nonlocal count
+            while not stop.is_set():
+                count += 1
+                stream, request_id = worker % 2 == 1, f"kill-{worker}-{count}"
+                try:
+                    r = await http.post(gw.base + "/chat/completions", headers={"x-request-id": request_id},
+                                        json={"model": alias, "messages": MESSAGES, "stream": stream})
+                except httpx2.HTTPError:
+                    await asyncio.sleep(0.01)  # cut off: that is what was asked for
+                    continue
+                if r.status_code == 200 and whole(stream, r.content):
+                    answered.append(request_id)
+                elif r.status_code != 200:
+                    await asyncio.sleep(0.05)  # lighttpd's own 500 and 503 while there is no process
+
+        async def killer():
+            for _ in range(kills):
+                before, wanted = len(answered), len(answered) + LIVE
+                while len(answered) < wanted:
+                    await asyncio.sleep(0.01)
+                pids = gw.web.responders()
+                for pid in pids:
+                    os.kill(pid, signal.SIGKILL)
+                assert len(answered) > before
+            wanted = len(answered) + LIVE
+            while len(answered) < wanted:
+                await asyncio.sleep(0.01)
+            stop.set()
+        workers = [asyncio.create_task(one(i)) for i in range(LIVE)]
+        try:
+            await asyncio.wait_for(killer(), 100 * SLOW)
+        finally:
+            stop.set()
+            await asyncio.gather(*workers)
+
+
+@pytest.mark.timeout(180)
+def test_ten_kills_under_load_lose_no_row_of_a_whole_answer(make_site, make_gw):
+    gw = make_gw(make_site())
+    alias = gw.alias("stream:8:20")
+    answered = []
+    asyncio.run(load(gw, alias, 10, answered))
+    assert len(answered) >= 11 * LIVE and len(set(answered)) == len(answered)
+    until("the last rows", lambda: set(answered) <= {r["request_id"] for r in gw.site.audit()}, 3)
+    rows = {}
+    for r in gw.site.audit():
+        rows.setdefault(r["request_id"], []).append(r)
+    doubled = [i for i in answered if len(rows[i]) != 1]
+    assert not doubled, f"{len(doubled)} answered requests with several rows"
+    assert all(rows[i][0]["outcome"] == "ok" and rows[i][0]["completion_tokens"] > 0 for i in answered)
+    db = sqlite3.connect(f"{gw.site.data}/weir.db")
+    assert db.execute("pragma integrity_check").fetchone() == ("ok",)
+    db.close()
+    other = gw.alias("ok")
+    assert gw.chat(other).status_code == 200
+    gw.rows_before = len(gw.site.audit())
+    gw.sent.clear()

@@ -1,0 +1,82 @@
+"""The same binary as CGI under lighttpd's mod_cgi: nothing may depend on the process living on."""
+import pathlib
+
+import openai
+import pytest
+
+import behaviours
+from harness import MESSAGES, Gateway, Web
+
+HERE = pathlib.Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def hosted(site):
+    w = Web(site, conf=(HERE / "cgi.conf").read_text(), mount="/llm")
+    yield w.start()
+    w.stop()
+
+
+@pytest.fixture
+def cgi(hosted, mock):
+    from conftest import SECRET
+    g = Gateway(hosted, mock, "flow", SECRET)
+    yield g
+    g.check()
+
+
+def test_a_plain_chat(cgi):
+    alias = cgi.alias("ok")
+    got = cgi.sdk().chat.completions.create(model=alias, messages=MESSAGES)
+    assert got.choices[0].message.content == "".join(behaviours.WORDS)
+    row = cgi.audit()
+    assert row["outcome"] == "ok" and row["usage_source"] == "provider"
+
+
+def test_a_streamed_chat_comes_event_by_event(cgi):
+    gate = cgi.gate()
+    alias = cgi.alias(f"gated:{gate}")
+    with cgi.sdk().chat.completions.create(model=alias, messages=MESSAGES, stream=True) as s:
+        assert next(c for c in s if c.choices[0].delta.content).choices[0].delta.content == behaviours.WORDS[0]
+        cgi.mock.go(gate)
+        assert "".join(c.choices[0].delta.content or "" for c in s) == "".join(behaviours.WORDS[1:])
+
+
+def test_an_abandoned_stream_closes_the_upstream_and_leaves_its_row(cgi):
+    alias = cgi.alias("stream:200:50")
+    s = cgi.sdk().chat.completions.create(model=alias, messages=MESSAGES, stream=True)
+    next(iter(s))
+    s.close()
+    assert cgi.mock.left(alias.first)["by"] == "client"
+    assert cgi.audit()["outcome"] == "cancelled"
+
+
+def test_failover_errors_and_bad_input(cgi):
+    alias = cgi.alias("refused/ok", "status:503", "ok")
+    assert cgi.sdk().chat.completions.create(model=alias, messages=MESSAGES).choices
+    assert cgi.sent[-1].headers["x-weir-attempts"] == "3"
+    with pytest.raises(openai.RateLimitError):
+        cgi.sdk().chat.completions.create(model=cgi.alias("status:429"), messages=MESSAGES)
+    with pytest.raises(openai.NotFoundError):
+        cgi.sdk().chat.completions.create(model="no-such", messages=MESSAGES)
+    with pytest.raises(openai.AuthenticationError):
+        cgi.sdk(secret="sk-weir-wrong" + "0" * 40).chat.completions.create(model="no-such", messages=MESSAGES)
+    with pytest.raises(openai.BadRequestError):
+        cgi.sdk().chat.completions.create(model=alias, messages="no list")
+    with pytest.raises(openai.APIError):
+        list(cgi.sdk().chat.completions.create(model=cgi.alias("no-finish"), messages=MESSAGES, stream=True))
+    assert cgi.audit()["outcome"] == "truncated"
+
+
+def test_a_body_of_a_megabyte_comes_through_standard_input(cgi):
+    alias = cgi.alias("ok")
+    prompt = [{"role": "user", "content": "x" * (1 << 20)}]
+    assert cgi.sdk().chat.completions.create(model=alias, messages=prompt).choices
+    assert cgi.seen(alias)[0]["json"]["messages"] == prompt
+
+
+def test_the_other_paths(cgi):
+    assert cgi.transport().get(cgi.url + "/health").status_code == 200
+    assert cgi.sdk().models.list().data
+    assert cgi.http().head("/health").content == b""
+    assert cgi.http().get("/v1/nothing").status_code == 404

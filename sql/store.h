@@ -18,6 +18,8 @@ void store_close(struct store *s, int wait_ms); /* waits up to wait_ms for the w
  * WEIR_OK or WEIR_NOT_FOUND. *k and its strings are the arena's. Up to BOUND_READERS at a time, others wait. */
 enum weir_err store_look(struct store *s, const struct client_hash *hash, struct arena *a,
                          struct snapshot **snap, struct key *k);
+/* The key's last_used was written as now_ms (keys_touch): looks say so from now on, and need not ask for it again. */
+void store_key_used(struct store *s, const struct client_hash *hash, int64_t now_ms);
 const struct master_key *store_master(const struct store *s);
 struct writer *store_writer(struct store *s);
 

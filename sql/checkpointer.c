@@ -1,0 +1,148 @@
+/* The checkpointer. Moves the log's pages into the database beside the writer, which must stand still only when the log
+ * has outgrown all measure: a log that is always written to never starts again from its beginning by itself. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "fcgi/base/clock.h"
+#include "fcgi/base/log.h"
+#include "sql/background.h"
+#include "sql/checkpointer.h"
+#include "sql/db.h"
+
+#define PASSIVE_PAGES 1024   /* 4 MB of 4 KiB pages */
+#define WHOLE_PAGES   16384  /* 64 MB */
+#define WHOLE_MS      1000   /* how long readers and other checkpoints are waited for */
+#define WAIT_MS       3000   /* how long the writer waits for the whole of it */
+#define AGAIN_MS      1000   /* before the next whole one after one that got nowhere */
+#define BUSY_MS       200
+
+enum want { WANT_NOTHING, WANT_PASSIVE, WANT_WHOLE };
+
+struct checkpointer {
+    char *path;
+
+    /* the writer's */
+    pthread_t thread;
+    bool started;
+    int asked_at;           /* pages in the log when a checkpoint was last asked for */
+    int64_t whole_after;    /* no whole one before this instant */
+
+    pthread_mutex_t lock;   /* the rest */
+    pthread_cond_t wake, done;
+    enum want want;         /* until it is done */
+    bool stop;
+    struct db *db;          /* opened, closed and used by the thread; the lock is for db_interrupt */
+};
+
+enum weir_err checkpointer_new(const char *db_path, struct checkpointer **out)
+{
+    struct checkpointer *c = calloc(1, sizeof *c);
+    *out = c;
+    if (!c) return WEIR_NOMEM;
+    if (!(c->path = strdup(db_path))) { free(c); *out = NULL; return WEIR_NOMEM; }
+    pthread_mutex_init(&c->lock, NULL);
+    background_cond(&c->wake);
+    background_cond(&c->done);
+    return WEIR_OK;
+}
+
+static bool is_stopping(struct checkpointer *c)
+{
+    pthread_mutex_lock(&c->lock);
+    bool stop = c->stop;
+    pthread_mutex_unlock(&c->lock);
+    return stop;
+}
+
+static void set_db(struct checkpointer *c, struct db *db)
+{
+    pthread_mutex_lock(&c->lock);
+    struct db *old = c->db;
+    c->db = db;
+    pthread_mutex_unlock(&c->lock);
+    db_close(old);
+}
+
+/* A connection to the file that has the name now. */
+static enum weir_err connect_now(struct checkpointer *c)
+{
+    struct db *db;
+    if (c->db && !db_has_moved(c->db)) return WEIR_OK;
+    set_db(c, NULL);
+    enum weir_err err = db_open(c->path, DB_WRITE, BUSY_MS, NULL, &db);
+    if (err == WEIR_OK) set_db(c, db);
+    return err;
+}
+
+/* SQLite does not wait for another checkpoint to end, so a whole one is asked for until it comes through. */
+static void checkpoint(struct checkpointer *c, bool whole)
+{
+    int64_t until = clock_mono_ms() + WHOLE_MS;
+    int pages, moved;
+    enum weir_err err = connect_now(c);
+    while (err == WEIR_OK) {
+        err = db_checkpoint(c->db, whole, &pages, &moved);
+        if (err != WEIR_BUSY || !whole || clock_mono_ms() > until || is_stopping(c)) break;
+        nanosleep(&(struct timespec){0, 5000000}, NULL);
+        err = WEIR_OK;
+    }
+    if (err != WEIR_OK && err != WEIR_BUSY) log_event(LOG_WARN, "checkpoint_failed", LOG_TEXT("error", db_message(c->db)));
+}
+
+static void *checkpointer_main(void *arg)
+{
+    struct checkpointer *c = arg;
+    pthread_mutex_lock(&c->lock);
+    while (!c->stop) {
+        if (c->want == WANT_NOTHING) { pthread_cond_wait(&c->wake, &c->lock); continue; }
+        enum want want = c->want;
+        pthread_mutex_unlock(&c->lock);
+        checkpoint(c, want == WANT_WHOLE);
+        pthread_mutex_lock(&c->lock);
+        if (c->want == want) c->want = WANT_NOTHING;
+        pthread_cond_broadcast(&c->done);
+    }
+    pthread_mutex_unlock(&c->lock);
+    return NULL;
+}
+
+static void ask(struct checkpointer *c, enum want want)
+{
+    if (!c->started) c->started = background_start(&c->thread, checkpointer_main, c) == WEIR_OK;
+    if (!c->started) return;
+    pthread_mutex_lock(&c->lock);
+    if (c->want < want) c->want = want;
+    pthread_cond_signal(&c->wake);
+    int64_t until = clock_mono_ms() + WAIT_MS, left;
+    while (want == WANT_WHOLE && c->want == WANT_WHOLE && !c->stop && (left = until - clock_mono_ms()) > 0)
+        background_wait(&c->done, &c->lock, left);
+    pthread_mutex_unlock(&c->lock);
+}
+
+void checkpointer_saw(struct checkpointer *c, int wal_pages)
+{
+    if (wal_pages < c->asked_at) c->asked_at = 0; /* the log has started again */
+    if (wal_pages - c->asked_at < PASSIVE_PAGES) return;
+    bool whole = wal_pages >= WHOLE_PAGES && clock_mono_ms() >= c->whole_after;
+    c->asked_at = wal_pages;
+    ask(c, whole ? WANT_WHOLE : WANT_PASSIVE);
+    if (whole) c->whole_after = clock_mono_ms() + AGAIN_MS;
+}
+
+void checkpointer_free(struct checkpointer *c)
+{
+    if (!c) return;
+    pthread_mutex_lock(&c->lock);
+    c->stop = true;
+    if (c->db) db_interrupt(c->db);
+    pthread_cond_broadcast(&c->wake);
+    pthread_cond_broadcast(&c->done);
+    pthread_mutex_unlock(&c->lock);
+    if (c->started) pthread_join(c->thread, NULL);
+    db_close(c->db);
+    pthread_cond_destroy(&c->wake);
+    pthread_cond_destroy(&c->done);
+    pthread_mutex_destroy(&c->lock);
+    free(c->path);
+    free(c);
+}

@@ -1,0 +1,226 @@
+/* The gateway's view of the database in one process. A look never goes by memory alone: it has asked the database for
+ * the version of its configuration first, and what memory holds counts only for that version. */
+#include <stdio.h>
+#include <stdlib.h>
+#include "fcgi/base/bounds.h"
+#include "fcgi/base/clock.h"
+#include "fcgi/base/log.h"
+#include "sql/background.h"
+#include "sql/key_cache.h"
+#include "sql/store.h"
+
+#define BUSY_MS  2000 /* a reader waits only while the log is recovered or starts again */
+#define CHECK_MS 1000 /* how often a reader asks whether its file is still the one of that name */
+
+struct reader {
+    struct db *db;      /* NULL until its first use, and after trouble */
+    int generation;     /* of the store when it was opened */
+    int64_t checked;
+    struct reader *next;
+};
+
+struct store {
+    char *path;
+    struct master_key *master;
+    struct writer *writer;
+    pthread_mutex_t loading; /* held by whoever reads a new snapshot; taken before lock */
+
+    pthread_mutex_t lock;    /* the rest, and never held while the database is asked */
+    pthread_cond_t given;
+    struct reader readers[BOUND_READERS];
+    struct reader *idle;     /* the one used last first */
+    struct snapshot *snap;
+    struct key_cache *keys;
+    int generation;          /* one higher when the file was found replaced: nothing read before counts */
+    bool stale;              /* snap is of an earlier generation */
+};
+
+/* ---- readers ---- */
+
+static void new_generation(struct store *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->generation++;
+    s->stale = true;
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* Opens the reader if it is not, or not on the right file. */
+static enum weir_err make_ready(struct store *s, struct reader *r, int generation)
+{
+    int64_t now = clock_mono_ms();
+    bool look = r->db && now - r->checked >= CHECK_MS;
+    if (look) r->checked = now;
+    if (look && r->generation == generation && db_has_moved(r->db)) {
+        new_generation(s);
+        generation++;
+    }
+    if (r->db && r->generation == generation) return WEIR_OK;
+    db_close(r->db);
+    r->generation = generation;
+    r->checked = now;
+    enum weir_err err = db_open(s->path, DB_READ, BUSY_MS, &sql_gateway, &r->db);
+    return err == WEIR_NOT_FOUND ? WEIR_STORAGE : err; /* that a caller's key was not found is something else */
+}
+
+static void give(struct store *s, struct reader *r)
+{
+    pthread_mutex_lock(&s->lock);
+    r->next = s->idle;
+    s->idle = r;
+    pthread_mutex_unlock(&s->lock);
+    pthread_cond_signal(&s->given);
+}
+
+static enum weir_err take(struct store *s, struct reader **out)
+{
+    pthread_mutex_lock(&s->lock);
+    while (!s->idle) pthread_cond_wait(&s->given, &s->lock);
+    struct reader *r = s->idle;
+    s->idle = r->next;
+    int generation = s->generation;
+    pthread_mutex_unlock(&s->lock);
+    enum weir_err err = make_ready(s, r, generation);
+    if (err != WEIR_OK) { give(s, r); return err; }
+    *out = r;
+    return WEIR_OK;
+}
+
+/* ---- the snapshot ---- */
+
+static struct snapshot *hold_if(struct store *s, int64_t version)
+{
+    pthread_mutex_lock(&s->lock);
+    struct snapshot *snap = s->snap && !s->stale && s->snap->version == version ? s->snap : NULL;
+    if (snap) snapshot_hold(snap);
+    pthread_mutex_unlock(&s->lock);
+    return snap;
+}
+
+static enum weir_err replace(struct store *s, struct reader *r, struct snapshot **out)
+{
+    struct snapshot *fresh;
+    enum weir_err err = snapshot_load(r->db, s->master, &fresh);
+    if (err != WEIR_OK) return err;
+    snapshot_hold(fresh);
+    pthread_mutex_lock(&s->lock);
+    struct snapshot *old = s->snap;
+    s->snap = fresh;
+    if (s->generation == r->generation) s->stale = false;
+    key_cache_clear(s->keys);
+    pthread_mutex_unlock(&s->lock);
+    snapshot_release(old);
+    *out = fresh;
+    return WEIR_OK;
+}
+
+/* The snapshot of `version` or a later one. While it is loaded, those who need it wait; the others do not. Loads follow
+ * each other, so under the lock the version is asked again: another thread may have been faster, and a thread that was
+ * slow must not take the store back. */
+static enum weir_err hold_current(struct store *s, struct reader *r, int64_t version, struct snapshot **out)
+{
+    if ((*out = hold_if(s, version))) return WEIR_OK;
+    pthread_mutex_lock(&s->loading);
+    enum weir_err err = config_version(r->db, &version);
+    if (err == WEIR_OK && !(*out = hold_if(s, version))) err = replace(s, r, out);
+    pthread_mutex_unlock(&s->loading);
+    return err;
+}
+
+/* ---- looking ---- */
+
+/* A row read now is at least as new as the snapshot that was read before it. */
+static enum weir_err find_key(struct store *s, struct reader *r, const struct snapshot *snap,
+                              const struct client_hash *hash, struct arena *a, struct key *k)
+{
+    pthread_mutex_lock(&s->lock);
+    enum weir_err err = key_cache_get(s->keys, hash, snap->version, a, k);
+    pthread_mutex_unlock(&s->lock);
+    if (err != WEIR_NOT_FOUND) return err;
+    err = keys_find(r->db, hash, a, k);
+    if (err != WEIR_OK) return err;
+    pthread_mutex_lock(&s->lock);
+    if (s->snap == snap) key_cache_put(s->keys, hash, snap->version, k);
+    pthread_mutex_unlock(&s->lock);
+    return WEIR_OK;
+}
+
+enum weir_err store_look(struct store *s, const struct client_hash *hash, struct arena *a,
+                         struct snapshot **snap, struct key *k)
+{
+    struct reader *r;
+    int64_t version;
+    *snap = NULL;
+    enum weir_err err = take(s, &r);
+    if (err != WEIR_OK) return err;
+    err = config_version(r->db, &version);
+    if (err == WEIR_OK) err = hold_current(s, r, version, snap);
+    if (err == WEIR_OK && hash) err = find_key(s, r, *snap, hash, a, k);
+    if (err != WEIR_OK && err != WEIR_NOT_FOUND) {
+        log_event(LOG_ERROR, "database_read_failed", LOG_TEXT("error", db_message(r->db)));
+        snapshot_release(*snap);
+        *snap = NULL;
+        db_close(r->db);
+        r->db = NULL;
+    }
+    give(s, r);
+    return err;
+}
+
+void store_key_used(struct store *s, const struct client_hash *hash, int64_t now_ms)
+{
+    pthread_mutex_lock(&s->lock);
+    key_cache_used(s->keys, hash, now_ms);
+    pthread_mutex_unlock(&s->lock);
+}
+
+const struct master_key *store_master(const struct store *s) { return s->master; }
+struct writer *store_writer(struct store *s) { return s->writer; }
+
+/* ---- opening and closing ---- */
+
+static enum weir_err fill(struct store *s, const char *data_dir, const char *master_path)
+{
+    struct snapshot *snap = NULL;
+    if (asprintf(&s->path, "%s/weir.db", data_dir) < 0) { s->path = NULL; return WEIR_NOMEM; }
+    if (!(s->keys = key_cache_new())) return WEIR_NOMEM;
+    enum weir_err err = master_key_load(master_path, &s->master);
+    if (err == WEIR_OK) err = writer_start(data_dir, &sql_gateway, &s->writer);
+    if (err == WEIR_OK) err = store_look(s, NULL, NULL, &snap, NULL);
+    snapshot_release(snap);
+    return err;
+}
+
+enum weir_err store_open(const char *data_dir, const char *master_path, struct store **out)
+{
+    struct store *s = calloc(1, sizeof *s);
+    *out = NULL;
+    if (!s) return WEIR_NOMEM;
+    pthread_mutex_init(&s->loading, NULL);
+    pthread_mutex_init(&s->lock, NULL);
+    background_cond(&s->given);
+    for (int i = BOUND_READERS - 1; i >= 0; i--) {
+        s->readers[i].next = s->idle;
+        s->idle = &s->readers[i];
+    }
+    enum weir_err err = fill(s, data_dir, master_path);
+    if (err != WEIR_OK) { store_close(s, 0); return err; }
+    *out = s;
+    return WEIR_OK;
+}
+
+void store_close(struct store *s, int wait_ms)
+{
+    if (!s) return;
+    size_t lost = writer_stop(s->writer, wait_ms);
+    if (lost) log_event(LOG_ERROR, "database_writes_lost", LOG_INT("count", lost));
+    for (int i = 0; i < BOUND_READERS; i++) db_close(s->readers[i].db);
+    snapshot_release(s->snap);
+    key_cache_free(s->keys);
+    master_key_free(s->master);
+    pthread_cond_destroy(&s->given);
+    pthread_mutex_destroy(&s->lock);
+    pthread_mutex_destroy(&s->loading);
+    free(s->path);
+    free(s);
+}

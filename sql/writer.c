@@ -1,0 +1,470 @@
+/* The group-commit writer: takes what waits into one transaction, commits, tells who waits, and goes on. What cannot be
+ * written now is kept or refused as its owner asked. Knows jobs, not what they write; never ends the process. */
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+#include "fcgi/base/bounds.h"
+#include "fcgi/base/clock.h"
+#include "fcgi/base/log.h"
+#include "sql/background.h"
+#include "sql/checkpointer.h"
+#include "sql/turn.h"
+#include "sql/writer.h"
+
+#define TURN_MS      5    /* another process waits no longer than this for its turn */
+#define BUSY_MS      250  /* one try at a database that somebody without our lock is writing */
+#define BUSY_PAUSE_MS 1
+#define PAUSE_MS     50   /* between tries while writing fails: doubles up to PAUSE_MOST_MS */
+#define PAUSE_MOST_MS 1000
+#define GRACE_MS     500  /* writer_stop: for a try that is under way when the time is over */
+
+enum phase { WAITING, SLEPT_ON, TOLD };
+
+struct job_state {
+    struct job *job;
+    struct job_state *next;
+    atomic_int refs;     /* the caller's and the writer's */
+    _Atomic uint32_t phase;
+    enum weir_err result; /* valid once TOLD */
+    enum weir_err tried;  /* of the try under way; the writer thread's */
+    bool keep;
+};
+
+struct writer {
+    char *dir, *path;
+    const struct sql_list *list;
+    atomic_int refs;     /* the owner's and the thread's */
+    atomic_bool able;
+    atomic_size_t backlog;
+    pthread_t thread;
+
+    /* the thread's */
+    struct db *db;       /* NULL while it cannot be opened */
+    struct turn turn;
+    struct checkpointer *checkpoints;
+
+    pthread_mutex_t lock; /* the rest */
+    pthread_cond_t wake, end;
+    struct job_state *first, **last;
+    bool asleep;         /* the thread waits for a job and must be woken */
+    bool stopping, ended;
+    int64_t deadline;    /* once stopping */
+};
+
+/* ---- one job ---- */
+
+static void drop(struct job_state *st)
+{
+    if (atomic_fetch_sub_explicit(&st->refs, 1, memory_order_acq_rel) > 1) return;
+    if (st->job->dispose) st->job->dispose(st->job);
+    free(st);
+}
+
+void job_release(struct job *j)
+{
+    if (j->state) drop(j->state);
+    else if (j->dispose) j->dispose(j);
+}
+
+/* Only the first telling counts: a kept job's later success is nobody's news. */
+static void tell(struct job_state *st, enum weir_err result)
+{
+    if (atomic_load_explicit(&st->phase, memory_order_relaxed) == TOLD) return;
+    st->result = result;
+    if (atomic_exchange_explicit(&st->phase, TOLD, memory_order_acq_rel) == SLEPT_ON)
+        syscall(SYS_futex, &st->phase, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+static void finish(struct writer *w, struct job_state *st, enum weir_err result)
+{
+    atomic_fetch_sub(&w->backlog, 1);
+    tell(st, result);
+    drop(st);
+}
+
+static enum weir_err wait_told(struct job_state *st, int wait_ms)
+{
+    int64_t until = clock_mono_ms() + wait_ms, left;
+    uint32_t phase;
+    while ((phase = atomic_load_explicit(&st->phase, memory_order_acquire)) != TOLD) {
+        if ((left = until - clock_mono_ms()) <= 0) return WEIR_BUSY;
+        if (phase == WAITING && !atomic_compare_exchange_strong(&st->phase, &phase, SLEPT_ON)) continue;
+        struct timespec most = {left / 1000, left % 1000 * 1000000};
+        syscall(SYS_futex, &st->phase, FUTEX_WAIT_PRIVATE, SLEPT_ON, &most, NULL, 0);
+    }
+    return st->result;
+}
+
+/* ---- the queue; its lock is held ---- */
+
+static void append(struct writer *w, struct job_state *st)
+{
+    st->next = NULL;
+    *w->last = st;
+    w->last = &st->next;
+}
+
+static struct job_state *take_all(struct writer *w)
+{
+    struct job_state *all = w->first;
+    w->first = NULL;
+    w->last = &w->first;
+    return all;
+}
+
+/* ---- and without it ---- */
+
+static struct job_state *take(struct writer *w, int most, int *taken)
+{
+    struct job_state *batch = NULL, **end = &batch;
+    pthread_mutex_lock(&w->lock);
+    for (*taken = 0; w->first && *taken < most; ++*taken) {
+        *end = w->first;
+        w->first = w->first->next;
+        end = &(*end)->next;
+    }
+    *end = NULL;
+    if (!w->first) w->last = &w->first;
+    pthread_mutex_unlock(&w->lock);
+    return batch;
+}
+
+static void put_back(struct writer *w, struct job_state *batch) /* at the head, in their order */
+{
+    if (!batch) return;
+    struct job_state *end = batch;
+    while (end->next) end = end->next;
+    pthread_mutex_lock(&w->lock);
+    end->next = w->first;
+    if (!w->first) w->last = &end->next;
+    w->first = batch;
+    pthread_mutex_unlock(&w->lock);
+}
+
+static void note(struct writer *w, enum weir_err err)
+{
+    bool able = err == WEIR_OK;
+    if (atomic_exchange(&w->able, able) == able) return;
+    if (able) log_event(LOG_WARN, "database_write_restored", LOG_INT("backlog", writer_backlog(w)));
+    else log_event(LOG_ERROR, "database_write_failed", LOG_TEXT("error", db_message(w->db)),
+                   LOG_TEXT("reason", weir_err_info(err)->text));
+}
+
+/* Whoever is told of trouble finds writer_is_able false already. */
+static void refuse(struct writer *w, struct job_state *st, enum weir_err err)
+{
+    note(w, err);
+    if (!st->keep) { finish(w, st, err); return; }
+    tell(st, err);
+    pthread_mutex_lock(&w->lock);
+    append(w, st);
+    pthread_mutex_unlock(&w->lock);
+}
+
+static void refuse_all(struct writer *w, enum weir_err err)
+{
+    pthread_mutex_lock(&w->lock);
+    struct job_state *all = take_all(w), *next;
+    pthread_mutex_unlock(&w->lock);
+    for (; all; all = next) {
+        next = all->next;
+        refuse(w, all, err);
+    }
+}
+
+static bool has_more(struct writer *w)
+{
+    pthread_mutex_lock(&w->lock);
+    bool more = w->first != NULL;
+    pthread_mutex_unlock(&w->lock);
+    return more;
+}
+
+enum weir_err writer_run(struct writer *w, struct job *j, int wait_ms, bool keep)
+{
+    struct job_state *st = malloc(sizeof *st);
+    if (!st) return WEIR_NOMEM;
+    *st = (struct job_state){.job = j, .refs = 2, .phase = WAITING, .keep = keep};
+    pthread_mutex_lock(&w->lock);
+    enum weir_err err = w->stopping ? WEIR_UNAVAILABLE
+                      : atomic_load(&w->backlog) >= BOUND_WRITER_QUEUE ? WEIR_FULL : WEIR_OK;
+    bool wake = err == WEIR_OK && w->asleep;
+    if (err == WEIR_OK) {
+        j->state = st;
+        append(w, st);
+        atomic_fetch_add(&w->backlog, 1);
+        w->asleep = false;
+    }
+    pthread_mutex_unlock(&w->lock);
+    if (err != WEIR_OK) { free(st); return err; }
+    if (wake) pthread_cond_signal(&w->wake);
+    return wait_told(st, wait_ms);
+}
+
+bool writer_is_able(const struct writer *w) { return atomic_load(&w->able); }
+size_t writer_backlog(const struct writer *w) { return atomic_load(&w->backlog); }
+
+/* ---- transactions ---- */
+
+/* Not the job's own doing: the database's, or memory's. */
+static bool is_trouble(enum weir_err err)
+{
+    return err == WEIR_STORAGE || err == WEIR_NOMEM || err == WEIR_CORRUPT || err == WEIR_BUSY;
+}
+
+/* A transaction that cannot even begin is trouble whatever the reason. */
+static enum weir_err begin(struct writer *w)
+{
+    enum weir_err err = db_begin(w->db);
+    return err == WEIR_OK || is_trouble(err) ? err : WEIR_STORAGE;
+}
+
+/* On trouble, and if SQLite has rolled everything back by itself, the group is over. */
+static enum weir_err run_inside(struct writer *w, struct job_state *st)
+{
+    enum weir_err err = db_savepoint(w->db);
+    if (err != WEIR_OK) return err;
+    st->tried = st->job->run(st->job, w->db);
+    if (!db_in_transaction(w->db)) return is_trouble(st->tried) ? st->tried : WEIR_STORAGE;
+    if (is_trouble(st->tried)) return st->tried;
+    return st->tried == WEIR_OK ? db_release(w->db) : db_undo(w->db);
+}
+
+/* Its transaction has begun and is its own: no savepoint is needed. */
+static enum weir_err run_begun(struct writer *w, struct job_state *st)
+{
+    enum weir_err err = st->job->run(st->job, w->db);
+    if (err == WEIR_OK) return db_in_transaction(w->db) ? db_commit(w->db) : WEIR_STORAGE;
+    db_rollback(w->db);
+    return err;
+}
+
+static enum weir_err run_alone(struct writer *w, struct job_state *st)
+{
+    enum weir_err err = begin(w);
+    return err == WEIR_OK ? run_begun(w, st) : err;
+}
+
+static enum weir_err one_by_one(struct writer *w, struct job_state *batch)
+{
+    enum weir_err worst = WEIR_OK;
+    for (struct job_state *st = batch, *next; st; st = next) {
+        next = st->next;
+        enum weir_err err = run_alone(w, st);
+        if (err == WEIR_BUSY) { put_back(w, st); return err; }
+        if (is_trouble(err)) { worst = err; refuse(w, st, err); }
+        else finish(w, st, err);
+    }
+    return worst;
+}
+
+static enum weir_err together(struct writer *w, struct job_state *batch)
+{
+    enum weir_err err = WEIR_OK;
+    for (struct job_state *st = batch; st && err == WEIR_OK; st = st->next) err = run_inside(w, st);
+    if (err == WEIR_OK) err = db_commit(w->db);
+    else db_rollback(w->db);
+    if (err != WEIR_OK) return one_by_one(w, batch);
+    for (struct job_state *st = batch, *next; st; st = next) {
+        next = st->next;
+        finish(w, st, st->tried);
+    }
+    return WEIR_OK;
+}
+
+/* One transaction. The jobs are taken only once it has begun: who comes while it waits to begin comes along. */
+static enum weir_err group(struct writer *w, int most, int *taken)
+{
+    *taken = 0;
+    enum weir_err err = begin(w);
+    if (err == WEIR_BUSY) return err;
+    if (err != WEIR_OK) { refuse_all(w, err); return err; }
+    struct job_state *batch = take(w, most, taken);
+    if (!batch) { db_rollback(w->db); return WEIR_OK; }
+    if (batch->next) return together(w, batch);
+    err = run_begun(w, batch);
+    if (is_trouble(err)) return one_by_one(w, batch);
+    finish(w, batch, err);
+    return WEIR_OK;
+}
+
+/* ---- turns ---- */
+
+static void disconnect(struct writer *w)
+{
+    db_close(w->db);
+    w->db = NULL;
+    turn_close(&w->turn);
+}
+
+static enum weir_err connect_now(struct writer *w)
+{
+    disconnect(w);
+    enum weir_err err = turn_open(w->dir, &w->turn);
+    if (err == WEIR_OK && access(w->path, F_OK) != 0) err = WEIR_STORAGE; /* never makes an empty one */
+    if (err == WEIR_OK) err = db_open(w->path, DB_WRITE, BUSY_MS, w->list, &w->db);
+    return err;
+}
+
+static bool is_over(struct writer *w)
+{
+    pthread_mutex_lock(&w->lock);
+    bool over = w->stopping && clock_mono_ms() >= w->deadline;
+    pthread_mutex_unlock(&w->lock);
+    return over;
+}
+
+/* While writing works: groups until nothing waits or others should have their turn. Otherwise one try at what waits,
+ * each alone, or at nothing at all. */
+static enum weir_err write_waiting(struct writer *w)
+{
+    int64_t until = clock_mono_ms() + TURN_MS;
+    int left = BOUND_WRITER_BATCH, taken;
+    enum weir_err err;
+    if (!writer_is_able(w)) {
+        struct job_state *batch = take(w, left, &taken);
+        return batch ? one_by_one(w, batch) : db_probe(w->db);
+    }
+    do {
+        err = group(w, left, &taken);
+        left -= taken;
+    } while (err == WEIR_OK && left > 0 && has_more(w) && clock_mono_ms() < until);
+    return err;
+}
+
+static enum weir_err take_turn(struct writer *w)
+{
+    enum weir_err err = WEIR_OK;
+    if (!writer_is_able(w) || db_has_moved(w->db)) err = connect_now(w);
+    if (err == WEIR_OK) err = turn_take(&w->turn);
+    if (err != WEIR_OK) {
+        if (err != WEIR_BUSY) refuse_all(w, err);
+        return err;
+    }
+    if (!is_over(w)) {
+        err = write_waiting(w);
+        checkpointer_saw(w->checkpoints, db_wal_pages(w->db));
+    }
+    turn_give(&w->turn);
+    return err;
+}
+
+/* False: the thread is to end. pause_ms above 0: time to wait before the next try, whatever comes. */
+static bool wait_for_work(struct writer *w, int64_t pause_ms)
+{
+    pthread_mutex_lock(&w->lock);
+    int64_t left = w->stopping ? w->deadline - clock_mono_ms() : pause_ms;
+    if (pause_ms) background_wait(&w->wake, &w->lock, left < pause_ms ? left : pause_ms);
+    while (!pause_ms && !w->first && !w->stopping) {
+        w->asleep = true;
+        pthread_cond_wait(&w->wake, &w->lock);
+    }
+    w->asleep = false;
+    bool work = !w->stopping || (w->first && clock_mono_ms() < w->deadline);
+    pthread_mutex_unlock(&w->lock);
+    return work;
+}
+
+static size_t drop_all(struct writer *w)
+{
+    size_t dropped = 0;
+    pthread_mutex_lock(&w->lock);
+    struct job_state *all = take_all(w), *next;
+    pthread_mutex_unlock(&w->lock);
+    for (; all; all = next, dropped++) {
+        next = all->next;
+        finish(w, all, WEIR_STORAGE);
+    }
+    return dropped;
+}
+
+static void let_go(struct writer *w)
+{
+    if (atomic_fetch_sub(&w->refs, 1) > 1) return;
+    drop_all(w);
+    checkpointer_free(w->checkpoints);
+    disconnect(w);
+    pthread_cond_destroy(&w->wake);
+    pthread_cond_destroy(&w->end);
+    pthread_mutex_destroy(&w->lock);
+    free(w->dir);
+    free(w->path);
+    free(w);
+}
+
+static void *writer_main(void *arg)
+{
+    struct writer *w = arg;
+    int64_t pause_ms = 0;
+    while (wait_for_work(w, pause_ms)) {
+        enum weir_err err = take_turn(w);
+        if (err == WEIR_BUSY) { pause_ms = BUSY_PAUSE_MS; continue; }
+        note(w, err);
+        pause_ms = err == WEIR_OK ? 0 : pause_ms < PAUSE_MS ? PAUSE_MS : pause_ms * 2;
+        if (pause_ms > PAUSE_MOST_MS) pause_ms = PAUSE_MOST_MS;
+    }
+    pthread_mutex_lock(&w->lock);
+    w->ended = true;
+    pthread_cond_signal(&w->end);
+    pthread_mutex_unlock(&w->lock);
+    let_go(w);
+    return NULL;
+}
+
+static bool set_paths(struct writer *w, const char *data_dir)
+{
+    w->dir = strdup(data_dir);
+    return w->dir && asprintf(&w->path, "%s/weir.db", data_dir) >= 0;
+}
+
+enum weir_err writer_start(const char *data_dir, const struct sql_list *list, struct writer **out)
+{
+    *out = NULL;
+    struct writer *w = calloc(1, sizeof *w);
+    if (!w) return WEIR_NOMEM;
+    w->list = list;
+    w->refs = 1;
+    w->able = true;
+    w->last = &w->first;
+    w->turn = (struct turn){-1, -1};
+    pthread_mutex_init(&w->lock, NULL);
+    background_cond(&w->wake);
+    background_cond(&w->end);
+    enum weir_err err = set_paths(w, data_dir) ? connect_now(w) : WEIR_NOMEM;
+    if (err == WEIR_OK) err = checkpointer_new(w->path, &w->checkpoints);
+    if (err == WEIR_OK) {
+        w->refs = 2;
+        err = background_start(&w->thread, writer_main, w);
+        if (err != WEIR_OK) w->refs = 1;
+    }
+    if (err != WEIR_OK) { let_go(w); return err; }
+    *out = w;
+    return WEIR_OK;
+}
+
+/* A thread that did not end in time has lost its owner: it ends by itself at its next look, or with the process. */
+size_t writer_stop(struct writer *w, int wait_ms)
+{
+    if (!w) return 0;
+    pthread_mutex_lock(&w->lock);
+    w->stopping = true;
+    w->deadline = clock_mono_ms() + wait_ms;
+    pthread_cond_signal(&w->wake);
+    int64_t left;
+    while (!w->ended && (left = w->deadline + GRACE_MS - clock_mono_ms()) > 0) background_wait(&w->end, &w->lock, left);
+    bool ended = w->ended;
+    pthread_t thread = w->thread;
+    pthread_mutex_unlock(&w->lock);
+    if (ended) pthread_join(thread, NULL);
+    else pthread_detach(thread);
+    size_t lost = writer_backlog(w);
+    drop_all(w);
+    let_go(w);
+    return lost;
+}

@@ -1,0 +1,172 @@
+/* `weir model`: aliases are added and listed. */
+#include <stdio.h>
+#include <string.h>
+
+#include "admin/apply.h"
+#include "admin/document.h"
+#include "admin/listing.h"
+#include "admin/option.h"
+#include "fcgi/base/text.h"
+
+/* {"models":[{"alias":...,"targets":[...]}]} from the words; a target is split at its first colon. */
+static bool model_document(const char *alias, const struct words *to, struct buf *json)
+{
+    buf_str(json, "{\"models\":[{\"alias\":");
+    json_string(json, span_of(alias));
+    buf_str(json, ",\"targets\":[");
+    for (int i = 0; i < to->count; i++) {
+        const char *colon = strchr(to->at[i], ':');
+
+        if (!colon || colon == to->at[i] || !colon[1]) {
+            say("--to: \"%s\" is not PROVIDER:MODEL", to->at[i]);
+            return false;
+        }
+        buf_str(json, i ? ",{\"provider\":" : "{\"provider\":");
+        json_string(json, (struct span){to->at[i], (size_t)(colon - to->at[i])});
+        buf_str(json, ",\"model\":");
+        json_string(json, span_of(colon + 1));
+        buf_char(json, '}');
+    }
+    return !buf_str(json, "]}]}");
+}
+
+/* Is there an alias of that name? Then `add` would replace it in silence. */
+static bool alias_is_free(struct weir *w, const char *alias)
+{
+    struct snapshot *snap;
+    struct db *db;
+    enum weir_err err;
+    bool taken = false;
+
+    if (!weir_open(w, DB_READ, &db)) return false;
+    err = snapshot_load(db, NULL, &snap);
+    if (err) {
+        weir_failed("the aliases cannot be read", err, db);
+    } else {
+        taken = snapshot_model(snap, span_of(alias)) != NULL;
+        snapshot_release(snap);
+        if (taken) say("the alias %s is there already; change it with `weir apply`", alias);
+    }
+    db_close(db);
+    return !err && !taken;
+}
+
+int cmd_model_add(struct weir *w, int argc, char **argv)
+{
+    struct words words, to = {NULL, 0};
+    const struct option_def options[] = {{"--to", OPTION_LIST, &to}, {NULL, OPTION_FLAG, NULL}};
+    struct applied done;
+    struct buf json;
+    int code = EXIT_USAGE;
+
+    if (!options_read(&w->memory, argc, argv, options, 1, 1, &words)) return EXIT_USAGE;
+    if (!to.count) {
+        say("--to: is missing");
+        return EXIT_USAGE;
+    }
+    buf_init(&json, 1 << 20);
+    if (!model_document(words.at[0], &to, &json)) goto out;
+    code = EXIT_REFUSED;
+    if (alias_is_free(w, words.at[0]) && document_apply(w, buf_all(&json), false, "models[0].", &done)) {
+        buf_free(&done.made);
+        say("the alias %s was added", words.at[0]);
+        code = EXIT_DONE;
+    }
+out:
+    buf_free(&json);
+    return code;
+}
+
+/* ---- list ---- */
+
+static const struct column columns[] = {
+    {"alias", "ALIAS", 0}, {"strategy", "STRATEGY", 0}, {"cache_ttl", "CACHE", 0}, {"targets", "TARGETS", 0}, {"price", "IN/OUT", 0},
+    {"context_window", NULL, 0}, {"max_output", NULL, 0}, {"fallback", "FALLBACK", 0}, {"created", "CREATED", 0}, {NULL, NULL, 0}};
+
+static void list_targets(struct listing *l, const struct model_row *m, struct buf *json, struct buf *shown)
+{
+    buf_clear(json);
+    buf_clear(shown);
+    buf_char(json, '[');
+    for (int i = 0; i < m->target_count; i++) {
+        const struct target_row *t = &m->targets[i];
+
+        buf_str(json, i ? ", {\"provider\": " : "{\"provider\": ");
+        json_string(json, span_of(t->provider->name));
+        buf_str(json, ", \"model\": ");
+        json_string(json, span_of(t->model));
+        buf_printf(json, ", \"weight\": %lld}", (long long)t->weight);
+        buf_printf(shown, "%s%s:%s", i ? "," : "", t->provider->name, t->model);
+    }
+    buf_char(json, ']');
+    listing_both(l, buf_all(json), buf_all(shown));
+}
+
+static void list_price(struct listing *l, const struct price *p, struct buf *json, struct buf *shown)
+{
+    char in[MONEY_TEXT], cached[MONEY_TEXT], write[MONEY_TEXT], out[MONEY_TEXT];
+
+    if (!p->known) {
+        listing_both(l, SPAN("null"), SPAN("unpriced"));
+        return;
+    }
+    money_text(p->input, in);
+    money_text(p->cached_input, cached);
+    money_text(p->cache_write, write);
+    money_text(p->output, out);
+    buf_clear(json);
+    buf_clear(shown);
+    buf_printf(json, "{\"input\": \"%s\", \"cached_input\": \"%s\", \"cache_write\": \"%s\", \"output\": \"%s\"}", in, cached, write, out);
+    buf_printf(shown, "%s/%s", in, out);
+    listing_both(l, buf_all(json), buf_all(shown));
+}
+
+static void list_optional(struct listing *l, int64_t n) /* 0: null */
+{
+    if (n) listing_int(l, n);
+    else listing_text(l, SPAN_NONE);
+}
+
+int cmd_model_list(struct weir *w, int argc, char **argv)
+{
+    bool json = false;
+    const struct option_def options[] = {{"--json", OPTION_FLAG, &json}, {NULL, OPTION_FLAG, NULL}};
+    struct buf raw, shown;
+    struct snapshot *snap;
+    struct listing l;
+    struct words words;
+    struct db *db;
+    enum weir_err err;
+    int code;
+
+    if (!options_read(&w->memory, argc, argv, options, 0, 0, &words)) return EXIT_USAGE;
+    if (!weir_open(w, DB_READ, &db)) return EXIT_REFUSED;
+    err = snapshot_load(db, NULL, &snap);
+    if (err) {
+        code = weir_failed("the aliases cannot be read", err, db);
+        db_close(db);
+        return code;
+    }
+    buf_init(&raw, 4 << 20);
+    buf_init(&shown, 4 << 20);
+    listing_start(&l, columns, json ? LISTING_JSON : LISTING_TABLE);
+    for (int i = 0; i < snap->model_count; i++) {
+        const struct model_row *m = &snap->models[i];
+
+        listing_text(&l, span_of(m->alias));
+        listing_text(&l, span_of(m->strategy));
+        listing_int(&l, m->cache_ttl);
+        list_targets(&l, m, &raw, &shown);
+        list_price(&l, &m->price, &raw, &shown);
+        list_optional(&l, m->context_window);
+        list_optional(&l, m->max_output);
+        listing_text(&l, span_of(m->fallback));
+        listing_time(&l, m->created);
+    }
+    code = listing_end(&l);
+    buf_free(&raw);
+    buf_free(&shown);
+    snapshot_release(snap);
+    db_close(db);
+    return code;
+}

@@ -1,0 +1,348 @@
+/* The sections `providers` and `models` of the document: read, checked, written. */
+#include "admin/document.h"
+
+#include <stdio.h>
+
+#include "fcgi/base/bounds.h"
+#include "fcgi/base/text.h"
+
+#define TIMEOUT_MOST 86400000  /* a day, ms */
+#define ENTRIES_MOST 1000      /* keys, headers or targets of one entry */
+
+/* Names that stand before a colon on the command line and in answers' headers. */
+static bool is_plain_name(const char *name)
+{
+    for (const char *c = name; *c; c++) {
+        bool fine = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') || strchr("._-", *c);
+
+        if (!fine) return false;
+    }
+    return true;
+}
+
+/* ---- providers ---- */
+
+struct provider_text { struct provider_row row; struct jval keys, timeouts, headers; };
+
+static bool upstream_key_read(struct reader *r, struct jval v, struct doc_upstream_key *out)
+{
+    struct key_text { const char *name; int64_t priority; struct jval secret; } text = {.priority = 1};
+    static const struct field table[] = {
+        {"name", FIELD_NAME, offsetof(struct key_text, name), true, 0, 0, NULL},
+        {"priority", FIELD_INT, offsetof(struct key_text, priority), false, 0, 1000000, NULL},
+        {"secret", FIELD_ANY, offsetof(struct key_text, secret), false, 0, 0, NULL},
+        {NULL, FIELD_ANY, 0, false, 0, 0, NULL},
+    };
+    size_t before;
+
+    if (!fields_read(r, v, table, &text)) return false;
+    *out = (struct doc_upstream_key){text.name, text.priority, SPAN_NONE};
+    if (text.secret.kind == JSON_ABSENT) return true;
+    before = path_member(r, "secret");
+    if (!secret_read(r, text.secret, &out->secret)) return false;
+    if (!text_is_header_safe(out->secret) || memchr(out->secret.at, ' ', out->secret.len))
+        return refuse(r, "must hold only visible ASCII characters: it goes into a header");
+    path_back(r, before);
+    return true;
+}
+
+static bool upstream_keys_read(struct reader *r, struct jval list, struct doc_provider *out)
+{
+    size_t n = jscan_count(list), i = 0, before = path_member(r, "keys");
+    struct jiter it = jscan_iter(list);
+    struct doc_upstream_key *keys;
+    struct span key;
+    struct jval v;
+
+    if (n > ENTRIES_MOST) return refuse(r, "must have at most %d entries", ENTRIES_MOST);
+    keys = arena_alloc(r->memory, sizeof *keys * (n + 1));
+    if (!keys) return refuse_memory(r);
+    for (; i < n && jscan_next(&it, &key, &v); i++) {
+        size_t here = path_index(r, i);
+
+        if (!upstream_key_read(r, v, &keys[i])) return false;
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(keys[k].name, keys[i].name) == 0) return refuse_member(r, "name", "is keys[%zu]'s name too", k);
+        path_back(r, here);
+    }
+    out->keys = keys;
+    out->key_count = (int)i;
+    path_back(r, before);
+    return true;
+}
+
+/* Why a header may not be sent along; NULL: it may. */
+static const char *header_fault(struct span name)
+{
+    static const char *const ours[] = {"host", "content-length", "content-type", "transfer-encoding", "connection", "te",
+                                       "upgrade", "trailer", "expect", "accept", "accept-encoding", "keep-alive"};
+    static const char *const secret[] = {"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie"};
+
+    if (!name.len) return "is an empty header name";
+    if (name.len > BOUND_NAME) return "is too long a header name";
+    for (size_t i = 0; i < name.len; i++) { /* a token, RFC 9110 5.6.2 */
+        char c = name.at[i];
+        bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c && strchr("!#$%&'*+-.^_`|~", c));
+
+        if (!fine) return "is no header name";
+    }
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+        if (span_is_nocase(name, ours[i])) return "is a header that Weir sets itself";
+    for (size_t i = 0; i < sizeof secret / sizeof *secret; i++)
+        if (span_is_nocase(name, secret[i])) return "is a secret; give it as a key, headers are not sealed";
+    return NULL;
+}
+
+static bool headers_read(struct reader *r, struct jval object, struct provider_row *out)
+{
+    size_t n = jscan_count(object), i = 0, before = path_member(r, "headers");
+    struct jiter it = jscan_iter(object);
+    struct header *list;
+    struct span key, value;
+    struct jval v;
+
+    if (n > ENTRIES_MOST) return refuse(r, "must have at most %d entries", ENTRIES_MOST);
+    list = arena_alloc(r->memory, sizeof *list * (n + 1));
+    if (!list) return refuse_memory(r);
+    for (; i < n && jscan_next(&it, &key, &v); i++) {
+        size_t here = path_key(r, key);
+        const char *fault = header_fault(key); /* an escape in the key is no token */
+
+        if (fault) return refuse(r, "%s", fault);
+        if (!text_read(r, v, &value)) return false;
+        if (!text_is_header_safe(value) || value.len > BOUND_PATH) return refuse(r, "must be at most %d visible ASCII characters", BOUND_PATH);
+        list[i] = (struct header){arena_str(r->memory, key), value.at};
+        if (!list[i].name) return refuse_memory(r);
+        for (size_t k = 0; k < i; k++)
+            if (strcasecmp(list[k].name, list[i].name) == 0) return refuse(r, "stands there twice");
+        path_back(r, here);
+    }
+    out->headers = list;
+    out->header_count = (int)i;
+    path_back(r, before);
+    return true;
+}
+
+static bool timeouts_read(struct reader *r, struct jval object, struct provider_row *out)
+{
+    static const struct field table[] = {
+        {"connect_ms", FIELD_INT, offsetof(struct provider_row, connect_ms), false, 1, TIMEOUT_MOST, NULL},
+        {"first_byte_ms", FIELD_INT, offsetof(struct provider_row, first_byte_ms), false, 1, TIMEOUT_MOST, NULL},
+        {"idle_ms", FIELD_INT, offsetof(struct provider_row, idle_ms), false, 1, TIMEOUT_MOST, NULL},
+        {"total_ms", FIELD_INT, offsetof(struct provider_row, total_ms), false, 1, TIMEOUT_MOST, NULL},
+        {NULL, FIELD_ANY, 0, false, 0, 0, NULL},
+    };
+    size_t before = path_member(r, "timeouts");
+
+    if (!fields_read(r, object, table, out)) return false;
+    path_back(r, before);
+    return true;
+}
+
+/* Takes slashes off the end, so that an address has one form; then checks it. */
+static bool base_url_check(struct reader *r, struct provider_row *row)
+{
+    struct span url = span_of(row->base_url);
+    const char *fault;
+
+    if (!url.len && strcmp(row->dialect, "mock") == 0) return true;
+    if (!url.len) return refuse_member(r, "base_url", "is missing");
+    fault = address_fault(url, row->allow_plain_http);
+    if (fault) return refuse_member(r, "base_url", "%s", fault);
+    while (url.len && url.at[url.len - 1] == '/') url.len--;
+    row->base_url = arena_str(r->memory, url);
+    return row->base_url || refuse_memory(r);
+}
+
+bool doc_provider_read(struct reader *r, struct jval v, struct doc_provider *out)
+{
+    static const struct field table[] = {
+        {"name", FIELD_NAME, offsetof(struct provider_text, row.name), true, 0, 0, NULL},
+        {"dialect", FIELD_CHOICE, offsetof(struct provider_text, row.dialect), true, 0, 0, DIALECTS},
+        {"base_url", FIELD_TEXT, offsetof(struct provider_text, row.base_url), false, 1, BOUND_PATH, NULL},
+        {"allow_plain_http", FIELD_BOOL, offsetof(struct provider_text, row.allow_plain_http), false, 0, 0, NULL},
+        {"key_strategy", FIELD_CHOICE, offsetof(struct provider_text, row.key_strategy), false, 0, 0, KEY_STRATEGIES},
+        {"keys", FIELD_ARRAY, offsetof(struct provider_text, keys), false, 0, 0, NULL},
+        {"timeouts", FIELD_OBJECT, offsetof(struct provider_text, timeouts), false, 0, 0, NULL},
+        {"headers", FIELD_OBJECT, offsetof(struct provider_text, headers), false, 0, 0, NULL},
+        {NULL, FIELD_ANY, 0, false, 0, 0, NULL},
+    };
+    struct provider_text text = {.row = {.base_url = "", .key_strategy = "priority"}};
+
+    *out = (struct doc_provider){0};
+    if (!fields_read(r, v, table, &text)) return false;
+    if (!is_plain_name(text.row.name)) return refuse_member(r, "name", "must be of letters, digits, '.', '_' and '-' only");
+    if (!base_url_check(r, &text.row)) return false;
+    if (text.timeouts.kind && !timeouts_read(r, text.timeouts, &text.row)) return false;
+    if (text.headers.kind && !headers_read(r, text.headers, &text.row)) return false;
+    if (text.keys.kind && !upstream_keys_read(r, text.keys, out)) return false;
+    out->row = text.row;
+    return true;
+}
+
+/* ---- models ---- */
+
+struct model_text { struct model_row row; struct jval targets, price; };
+
+static bool target_read(struct reader *r, struct jval v, struct doc_target *out)
+{
+    static const struct field table[] = {
+        {"provider", FIELD_NAME, offsetof(struct doc_target, provider), true, 0, 0, NULL},
+        {"model", FIELD_TEXT, offsetof(struct doc_target, model), true, 1, BOUND_ALIAS, NULL},
+        {"weight", FIELD_INT, offsetof(struct doc_target, weight), false, 1, 1000000, NULL},
+        {NULL, FIELD_ANY, 0, false, 0, 0, NULL},
+    };
+
+    *out = (struct doc_target){NULL, NULL, 1};
+    if (!fields_read(r, v, table, out)) return false;
+    if (!text_is_header_safe(span_of(out->model))) return refuse_member(r, "model", "must hold only visible ASCII characters: it goes into a header");
+    return true;
+}
+
+static bool targets_read(struct reader *r, struct jval list, struct doc_model *out)
+{
+    size_t n = jscan_count(list), i = 0, before = path_member(r, "targets");
+    struct jiter it = jscan_iter(list);
+    struct doc_target *targets;
+    struct span key;
+    struct jval v;
+
+    if (!n) return refuse(r, "must have at least one entry");
+    if (n > ENTRIES_MOST) return refuse(r, "must have at most %d entries", ENTRIES_MOST);
+    targets = arena_alloc(r->memory, sizeof *targets * n);
+    if (!targets) return refuse_memory(r);
+    for (; i < n && jscan_next(&it, &key, &v); i++) {
+        size_t here = path_index(r, i);
+
+        if (!target_read(r, v, &targets[i])) return false;
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(targets[k].provider, targets[i].provider) == 0 && strcmp(targets[k].model, targets[i].model) == 0)
+                return refuse(r, "is the same as targets[%zu]", k);
+        path_back(r, here);
+    }
+    out->targets = targets;
+    out->target_count = (int)i;
+    path_back(r, before);
+    return true;
+}
+
+/* What a cached or written token costs is the input price where nothing is said. */
+static bool price_read(struct reader *r, struct jval v, struct price *out)
+{
+    static const struct field table[] = {
+        {"input", FIELD_MONEY, offsetof(struct price, input), true, 0, 0, NULL},
+        {"cached_input", FIELD_MONEY, offsetof(struct price, cached_input), false, 0, 0, NULL},
+        {"cache_write", FIELD_MONEY, offsetof(struct price, cache_write), false, 0, 0, NULL},
+        {"output", FIELD_MONEY, offsetof(struct price, output), true, 0, 0, NULL},
+        {NULL, FIELD_ANY, 0, false, 0, 0, NULL},
+    };
+    size_t before = path_member(r, "price");
+
+    *out = (struct price){.known = true, .cached_input = -1, .cache_write = -1};
+    if (!fields_read(r, v, table, out)) return false;
+    if (out->cached_input < 0) out->cached_input = out->input;
+    if (out->cache_write < 0) out->cache_write = out->input;
+    path_back(r, before);
+    return true;
+}
+
+bool doc_model_read(struct reader *r, struct jval v, struct doc_model *out)
+{
+    static const struct field table[] = {
+        {"alias", FIELD_TEXT, offsetof(struct model_text, row.alias), true, 1, BOUND_ALIAS, NULL},
+        {"strategy", FIELD_CHOICE, offsetof(struct model_text, row.strategy), false, 0, 0, STRATEGIES},
+        {"cache_ttl", FIELD_INT, offsetof(struct model_text, row.cache_ttl), false, 0, 31536000, NULL},
+        {"targets", FIELD_ARRAY, offsetof(struct model_text, targets), true, 0, 0, NULL},
+        {"price", FIELD_ANY, offsetof(struct model_text, price), false, 0, 0, NULL},
+        {"context_window", FIELD_INT, offsetof(struct model_text, row.context_window), false, 1, 1000000000, NULL},
+        {"max_output", FIELD_INT, offsetof(struct model_text, row.max_output), false, 1, 1000000000, NULL},
+        {"fallback", FIELD_TEXT, offsetof(struct model_text, row.fallback), false, 1, BOUND_ALIAS, NULL},
+        {NULL, FIELD_ANY, 0, false, 0, 0, NULL},
+    };
+    struct model_text text = {.row = {.strategy = "priority"}};
+
+    *out = (struct doc_model){0};
+    if (!fields_read(r, v, table, &text)) return false;
+    if (!targets_read(r, text.targets, out)) return false;
+    if (text.price.kind > JSON_NULL && !price_read(r, text.price, &text.row.price)) return false; /* null: unpriced */
+    if (text.row.fallback && strcmp(text.row.fallback, text.row.alias) == 0) return refuse_member(r, "fallback", "must not be the alias itself");
+    out->row = text.row;
+    return true;
+}
+
+/* ---- writing ---- */
+
+static void write_text(struct buf *out, const char *lead, const char *text)
+{
+    buf_str(out, lead);
+    json_string(out, span_of(text));
+}
+
+static void write_timeouts(struct buf *out, const struct provider_row *p)
+{
+    const struct { const char *name; int64_t ms; } all[] = {
+        {"connect_ms", p->connect_ms}, {"first_byte_ms", p->first_byte_ms}, {"idle_ms", p->idle_ms}, {"total_ms", p->total_ms}};
+    const char *lead = ",\"timeouts\":{";
+
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        if (!all[i].ms) continue;
+        buf_printf(out, "%s\"%s\":%lld", lead, all[i].name, (long long)all[i].ms);
+        lead = ",";
+    }
+    if (*lead == ',' && !lead[1]) buf_char(out, '}');
+}
+
+enum weir_err doc_provider_write(struct buf *out, const struct provider_row *p)
+{
+    write_text(out, "{\"name\":", p->name);
+    write_text(out, ",\"dialect\":", p->dialect);
+    if (*p->base_url) write_text(out, ",\"base_url\":", p->base_url);
+    if (p->allow_plain_http) buf_str(out, ",\"allow_plain_http\":true");
+    if (strcmp(p->key_strategy, "priority") != 0) write_text(out, ",\"key_strategy\":", p->key_strategy);
+    buf_str(out, ",\"keys\":[");
+    for (int i = 0; i < p->key_count; i++) {
+        write_text(out, i ? ",{\"name\":" : "{\"name\":", p->keys[i].name);
+        buf_printf(out, ",\"priority\":%lld}", (long long)p->keys[i].priority);
+    }
+    buf_char(out, ']');
+    write_timeouts(out, p);
+    for (int i = 0; i < p->header_count; i++) {
+        write_text(out, i ? "," : ",\"headers\":{", p->headers[i].name);
+        write_text(out, ":", p->headers[i].value);
+    }
+    if (p->header_count) buf_char(out, '}');
+    return buf_char(out, '}');
+}
+
+static void write_money(struct buf *out, const char *lead, int64_t nano)
+{
+    char text[MONEY_TEXT];
+
+    money_text(nano, text);
+    write_text(out, lead, text);
+}
+
+enum weir_err doc_model_write(struct buf *out, const struct model_row *m)
+{
+    write_text(out, "{\"alias\":", m->alias);
+    write_text(out, ",\"strategy\":", m->strategy);
+    if (m->cache_ttl) buf_printf(out, ",\"cache_ttl\":%lld", (long long)m->cache_ttl);
+    buf_str(out, ",\"targets\":[");
+    for (int i = 0; i < m->target_count; i++) {
+        write_text(out, i ? ",{\"provider\":" : "{\"provider\":", m->targets[i].provider->name);
+        write_text(out, ",\"model\":", m->targets[i].model);
+        buf_printf(out, ",\"weight\":%lld}", (long long)m->targets[i].weight);
+    }
+    buf_char(out, ']');
+    if (m->price.known) {
+        write_money(out, ",\"price\":{\"input\":", m->price.input);
+        write_money(out, ",\"cached_input\":", m->price.cached_input);
+        write_money(out, ",\"cache_write\":", m->price.cache_write);
+        write_money(out, ",\"output\":", m->price.output);
+        buf_char(out, '}');
+    }
+    if (m->context_window) buf_printf(out, ",\"context_window\":%lld", (long long)m->context_window);
+    if (m->max_output) buf_printf(out, ",\"max_output\":%lld", (long long)m->max_output);
+    if (m->fallback) write_text(out, ",\"fallback\":", m->fallback);
+    return buf_char(out, '}');
+}

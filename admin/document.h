@@ -1,0 +1,56 @@
+/* The configuration document of `weir apply`: its sections, read and checked entry by entry. Nothing here touches the
+ * database; references to what stands elsewhere are checked by who knows both (apply.c). */
+#ifndef WEIR_ADMIN_DOCUMENT_H
+#define WEIR_ADMIN_DOCUMENT_H
+
+#include "admin/field.h"
+#include "sql/keys.h"
+#include "sql/limits.h"
+#include "sql/routes.h"
+
+enum section { SECTION_PROVIDERS, SECTION_MODELS, SECTION_LIMITS, SECTION_KEYS, SECTION_JWT, SECTION_COUNT };
+extern const char *const section_names[SECTION_COUNT];
+
+/* Lives as long as the text it was read from. */
+struct document { struct jval sections[SECTION_COUNT], settings; }; /* JSON_ABSENT where there is none */
+
+#define DIALECTS "openai|anthropic|azure|gemini|groq|ollama|mock"
+#define DIALECTS_IN_FORCE "openai|mock"
+#define STRATEGIES "priority|weighted|round_robin|least_latency|cheapest"
+#define KEY_STRATEGIES "priority|round_robin|least_used"
+
+/* secret absent: not given. Its bytes are in the reader's memory, which is not wiped: the command ends soon after. */
+struct doc_upstream_key { const char *name; int64_t priority; struct span secret; };
+struct doc_provider { struct provider_row row; const struct doc_upstream_key *keys; int key_count; }; /* row.keys unused */
+struct doc_target { const char *provider, *model; int64_t weight; };
+struct doc_model { struct model_row row; const struct doc_target *targets; int target_count; };      /* row.targets unused */
+struct doc_key { struct key row; struct span secret; };                                              /* times: only expires */
+struct doc_jwt { const char *name; struct span body, secret; bool symmetric; };
+
+/* Checks the syntax and the names of the sections. */
+bool document_read(struct reader *r, struct span text, struct document *out);
+
+/* One entry each, at the reader's present path. False: refused. Texts are the reader's memory. */
+bool doc_provider_read(struct reader *r, struct jval v, struct doc_provider *out);
+bool doc_model_read(struct reader *r, struct jval v, struct doc_model *out);
+bool doc_limit_read(struct reader *r, struct jval v, struct limit_rule *out);
+bool doc_key_read(struct reader *r, struct jval v, struct doc_key *out);
+bool doc_jwt_read(struct reader *r, struct jval v, struct doc_jwt *out);
+
+/* What a limit is known by, as one text in the reader's memory; NULL when memory is out. */
+char *limit_identity(struct arena *a, const struct limit_rule *l);
+
+/* "sk-...", "env:NAME" or "file:PATH" to the secret itself (white space round a file's text is taken off). */
+bool secret_read(struct reader *r, struct jval v, struct span *out);
+
+/* An upstream address: https, or http to loopback and private addresses or where plain is allowed; no user, query or
+ * fragment. NULL when fine, else a static sentence. */
+const char *address_fault(struct span url, bool allow_plain_http);
+
+/* Writers of the same document, for export. They append one JSON value. */
+enum weir_err doc_provider_write(struct buf *out, const struct provider_row *p);
+enum weir_err doc_model_write(struct buf *out, const struct model_row *m);
+enum weir_err doc_limit_write(struct buf *out, const struct limit_rule *l);
+enum weir_err doc_key_write(struct buf *out, const struct key *k);
+
+#endif

@@ -1,0 +1,69 @@
+/* What this version stores but does not act on yet. In force today: providers of the dialects openai and mock with
+ * their first key, time-outs and headers; models with targets tried in order; keys with models, addresses, expiry and
+ * identity. All else that a document can say is named here. */
+#include "admin/in_force.h"
+
+#include <stdio.h>
+
+#include "admin/command.h"
+
+void pending_init(struct pending *p)
+{
+    *p = (struct pending){0};
+    buf_init(&p->text, 4096);
+}
+
+void pending_free(struct pending *p)
+{
+    names_free(&p->seen);
+    buf_free(&p->text);
+}
+
+static void note(struct pending *p, const char *what, const char *which)
+{
+    char name[160];
+    int n = snprintf(name, sizeof name, "%s%s", what, which);
+
+    if (n < 0 || n >= (int)sizeof name || names_add(&p->seen, (struct span){name, (size_t)n}, 0)) return;
+    if (p->text.len) buf_str(&p->text, ", ");
+    buf_str(&p->text, name);
+}
+
+void pending_provider(struct pending *p, const struct doc_provider *d)
+{
+    if (!choice_is(DIALECTS_IN_FORCE, span_of(d->row.dialect))) note(p, "dialect ", d->row.dialect);
+    if (strcmp(d->row.key_strategy, "priority") != 0) note(p, "key_strategy ", d->row.key_strategy);
+    if (d->key_count > 1) note(p, "provider keys after the first", "");
+}
+
+void pending_model(struct pending *p, const struct doc_model *d)
+{
+    const struct model_row *m = &d->row;
+
+    if (strcmp(m->strategy, "priority") != 0) note(p, "strategy ", m->strategy);
+    if (m->cache_ttl) note(p, "cache_ttl", "");
+    if (m->price.known) note(p, "price", "");
+    if (m->context_window) note(p, "context_window", "");
+    if (m->max_output) note(p, "max_output", "");
+    if (m->fallback) note(p, "fallback", "");
+}
+
+void pending_limit(struct pending *p)
+{
+    note(p, "limits", "");
+}
+
+void pending_jwt(struct pending *p)
+{
+    note(p, "jwt", "");
+}
+
+void pending_setting(struct pending *p, const struct setting_def *d)
+{
+    if (!d->in_force) note(p, "setting ", d->name);
+}
+
+void pending_say(struct pending *p)
+{
+    if (p->text.len) say("stored, but not yet in force in this version: %s", buf_cstr(&p->text));
+}

@@ -1,0 +1,165 @@
+/* The command line program `weir`: the one table of its commands, and the way from words to one of them.
+ * What a command does stands in its cmd_*.c. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "admin/command.h"
+
+static const struct command commands[] = {
+    {"init", cmd_init, "[--mock]", "make the data directory, master key and database; add providers found in the environment"},
+    {"apply", cmd_apply, "FILE.json|- [--dry-run] [--json]", "add or change what a configuration document says, all or nothing"},
+    {"export", cmd_export, "", "print the configuration as such a document, without secrets"},
+    {"settings", cmd_settings, "[NAME [VALUE]] [--json]", "every setting with its value, default and meaning; or show or set one"},
+    {"key create", cmd_key_create,
+     "--name N [--user U] [--team T] [--role R] [--rolegroup G] [--models a,b]\n"
+     "            [--expires 90d|12h|30s] [--allow-ip CIDR] [--may-assert-identity]",
+     "make a client key; prints its secret, once"},
+    {"key list", cmd_key_list, "[--json]", "the client keys"},
+    {"key rotate", cmd_key_rotate, "NAME [--overlap 24h]", "a new secret; the old one works on for the overlap (default: not at all)"},
+    {"key revoke", cmd_key_revoke, "NAME", "a key ends now and for good"},
+    {"provider add", cmd_provider_add, "NAME --dialect D [--base-url URL] [--key-file FILE|-] [--allow-plain-http]",
+     "an upstream; its key is read from a file or stdin"},
+    {"provider list", cmd_provider_list, "[--json]", "the upstreams"},
+    {"provider test", cmd_provider_test, "NAME", "really call the upstream and say plainly what is wrong"},
+    {"model add", cmd_model_add, "ALIAS --to PROVIDER:MODEL[,PROVIDER:MODEL...]", "a name that callers use, and what stands behind it"},
+    {"model list", cmd_model_list, "[--json]", "the aliases"},
+    {"audit", cmd_audit, "[--follow] [--user U] [--since 1h] [--limit N] [--json]", "one row for every request, oldest first; --limit: the newest N"},
+    {"usage", cmd_usage, "[--by user|team|model|provider|key] [--since 7d] [--json]", "requests, tokens and cost summed"},
+    {"backup", cmd_backup, "FILE", "a consistent copy of the database while the gateway runs"},
+    {"migrate", cmd_migrate, "", "bring the database to this program's schema"},
+    {"doctor", cmd_doctor,
+     "[--json] [--lighttpd FILE] [--url http://127.0.0.1:8080 --key-file F [--model A]]",
+     "look for what goes wrong in the field; exit 1 if something is"},
+    {NULL, NULL, NULL, NULL},
+};
+
+static void print_commands(FILE *to)
+{
+    for (const struct command *c = commands; c->name; c++)
+        fprintf(to, "  %-14s %s\n", c->name, c->help);
+}
+
+static void print_help(FILE *to)
+{
+    fputs("usage: weir [--data DIR] COMMAND ...\n\n", to);
+    print_commands(to);
+    fputs("\nThe data directory is --data, else WEIR_DATA, else var. `weir COMMAND --help` shows a command's words;\n"
+          "`weir settings` lists the environment variables. Exit: 0 done, 1 refused or failed, 2 wrong usage.\n", to);
+}
+
+static void print_usage(const struct command *c, FILE *to)
+{
+    fprintf(to, "usage: weir [--data DIR] %s%s%s\n", c->name, *c->usage ? " " : "", c->usage);
+    fprintf(to, "  %s\n", c->help);
+}
+
+/* How many words of argv name the command c; 0: they do not. */
+static int words_matched(const struct command *c, int argc, char **argv)
+{
+    const char *space = strchr(c->name, ' ');
+    size_t first = space ? (size_t)(space - c->name) : strlen(c->name);
+
+    if (argc < 1 || strlen(argv[0]) != first || strncmp(argv[0], c->name, first) != 0) return 0;
+    if (!space) return 1;
+    return argc > 1 && strcmp(argv[1], space + 1) == 0 ? 2 : 0;
+}
+
+static bool asks_help(int argc, char **argv)
+{
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return true;
+    return false;
+}
+
+/* "weir key", "weir key --help", "weir key frobnicate": shows the group, if there is one of that name. */
+static bool print_group(const char *name, FILE *to)
+{
+    size_t n = strlen(name);
+    bool any = false;
+
+    for (const struct command *c = commands; c->name; c++) {
+        if (strncmp(c->name, name, n) != 0 || c->name[n] != ' ') continue;
+        print_usage(c, to);
+        any = true;
+    }
+    return any;
+}
+
+static int dispatch(struct weir *w, int argc, char **argv)
+{
+    for (const struct command *c = commands; c->name; c++) {
+        int words = words_matched(c, argc, argv);
+
+        if (!words) continue;
+        if (asks_help(argc - words, argv + words)) {
+            print_usage(c, stdout);
+            return finish_output();
+        }
+        int code = c->run(w, argc - words, argv + words);
+        if (code == EXIT_USAGE) print_usage(c, stderr);
+        return code;
+    }
+    bool help = asks_help(argc - 1, argv + 1);
+    if (print_group(argv[0], help ? stdout : stderr)) return help ? finish_output() : EXIT_USAGE;
+    say("%s: no such command; there are", argv[0]);
+    print_commands(stderr);
+    return EXIT_USAGE;
+}
+
+/* Reads the options before the command. Gives the index of the command, or -1 with the exit code in *code. */
+static int global_options(struct weir *w, int argc, char **argv, int *code)
+{
+    int i = 1;
+
+    for (; i < argc && argv[i][0] == '-'; i++) {
+        if (strcmp(argv[i], "--version") == 0) {
+            puts("weir " WEIR_VERSION);
+            *code = finish_output();
+            return -1;
+        }
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            print_help(stdout);
+            *code = finish_output();
+            return -1;
+        }
+        if (strncmp(argv[i], "--data=", 7) == 0 && argv[i][7]) {
+            w->data_dir = argv[i] + 7;
+        } else if (strcmp(argv[i], "--data") == 0 && i + 1 < argc && argv[i + 1][0]) {
+            w->data_dir = argv[++i];
+        } else {
+            say("%s: %s", argv[i], strcmp(argv[i], "--data") == 0 ? "needs a directory" : "no such option before a command");
+            *code = EXIT_USAGE;
+            return -1;
+        }
+    }
+    if (i < argc) return i;
+    print_help(stderr);
+    *code = EXIT_USAGE;
+    return -1;
+}
+
+int main(int argc, char **argv)
+{
+    const char *env_data = getenv("WEIR_DATA"), *env_master = getenv("WEIR_MASTER_KEY_FILE");
+    struct weir w = {.data_dir = env_data && *env_data ? env_data : "var"};
+    int code = EXIT_REFUSED, at;
+
+    signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of the write, so a listing ends with exit 1 */
+    umask(077);
+    arena_init(&w.memory);
+    at = global_options(&w, argc, argv, &code);
+    if (at < 0) goto out;
+    w.db_path = arena_printf(&w.memory, "%s/weir.db", w.data_dir);
+    w.master_path = env_master && *env_master ? env_master : arena_printf(&w.memory, "%s/master.key", w.data_dir);
+    if (!w.db_path || !w.master_path || secret_start()) {
+        say("cannot start: out of memory, or libsodium does not");
+        goto out;
+    }
+    code = dispatch(&w, argc - at, argv + at);
+out:
+    arena_end(&w.memory);
+    return code;
+}

@@ -30,6 +30,7 @@ struct checkpointer {
     pthread_mutex_t lock;   /* the rest */
     pthread_cond_t wake, done;
     enum want want;         /* until it is done */
+    bool got;               /* the last one came through */
     bool stop;
     struct db *db;          /* opened, closed and used by the thread; the lock is for db_interrupt */
 };
@@ -75,7 +76,7 @@ static enum weir_err connect_now(struct checkpointer *c)
 }
 
 /* SQLite does not wait for another checkpoint to end, so a whole one is asked for until it comes through. */
-static void checkpoint(struct checkpointer *c, bool whole)
+static bool checkpoint(struct checkpointer *c, bool whole)
 {
     int64_t until = clock_mono_ms() + WHOLE_MS;
     int pages, moved;
@@ -87,6 +88,7 @@ static void checkpoint(struct checkpointer *c, bool whole)
         err = WEIR_OK;
     }
     if (err != WEIR_OK && err != WEIR_BUSY) log_event(LOG_WARN, "checkpoint_failed", LOG_TEXT("error", db_message(c->db)));
+    return err == WEIR_OK;
 }
 
 static void *checkpointer_main(void *arg)
@@ -97,8 +99,9 @@ static void *checkpointer_main(void *arg)
         if (c->want == WANT_NOTHING) { pthread_cond_wait(&c->wake, &c->lock); continue; }
         enum want want = c->want;
         pthread_mutex_unlock(&c->lock);
-        checkpoint(c, want == WANT_WHOLE);
+        bool got = checkpoint(c, want == WANT_WHOLE);
         pthread_mutex_lock(&c->lock);
+        c->got = got;
         if (c->want == want) c->want = WANT_NOTHING;
         pthread_cond_broadcast(&c->done);
     }
@@ -106,17 +109,20 @@ static void *checkpointer_main(void *arg)
     return NULL;
 }
 
-static void ask(struct checkpointer *c, enum want want)
+/* A whole one is waited for: true if it came through. */
+static bool ask(struct checkpointer *c, enum want want)
 {
     if (!c->started) c->started = background_start(&c->thread, checkpointer_main, c) == WEIR_OK;
-    if (!c->started) return;
+    if (!c->started) return false;
     pthread_mutex_lock(&c->lock);
     if (c->want < want) c->want = want;
     pthread_cond_signal(&c->wake);
     int64_t until = clock_mono_ms() + WAIT_MS, left;
     while (want == WANT_WHOLE && c->want == WANT_WHOLE && !c->stop && (left = until - clock_mono_ms()) > 0)
         background_wait(&c->done, &c->lock, left);
+    bool got = c->want != WANT_WHOLE && c->got;
     pthread_mutex_unlock(&c->lock);
+    return got;
 }
 
 void checkpointer_saw(struct checkpointer *c, int wal_pages)
@@ -125,8 +131,7 @@ void checkpointer_saw(struct checkpointer *c, int wal_pages)
     if (wal_pages - c->asked_at < PASSIVE_PAGES) return;
     bool whole = wal_pages >= WHOLE_PAGES && clock_mono_ms() >= c->whole_after;
     c->asked_at = wal_pages;
-    ask(c, whole ? WANT_WHOLE : WANT_PASSIVE);
-    if (whole) c->whole_after = clock_mono_ms() + AGAIN_MS;
+    if (!ask(c, whole ? WANT_WHOLE : WANT_PASSIVE) && whole) c->whole_after = clock_mono_ms() + AGAIN_MS;
 }
 
 void checkpointer_free(struct checkpointer *c)

@@ -218,9 +218,11 @@ static bool is_trouble(enum weir_err err)
     return err == WEIR_STORAGE || err == WEIR_NOMEM || err == WEIR_CORRUPT || err == WEIR_BUSY;
 }
 
-/* A transaction that cannot even begin is trouble whatever the reason. */
+/* A transaction that cannot even begin is trouble whatever the reason. SQLite itself would go on writing to a file that
+ * was deleted or replaced, and nobody would ever read it. */
 static enum weir_err begin(struct writer *w)
 {
+    if (db_has_moved(w->db)) return WEIR_STORAGE;
     enum weir_err err = db_begin(w->db);
     return err == WEIR_OK || is_trouble(err) ? err : WEIR_STORAGE;
 }
@@ -341,7 +343,7 @@ static enum weir_err write_waiting(struct writer *w)
 static enum weir_err take_turn(struct writer *w)
 {
     enum weir_err err = WEIR_OK;
-    if (!writer_is_able(w) || db_has_moved(w->db)) err = connect_now(w);
+    if (!writer_is_able(w)) err = connect_now(w);
     if (err == WEIR_OK) err = turn_take(&w->turn);
     if (err != WEIR_OK) {
         if (err != WEIR_BUSY) refuse_all(w, err);

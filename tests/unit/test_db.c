@@ -1,0 +1,301 @@
+/* The SQLite door and the migrations: errors become ours, transactions are what they say, a schema is made once. */
+#include "sql/db.c"
+
+#include "sql/migrations.h"
+#include "sql_ids.h"
+#include "tests/unit/sql_room.h"
+
+static void a_database_is_made_from_nothing_and_private(void **state)
+{
+    struct room r;
+    struct stat st;
+    int from, to;
+    (void)state;
+    room_open(&r);
+    assert_int_equal(stat(r.db, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_int_equal(room_number(&r, "SELECT version FROM config_version"), 1);
+    assert_int_equal(room_number(&r, "PRAGMA user_version"), db_schema_newest());
+    assert_int_equal(db_migrate(r.db, &from, &to), WEIR_OK);
+    assert_int_equal(from, db_schema_newest());
+    assert_int_equal(to, db_schema_newest());
+    assert_int_equal(room_number(&r, "SELECT count(*) FROM config_version"), 1);
+    room_is_whole(&r);
+    room_close(&r);
+}
+
+static void processes_that_migrate_at_once_do_it_once(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 5; round++) {
+        struct room r;
+        pid_t child[4];
+        int go[2];
+        char c;
+        room_open(&r);
+        remove(r.db);
+        assert_int_equal(pipe(go), 0);
+        for (int i = 0; i < 4; i++) {
+            if ((child[i] = fork()) == 0) {
+                close(go[1]);
+                if (read(go[0], &c, 1) < 0) _exit(2);
+                _exit(db_migrate(r.db, NULL, NULL) == WEIR_OK ? 0 : 1);
+            }
+        }
+        close(go[0]), close(go[1]);
+        for (int i = 0; i < 4; i++) assert_int_equal(room_wait(child[i]), 0);
+        assert_int_equal(room_number(&r, "SELECT count(*) FROM config_version"), 1);
+        room_is_whole(&r);
+        room_close(&r);
+    }
+}
+
+static void a_schema_newer_than_ours_is_left_alone(void **state)
+{
+    struct room r;
+    int from = 0, to = 0;
+    (void)state;
+    room_open(&r);
+    struct db *db = room_admin(&r);
+    assert_int_equal(set_schema(db, 999), WEIR_OK);
+    assert_int_equal(db_migrate(r.db, &from, &to), WEIR_CORRUPT);
+    assert_int_equal(from, 999);
+    assert_int_equal(to, 999);
+    assert_int_equal(db_schema(db), 999);
+    db_close(db);
+    room_close(&r);
+}
+
+static void a_migration_that_fails_leaves_nothing(void **state)
+{
+    struct room r;
+    (void)state;
+    room_open(&r);
+    struct db *db = room_admin(&r);
+    assert_int_not_equal(db_apply(db, "CREATE TABLE half (a); CREATE TABLE half (a);", 50), WEIR_OK);
+    assert_false(db_in_transaction(db));
+    assert_int_equal(db_schema(db), db_schema_newest());
+    assert_int_equal(room_number(&r, "SELECT count(*) FROM sqlite_schema WHERE name = 'half'"), 0);
+    db_close(db);
+    room_close(&r);
+}
+
+static void opening_says_what_is_wrong(void **state)
+{
+    struct room r;
+    struct db *db;
+    char path[80];
+    (void)state;
+    room_open(&r);
+    snprintf(path, sizeof path, "%s/none.db", r.dir);
+    assert_int_equal(db_open(path, DB_READ, 100, &sql_gateway, &db), WEIR_NOT_FOUND);
+    assert_null(db);
+    snprintf(path, sizeof path, "%s/none/none.db", r.dir);
+    assert_int_equal(db_open(path, DB_WRITE, 100, &sql_gateway, &db), WEIR_STORAGE);
+    snprintf(path, sizeof path, "%s/text.db", r.dir);
+    FILE *f = fopen(path, "w");
+    for (int i = 0; i < 1000; i++) fputs("this is no database\n", f);
+    fclose(f);
+    assert_int_equal(db_open(path, DB_WRITE, 100, &sql_gateway, &db), WEIR_CORRUPT);
+    assert_int_equal(db_migrate(path, NULL, NULL), WEIR_CORRUPT);
+    db_close(NULL);
+    room_close(&r);
+}
+
+static void the_gateway_cannot_ask_for_what_is_not_on_its_list(void **state)
+{
+    struct room r;
+    struct db *db;
+    (void)state;
+    room_open(&r);
+    assert_int_equal(db_open(r.db, DB_WRITE, 100, &sql_gateway, &db), WEIR_OK);
+    assert_true(sql_gateway.count < sql_admin.count);
+    assert_int_equal(sql_admin.count, SQL_COUNT);
+    for (int i = 0; i < sql_gateway.count; i++) assert_string_equal(sql_gateway.text[i], sql_admin.text[i]);
+    struct stmt *s = db_stmt(db, SQL_CONFIG_RAISE);
+    stmt_int(s, 1, 1);
+    assert_int_equal(stmt_run(s), WEIR_INTERNAL);
+    assert_int_equal(db_fault(db), WEIR_INTERNAL);
+    assert_int_equal(stmt_run(db_stmt(db, -1)), WEIR_INTERNAL);
+    db_close(db);
+    room_close(&r);
+}
+
+static void every_statement_of_the_lists_is_right(void **state)
+{
+    struct room r;
+    (void)state;
+    room_open(&r);
+    struct db *db = room_admin(&r);
+    for (int i = 0; i < SQL_COUNT; i++)
+        if (db_stmt(db, i)->at == NULL) fail_msg("%s: %s", sql_admin.text[i], db_message(db));
+    db_close(db);
+    room_close(&r);
+}
+
+static void a_reader_cannot_write(void **state)
+{
+    struct room r;
+    struct db *db;
+    (void)state;
+    room_open(&r);
+    assert_int_equal(db_open(r.db, DB_READ, 100, &sql_admin, &db), WEIR_OK);
+    assert_int_equal(stmt_run(db_stmt(db, SQL_CONFIG_RAISE)), WEIR_STORAGE);
+    db_close(db);
+    room_close(&r);
+}
+
+static void constraints_are_told_apart(void **state)
+{
+    struct room r;
+    (void)state;
+    room_open(&r);
+    struct db *db = room_admin(&r);
+    struct stmt *s = db_stmt(db, SQL_SECRET_ADD);
+    stmt_blob(s, 1, SPAN("0123"));
+    stmt_int(s, 2, 77);
+    assert_int_equal(stmt_run(s), WEIR_INVALID); /* no such key: foreign keys are on */
+    for (int i = 0; i < 2; i++) {
+        s = db_stmt(db, SQL_KEY_ADD);
+        stmt_text(s, 1, SPAN("twice"));
+        stmt_int(s, 8, 0);
+        stmt_int(s, 9, 1);
+        assert_int_equal(stmt_run(s), i ? WEIR_EXISTS : WEIR_OK);
+    }
+    db_close(db);
+    room_close(&r);
+}
+
+static void a_savepoint_undoes_only_what_came_after_it(void **state)
+{
+    struct room r;
+    (void)state;
+    room_open(&r);
+    struct db *db = room_admin(&r);
+    assert_int_equal(db_begin(db), WEIR_OK);
+    assert_int_equal(stmt_run(db_stmt(db, SQL_CONFIG_RAISE)), WEIR_OK);
+    assert_int_equal(db_savepoint(db), WEIR_OK);
+    assert_int_equal(stmt_run(db_stmt(db, SQL_CONFIG_RAISE)), WEIR_OK);
+    assert_int_equal(db_undo(db), WEIR_OK);
+    assert_true(db_in_transaction(db));
+    assert_int_equal(db_commit(db), WEIR_OK);
+    assert_int_equal(room_number(&r, "SELECT version FROM config_version"), 2);
+    assert_int_equal(db_begin(db), WEIR_OK);
+    assert_int_equal(stmt_run(db_stmt(db, SQL_CONFIG_RAISE)), WEIR_OK);
+    db_rollback(db);
+    db_rollback(db);
+    assert_int_equal(room_number(&r, "SELECT version FROM config_version"), 2);
+    db_close(db);
+    room_close(&r);
+}
+
+static void a_second_writer_is_told_busy_in_time(void **state)
+{
+    struct room r;
+    struct db *second;
+    (void)state;
+    room_open(&r);
+    struct db *db = room_admin(&r);
+    assert_int_equal(db_open(r.db, DB_WRITE, 50, &sql_admin, &second), WEIR_OK);
+    assert_int_equal(db_begin(db), WEIR_OK);
+    int64_t before = clock_mono_ms();
+    assert_int_equal(db_begin(second), WEIR_BUSY);
+    assert_in_range(clock_mono_ms() - before, 40, 1000);
+    assert_int_equal(db_commit(db), WEIR_OK);
+    assert_int_equal(db_begin(second), WEIR_OK);
+    db_close(db);
+    db_close(second);
+    room_close(&r);
+}
+
+static void a_backup_is_whole_and_private_and_never_overwrites(void **state)
+{
+    struct room r;
+    struct stat st;
+    char path[80];
+    (void)state;
+    room_open(&r);
+    struct db *db = room_admin(&r);
+    struct audit_row row = room_audit("one");
+    assert_int_equal(audit_insert(db, &row), WEIR_OK);
+    snprintf(path, sizeof path, "%s/copy.db", r.dir);
+    assert_int_equal(db_backup(db, path, NULL), WEIR_OK);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    struct room copy = r;
+    snprintf(copy.db, sizeof copy.db, "%.59s", path);
+    assert_int_equal(room_number(&copy, "SELECT count(*) FROM audit"), 1);
+    room_is_whole(&copy);
+    assert_int_equal(db_backup(db, path, NULL), WEIR_EXISTS);
+    assert_int_equal(db_backup(db, "/nowhere/at/all.db", NULL), WEIR_STORAGE);
+    assert_false(db_in_transaction(db));
+    db_close(db);
+    room_close(&r);
+}
+
+static void closing_makes_no_checkpoint_and_a_whole_one_empties_the_log(void **state)
+{
+    struct room r;
+    struct stat st;
+    char wal[80];
+    int pages, moved;
+    (void)state;
+    room_open(&r);
+    snprintf(wal, sizeof wal, "%s-wal", r.db);
+    struct db *db = room_admin(&r);
+    struct audit_row row = room_audit("one");
+    assert_int_equal(audit_insert(db, &row), WEIR_OK);
+    assert_true(db_wal_pages(db) > 0);
+    db_close(db);
+    assert_int_equal(stat(wal, &st), 0);
+    assert_true(st.st_size > 0);
+    db = room_admin(&r);
+    assert_int_equal(db_checkpoint(db, false, &pages, &moved), WEIR_OK);
+    assert_true(pages > 0);
+    assert_int_equal(pages, moved);
+    assert_int_equal(db_checkpoint(db, true, &pages, &moved), WEIR_OK);
+    assert_int_equal(stat(wal, &st), 0);
+    assert_int_equal(st.st_size, 0);
+    assert_int_equal(db_probe(db), WEIR_OK);
+    assert_true(db_wal_pages(db) > 0);
+    assert_int_equal(db_schema(db), db_schema_newest());
+    db_close(db);
+    room_close(&r);
+}
+
+static void a_file_that_is_replaced_is_noticed(void **state)
+{
+    struct room r;
+    char path[80];
+    (void)state;
+    room_open(&r);
+    struct db *db = room_admin(&r);
+    assert_false(db_has_moved(db));
+    snprintf(path, sizeof path, "%s/copy.db", r.dir);
+    assert_int_equal(db_backup(db, path, NULL), WEIR_OK);
+    assert_int_equal(rename(path, r.db), 0);
+    assert_true(db_has_moved(db));
+    db_close(db);
+    room_close(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_database_is_made_from_nothing_and_private),
+        cmocka_unit_test(processes_that_migrate_at_once_do_it_once),
+        cmocka_unit_test(a_schema_newer_than_ours_is_left_alone),
+        cmocka_unit_test(a_migration_that_fails_leaves_nothing),
+        cmocka_unit_test(opening_says_what_is_wrong),
+        cmocka_unit_test(the_gateway_cannot_ask_for_what_is_not_on_its_list),
+        cmocka_unit_test(every_statement_of_the_lists_is_right),
+        cmocka_unit_test(a_reader_cannot_write),
+        cmocka_unit_test(constraints_are_told_apart),
+        cmocka_unit_test(a_savepoint_undoes_only_what_came_after_it),
+        cmocka_unit_test(a_second_writer_is_told_busy_in_time),
+        cmocka_unit_test(a_backup_is_whole_and_private_and_never_overwrites),
+        cmocka_unit_test(closing_makes_no_checkpoint_and_a_whole_one_empties_the_log),
+        cmocka_unit_test(a_file_that_is_replaced_is_noticed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,8 +1,5 @@
 /* `weir backup` and `weir migrate`: the database as a whole. */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "admin/command.h"
@@ -19,25 +16,14 @@ int cmd_backup(struct weir *w, int argc, char **argv)
     struct words words;
     struct db *db;
     enum weir_err err;
-    int fd;
 
     if (!options_read(&w->memory, argc, argv, options, 1, 1, &words)) return EXIT_USAGE;
     if (!weir_open(w, DB_READ, &db)) return EXIT_REFUSED;
-    fd = open(words.at[0], O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600); /* made here, so that it is never somebody else's */
-    if (fd < 0) {
-        say("%s: %s", words.at[0], errno == EEXIST ? "is there already; a backup overwrites nothing" : strerror(errno));
-        db_close(db);
-        return EXIT_REFUSED;
-    }
-    close(fd);
     err = db_backup(db, words.at[0], show_left);
     if (isatty(STDERR_FILENO)) fputs("\r\033[K", stderr);
-    if (err) {
-        weir_failed("no backup was made", err, db);
-        unlink(words.at[0]);
-    } else {
-        say("%s: done. It holds no master key: keep a copy of %s in another place", words.at[0], w->master_path);
-    }
+    if (err == WEIR_EXISTS) say("%s: is there already; a backup overwrites nothing", words.at[0]);
+    else if (err) weir_failed("no backup was made", err, db);
+    else say("%s: done. It holds no master key: keep a copy of %s in another place", words.at[0], w->master_path);
     db_close(db);
     return err ? EXIT_REFUSED : EXIT_DONE;
 }

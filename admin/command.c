@@ -49,7 +49,7 @@ int finish_output(void)
 int weir_failed(const char *what, enum weir_err err, const struct db *db)
 {
     const char *more = db ? db_message(db) : NULL;
-    bool tell = more && *more && (err == WEIR_STORAGE || err == WEIR_CORRUPT || err == WEIR_INTERNAL || err == WEIR_INVALID);
+    bool tell = more && *more && (err == WEIR_STORAGE || err == WEIR_IO || err == WEIR_CORRUPT || err == WEIR_INTERNAL || err == WEIR_INVALID);
 
     if (tell) say("%s: %s (%s)", what, err_words(err), more);
     else say("%s: %s", what, err_words(err));

@@ -1,0 +1,152 @@
+/* The audit log: every field survives, pages miss and repeat nothing, sums are sums. */
+#include "sql/db.c"
+#include "sql/audit.c"
+
+#include "tests/unit/sql_room.h"
+
+static void every_field_survives(void **state)
+{
+    struct room r;
+    struct arena a;
+    struct audit_row got;
+    int count;
+    struct audit_row row = {.time = 7, .request_id = "req", .user = "u", .team = "t", .role = "r", .rolegroup = "g",
+                            .key = "k", .ip = "::1", .endpoint = "/v1/embeddings", .alias = "al", .provider = "p",
+                            .model = "m", .stream = true, .status = 502, .outcome = "failed", .attempts = 3,
+                            .cache = "bypass", .prompt_tokens = 11, .cached_tokens = 12, .cache_write_tokens = 13,
+                            .completion_tokens = 14, .cost = 15, .usage_source = "none", .first_byte_ms = 16,
+                            .latency_ms = 17, .error = "e"};
+    (void)state;
+    room_open(&r);
+    struct db *db = room_admin(&r);
+    arena_init(&a);
+    assert_int_equal(audit_insert(db, &row), WEIR_OK);
+    assert_int_equal(audit_page(db, 0, 0, NULL, 1, &a, &got, &count), WEIR_OK);
+    assert_int_equal(count, 1);
+    const char *const texts[][2] = {
+        {row.request_id, got.request_id}, {row.user, got.user}, {row.team, got.team}, {row.role, got.role},
+        {row.rolegroup, got.rolegroup}, {row.key, got.key}, {row.ip, got.ip}, {row.endpoint, got.endpoint},
+        {row.alias, got.alias}, {row.provider, got.provider}, {row.model, got.model}, {row.outcome, got.outcome},
+        {row.cache, got.cache}, {row.usage_source, got.usage_source}, {row.error, got.error}};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) assert_string_equal(texts[i][0], texts[i][1]);
+    const int64_t numbers[][2] = {
+        {row.time, got.time}, {row.stream, got.stream}, {row.status, got.status}, {row.attempts, got.attempts},
+        {row.prompt_tokens, got.prompt_tokens}, {row.cached_tokens, got.cached_tokens},
+        {row.cache_write_tokens, got.cache_write_tokens}, {row.completion_tokens, got.completion_tokens},
+        {row.cost, got.cost}, {row.first_byte_ms, got.first_byte_ms}, {row.latency_ms, got.latency_ms}};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) assert_int_equal(numbers[i][0], numbers[i][1]);
+    struct audit_row bare = {.time = 8, .request_id = "bare", .endpoint = "/", .outcome = "ok", .cache = "miss",
+                             .usage_source = "none", .cost = -1, .first_byte_ms = -1};
+    int64_t first = got.id;
+    assert_int_equal(audit_insert(db, &bare), WEIR_OK);
+    assert_int_equal(audit_page(db, first, 0, NULL, 1, &a, &got, &count), WEIR_OK);
+    assert_int_equal(got.cost, -1);
+    assert_int_equal(got.first_byte_ms, -1);
+    assert_null(got.user);
+    assert_null(got.error);
+    arena_end(&a);
+    db_close(db);
+    room_close(&r);
+}
+
+#define DAY 86400000LL
+
+/* Rows are written when a request ends and carry the time it began: a long one stands behind later ones. */
+static void pages_are_whole_though_times_are_out_of_order(void **state)
+{
+    struct room r;
+    struct arena a;
+    struct audit_row got[7];
+    int count, seen = 0, alice = 0;
+    int64_t after = 0;
+    (void)state;
+    room_open(&r);
+    struct db *db = room_admin(&r);
+    arena_init(&a);
+    for (int i = 0; i < 400; i++) {
+        struct audit_row row = room_audit("r");
+        row.user = i % 3 ? "bob" : "alice";
+        row.time = 10 * DAY + (int64_t)i * (DAY / 100) - (i % 7 == 0 ? 600000 : 0);
+        assert_int_equal(audit_insert(db, &row), WEIR_OK);
+    }
+    int64_t since = 12 * DAY;
+    do {
+        assert_int_equal(audit_page(db, after, since, NULL, 7, &a, got, &count), WEIR_OK);
+        for (int i = 0; i < count; i++, seen++) {
+            assert_true(got[i].id > after);
+            assert_true(got[i].time >= since);
+            after = got[i].id;
+        }
+    } while (count == 7);
+    assert_int_equal(seen, room_number(&r, "SELECT count(*) FROM audit WHERE time >= 12 * 86400000"));
+    after = 0;
+    do {
+        assert_int_equal(audit_page(db, after, since, "alice", 7, &a, got, &count), WEIR_OK);
+        for (int i = 0; i < count; i++, alice++) after = got[i].id;
+    } while (count == 7);
+    assert_int_equal(alice, room_number(&r, "SELECT count(*) FROM audit WHERE time >= 12 * 86400000 AND user = 'alice'"));
+    arena_end(&a);
+    db_close(db);
+    room_close(&r);
+}
+
+struct sums { int rows; struct usage_row at[4]; char name[4][20]; };
+
+static void add_sum(const struct usage_row *r, void *arg)
+{
+    struct sums *s = arg;
+    snprintf(s->name[s->rows], sizeof *s->name, "%s", r->name ? r->name : "(none)");
+    s->at[s->rows++] = *r;
+}
+
+static void usage_is_summed_by_name(void **state)
+{
+    struct room r;
+    (void)state;
+    room_open(&r);
+    struct db *db = room_admin(&r);
+    const char *const users[] = {"bob", NULL, "alice", "bob"};
+    for (int i = 0; i < 4; i++) {
+        struct audit_row row = room_audit("r");
+        row.time = i == 3 ? 5000 : 1000;
+        row.user = users[i];
+        row.alias = "gpt";
+        row.cost = i == 2 ? -1 : 100 + i;
+        assert_int_equal(audit_insert(db, &row), WEIR_OK);
+    }
+    struct sums s = {0};
+    assert_int_equal(audit_usage(db, USAGE_USER, 0, add_sum, &s), WEIR_OK);
+    assert_int_equal(s.rows, 3);
+    assert_string_equal(s.name[0], "(none)");
+    assert_string_equal(s.name[1], "alice");
+    assert_true(s.at[1].unpriced);
+    assert_int_equal(s.at[1].cost, 0);
+    assert_string_equal(s.name[2], "bob");
+    assert_int_equal(s.at[2].requests, 2);
+    assert_int_equal(s.at[2].cost, 203);
+    assert_int_equal(s.at[2].prompt_tokens, 6);
+    assert_int_equal(s.at[2].completion_tokens, 8);
+    assert_false(s.at[2].unpriced);
+    s.rows = 0;
+    assert_int_equal(audit_usage(db, USAGE_MODEL, 2000, add_sum, &s), WEIR_OK);
+    assert_int_equal(s.rows, 1);
+    assert_string_equal(s.name[0], "gpt");
+    assert_int_equal(s.at[0].requests, 1);
+    for (enum usage_by by = USAGE_USER; by <= USAGE_KEY; by++) {
+        s.rows = 0;
+        assert_int_equal(audit_usage(db, by, 9000, add_sum, &s), WEIR_OK);
+        assert_int_equal(s.rows, 0);
+    }
+    db_close(db);
+    room_close(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_field_survives),
+        cmocka_unit_test(pages_are_whole_though_times_are_out_of_order),
+        cmocka_unit_test(usage_is_summed_by_name),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -7,8 +7,10 @@ static bool add_name(struct apply *a, enum section s, const char *member, const 
 {
     switch (names_add(&a->seen[s], span_of(name), 0)) {
     case WEIR_OK:     return true;
-    case WEIR_EXISTS: return member ? refuse_member(&a->r, member, "stands in %s twice", section_names[s])
-                                    : refuse(&a->r, "stands in %s twice (the same scope, metric, shape and period or seconds)", section_names[s]);
+    case WEIR_EXISTS:
+        return member ? refuse_member(&a->r, member, "stands in %s twice", section_names[s])
+                      : refuse(&a->r, "stands in %s twice (the same scope, metric, shape and period or seconds)",
+                               section_names[s]);
     default:          return refuse_memory(&a->r);
     }
 }
@@ -56,7 +58,9 @@ static bool check_references(struct apply *a, struct jval v)
         return refuse_member(&a->r, "provider", "%.100s is no provider, here or stored", d.targets[i].provider);
     }
     if (!d.row.fallback) return true;
-    if (names_find(&a->seen[SECTION_MODELS], span_of(d.row.fallback), NULL) || snapshot_model(a->before, span_of(d.row.fallback))) return true;
+    if (names_find(&a->seen[SECTION_MODELS], span_of(d.row.fallback), NULL) ||
+        snapshot_model(a->before, span_of(d.row.fallback)))
+        return true;
     return refuse_member(&a->r, "fallback", "%.100s is no alias, here or stored", d.row.fallback);
 }
 
@@ -106,7 +110,8 @@ static bool check_setting(struct apply *a, const struct setting_def *d, struct j
 
 bool apply_check(struct apply *a)
 {
-    return apply_each_entry(a, SECTION_PROVIDERS, check_provider) && apply_each_entry(a, SECTION_MODELS, check_model)
-        && apply_each_entry(a, SECTION_MODELS, check_references) && apply_each_entry(a, SECTION_LIMITS, check_limit)
-        && apply_each_entry(a, SECTION_KEYS, check_key) && apply_each_entry(a, SECTION_JWT, check_jwt) && apply_each_setting(a, check_setting);
+    return apply_each_entry(a, SECTION_PROVIDERS, check_provider) && apply_each_entry(a, SECTION_MODELS, check_model) &&
+           apply_each_entry(a, SECTION_MODELS, check_references) && apply_each_entry(a, SECTION_LIMITS, check_limit) &&
+           apply_each_entry(a, SECTION_KEYS, check_key) && apply_each_entry(a, SECTION_JWT, check_jwt) &&
+           apply_each_setting(a, check_setting);
 }

@@ -18,7 +18,8 @@ static bool count(struct apply *a, int section, bool was_there, bool changed)
     return true;
 }
 
-static bool write_upstream_keys(struct apply *a, const struct doc_provider *d, const struct provider_row *old, int64_t id, bool *changed)
+static bool write_upstream_keys(struct apply *a, const struct doc_provider *d, const struct provider_row *old, int64_t id,
+                                bool *changed)
 {
     for (int i = 0; i < d->key_count; i++) {
         const struct doc_upstream_key *k = &d->keys[i];

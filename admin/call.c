@@ -24,7 +24,14 @@ static const struct { const char *dialect, *secret_header; struct http_header mo
 };
 
 /* An answer read to its end, or to what stopped it. */
-struct answer { enum upstream_event end; int status; enum upstream_failure failure; char failure_text[160]; struct buf body; int64_t date_ms; };
+struct answer {
+    enum upstream_event end;
+    int status;
+    enum upstream_failure failure;
+    char failure_text[160];
+    struct buf body;
+    int64_t date_ms;
+};
 
 static void say_to(char *text, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
@@ -70,7 +77,8 @@ static void answer_read(struct upstream *u, int64_t deadline, struct answer *a)
 static bool provider_get(const struct provider_row *p, int64_t bound_ms, struct answer *a)
 {
     struct http_header headers[1 + 64];
-    struct http_call call = {.origin = p->base_url, .headers = headers, .connect_ms = bound_ms, .accept = "application/json"};
+    struct http_call call = {
+        .origin = p->base_url, .headers = headers, .connect_ms = bound_ms, .accept = "application/json"};
     struct http_pool *pool = NULL;
     struct upstream *u = NULL;
     char url[BOUND_PATH + 16];
@@ -101,7 +109,8 @@ static void tell_failure(const struct provider_row *p, const struct answer *a, s
     static const char *const words[] = {
         [FAILURE_NONE] = "the call failed",
         [FAILURE_RESOLVE] = "the host's name does not resolve: is the address right, and does DNS work here?",
-        [FAILURE_CONNECT] = "the connection is refused or there is no way to it: does it run, is the port right, is there a firewall?",
+        [FAILURE_CONNECT] = "the connection is refused or there is no way to it: does it run, is the port right, is there a "
+                            "firewall?",
         [FAILURE_CONNECT_TIMEOUT] = "no connection within its time: is the address right, is there a firewall?",
         [FAILURE_TLS] = "TLS fails: its certificate is not trusted here, not for this name, or it does not speak https",
         [FAILURE_BROKEN] = "the connection broke, or what answered does not speak HTTP",
@@ -128,7 +137,8 @@ static void tell_status(const struct provider_row *p, const struct answer *a, st
         say_to(out->text, sizeof out->text, "answers, and lists %zu models", jscan_count(jscan_find(root, "data")));
         return;
     case 401: case 403:
-        say_to(out->text, sizeof out->text, keyed ? "answers %d: it refuses the key \"%s\"" : "answers %d: it wants a key, and none is stored%s",
+        say_to(out->text, sizeof out->text,
+               keyed ? "answers %d: it refuses the key \"%s\"" : "answers %d: it wants a key, and none is stored%s",
                a->status, keyed ? p->keys[0].name : "");
         return;
     case 404:
@@ -139,7 +149,9 @@ static void tell_status(const struct provider_row *p, const struct answer *a, st
         say_to(out->text, sizeof out->text, "answers 429: it is there, but over a limit or out of credit");
         return;
     default:
-        say_to(out->text, sizeof out->text, a->status >= 500 ? "answers %d: it is in trouble itself" : "answers %d, which is no list of models", a->status);
+        say_to(out->text, sizeof out->text,
+               a->status >= 500 ? "answers %d: it is in trouble itself" : "answers %d, which is no list of models",
+               a->status);
     }
 }
 
@@ -154,8 +166,10 @@ void call_provider(const struct provider_row *p, int64_t bound_ms, struct call_r
         return;
     }
     buf_init(&a.body, LIST_MAX);
-    if (!provider_get(p, bound_ms, &a)) say_to(out->text, sizeof out->text, "the call could not be made: out of memory, or a bad address");
-    else if (a.end == UPSTREAM_TIMEOUT) say_to(out->text, sizeof out->text, "%.200s: no whole answer within %lld ms", p->base_url, (long long)bound_ms);
+    if (!provider_get(p, bound_ms, &a))
+        say_to(out->text, sizeof out->text, "the call could not be made: out of memory, or a bad address");
+    else if (a.end == UPSTREAM_TIMEOUT)
+        say_to(out->text, sizeof out->text, "%.200s: no whole answer within %lld ms", p->base_url, (long long)bound_ms);
     else if (a.end != UPSTREAM_END) tell_failure(p, &a, out);
     else tell_status(p, &a, out);
     out->date_ms = a.date_ms;
@@ -193,8 +207,12 @@ static void stream_read(struct upstream *u, int64_t start, int64_t deadline, str
 void call_stream(const char *url, const struct secret *key, const char *model, int64_t bound_ms, struct stream_result *out)
 {
     char whole[BOUND_PATH + 32];
-    struct http_call call = {.origin = url, .url = whole, .accept = "text/event-stream", .secret_header = "Authorization: Bearer ",
-                             .secret = key, .connect_ms = CALL_DOCTOR_MS};
+    struct http_call call = {.origin = url,
+                             .url = whole,
+                             .accept = "text/event-stream",
+                             .secret_header = "Authorization: Bearer ",
+                             .secret = key,
+                             .connect_ms = CALL_DOCTOR_MS};
     struct http_pool *pool = NULL;
     struct upstream *u = NULL;
     struct buf body;

@@ -17,7 +17,8 @@ static void say_tally(const struct applied *done, bool dry_run)
 
         changes += t->added + t->changed;
         if (t->added + t->changed + t->same)
-            say("%s: %zu added, %zu changed, %zu unchanged", i == TALLY_SETTINGS ? "settings" : section_names[i], t->added, t->changed, t->same);
+            say("%s: %zu added, %zu changed, %zu unchanged", i == TALLY_SETTINGS ? "settings" : section_names[i], t->added,
+                t->changed, t->same);
     }
     if (!changes) say("nothing changed: all of it is there already");
     else if (dry_run) say("dry run: nothing was written");
@@ -48,7 +49,8 @@ static int print_made(const struct applied *done, bool json)
 int cmd_apply(struct weir *w, int argc, char **argv)
 {
     bool dry_run = false, json = false;
-    const struct option_def options[] = {{"--dry-run", OPTION_FLAG, &dry_run}, {"--json", OPTION_FLAG, &json}, {NULL, OPTION_FLAG, NULL}};
+    const struct option_def options[] = {
+        {"--dry-run", OPTION_FLAG, &dry_run}, {"--json", OPTION_FLAG, &json}, {NULL, OPTION_FLAG, NULL}};
     struct applied done;
     struct words words;
     struct buf text;

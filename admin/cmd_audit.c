@@ -16,13 +16,33 @@
 #define FOLLOW_FIRST 10       /* rows shown before following, where nothing else is asked for */
 #define POLL_MS 300
 
-static const struct column audit_columns[] = {
-    {"time", "TIME", 24}, {"request_id", NULL, 0}, {"user", "USER", 10}, {"team", NULL, 0}, {"role", NULL, 0}, {"rolegroup", NULL, 0},
-    {"key", "KEY", 12}, {"ip", NULL, 0}, {"endpoint", "ENDPOINT", 20}, {"alias", "ALIAS", 16}, {"provider", "PROVIDER", 10}, {"model", NULL, 0},
-    {"stream", "STREAM", 6}, {"status", "STATUS", 6}, {"outcome", "OUTCOME", 9}, {"attempts", NULL, 0}, {"cache", NULL, 0},
-    {"prompt_tokens", "IN", 7}, {"cached_tokens", NULL, 0}, {"cache_write_tokens", NULL, 0}, {"completion_tokens", "OUT", 7},
-    {"cost", "COST", 10}, {"usage_source", "SOURCE", 9}, {"first_byte_ms", NULL, 0}, {"latency_ms", "MS", 7}, {"error", "ERROR", 0},
-    {NULL, NULL, 0}};
+static const struct column audit_columns[] = {{"time", "TIME", 24},
+                                              {"request_id", NULL, 0},
+                                              {"user", "USER", 10},
+                                              {"team", NULL, 0},
+                                              {"role", NULL, 0},
+                                              {"rolegroup", NULL, 0},
+                                              {"key", "KEY", 12},
+                                              {"ip", NULL, 0},
+                                              {"endpoint", "ENDPOINT", 20},
+                                              {"alias", "ALIAS", 16},
+                                              {"provider", "PROVIDER", 10},
+                                              {"model", NULL, 0},
+                                              {"stream", "STREAM", 6},
+                                              {"status", "STATUS", 6},
+                                              {"outcome", "OUTCOME", 9},
+                                              {"attempts", NULL, 0},
+                                              {"cache", NULL, 0},
+                                              {"prompt_tokens", "IN", 7},
+                                              {"cached_tokens", NULL, 0},
+                                              {"cache_write_tokens", NULL, 0},
+                                              {"completion_tokens", "OUT", 7},
+                                              {"cost", "COST", 10},
+                                              {"usage_source", "SOURCE", 9},
+                                              {"first_byte_ms", NULL, 0},
+                                              {"latency_ms", "MS", 7},
+                                              {"error", "ERROR", 0},
+                                              {NULL, NULL, 0}};
 
 struct audit_words { const char *user, *since; int64_t limit; bool follow, json; };
 
@@ -58,7 +78,8 @@ static void list_row(struct listing *l, const struct audit_row *r)
 }
 
 /* Calls row for every row after *after, which it moves on. */
-static enum weir_err each_row(struct db *db, int64_t *after, int64_t since, const char *user, void (*row)(const struct audit_row *, void *), void *arg)
+static enum weir_err each_row(struct db *db, int64_t *after, int64_t since, const char *user,
+                              void (*row)(const struct audit_row *, void *), void *arg)
 {
     struct audit_row page[ROWS_A_PAGE];
     struct arena memory;
@@ -188,9 +209,17 @@ int cmd_usage(struct weir *w, int argc, char **argv)
         {"provider", "PROVIDER", USAGE_PROVIDER}, {"key", "KEY", USAGE_KEY}, {NULL, NULL, USAGE_USER}};
     const char *by = "user", *since_text = "7d";
     bool json = false;
-    const struct option_def options[] = {{"--by", OPTION_TEXT, &by}, {"--since", OPTION_TEXT, &since_text}, {"--json", OPTION_FLAG, &json}, {NULL, OPTION_FLAG, NULL}};
-    struct column columns[] = {{NULL, NULL, 0}, {"requests", "REQUESTS", 0}, {"prompt_tokens", "IN", 0}, {"cached_tokens", "CACHED", 0},
-                               {"completion_tokens", "OUT", 0}, {"cost", "COST", 0}, {NULL, NULL, 0}};
+    const struct option_def options[] = {{"--by", OPTION_TEXT, &by},
+                                         {"--since", OPTION_TEXT, &since_text},
+                                         {"--json", OPTION_FLAG, &json},
+                                         {NULL, OPTION_FLAG, NULL}};
+    struct column columns[] = {{NULL, NULL, 0},
+                               {"requests", "REQUESTS", 0},
+                               {"prompt_tokens", "IN", 0},
+                               {"cached_tokens", "CACHED", 0},
+                               {"completion_tokens", "OUT", 0},
+                               {"cost", "COST", 0},
+                               {NULL, NULL, 0}};
     struct listing l;
     struct words words;
     struct db *db;

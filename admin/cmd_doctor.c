@@ -19,7 +19,8 @@
 #define SPACE_LEAST ((unsigned long long)32 << 20)
 #define SPACE_WANTED ((unsigned long long)512 << 20)
 
-static const struct column columns[] = {{"status", "STATUS", 0}, {"check", "CHECK", 0}, {"detail", "DETAIL", 0}, {NULL, NULL, 0}};
+static const struct column columns[] = {
+    {"status", "STATUS", 0}, {"check", "CHECK", 0}, {"detail", "DETAIL", 0}, {NULL, NULL, 0}};
 
 void doctor_tell(struct doctor *d, enum finding f, const char *what, const char *fmt, ...)
 {
@@ -52,9 +53,11 @@ static void check_mode(struct doctor *d, const char *what, const char *path, boo
         return;
     }
     if (st.st_mode & 077)
-        doctor_tell(d, FINDING_FAIL, what, "%s is open to group or others (%03o): run `chmod go= %s`", path, st.st_mode & 0777, path);
+        doctor_tell(d, FINDING_FAIL, what, "%s is open to group or others (%03o): run `chmod go= %s`", path,
+                    st.st_mode & 0777, path);
     else if (st.st_uid != geteuid())
-        doctor_tell(d, FINDING_WARN, what, "%s belongs to user %u, you are %u: the web server's user must own it", path, (unsigned)st.st_uid, (unsigned)geteuid());
+        doctor_tell(d, FINDING_WARN, what, "%s belongs to user %u, you are %u: the web server's user must own it", path,
+                    (unsigned)st.st_uid, (unsigned)geteuid());
     else
         doctor_tell(d, FINDING_OK, what, "%s is its owner's alone (%03o)", path, st.st_mode & 0777);
 }
@@ -71,19 +74,28 @@ static void check_files(struct doctor *d)
 
 static void check_file_system(struct doctor *d)
 {
-    static const struct { unsigned long type; const char *name; enum finding f; } network[] = {
-        {0x6969, "NFS", FINDING_FAIL}, {0x517b, "SMB", FINDING_FAIL}, {0xff534d42, "CIFS", FINDING_FAIL}, {0xfe534d42, "SMB2", FINDING_FAIL},
-        {0x01021997, "9p", FINDING_FAIL}, {0x5346414f, "AFS", FINDING_FAIL}, {0x00c36400, "Ceph", FINDING_FAIL}, {0x0bd00bd0, "Lustre", FINDING_FAIL},
-        {0x786f4256, "a VirtualBox share", FINDING_FAIL}, {0x65735546, "FUSE (sshfs and the like)", FINDING_WARN}};
+    static const struct { unsigned long type; const char *name; enum finding f; } network[] = {{0x6969, "NFS", FINDING_FAIL},
+                   {0x517b, "SMB", FINDING_FAIL},
+                   {0xff534d42, "CIFS", FINDING_FAIL},
+                   {0xfe534d42, "SMB2", FINDING_FAIL},
+                   {0x01021997, "9p", FINDING_FAIL},
+                   {0x5346414f, "AFS", FINDING_FAIL},
+                   {0x00c36400, "Ceph", FINDING_FAIL},
+                   {0x0bd00bd0, "Lustre", FINDING_FAIL},
+                   {0x786f4256, "a VirtualBox share", FINDING_FAIL},
+                   {0x65735546, "FUSE (sshfs and the like)", FINDING_WARN}};
     struct statfs fs;
 
     if (statfs(d->w->data_dir, &fs) != 0) return;
     for (size_t i = 0; i < sizeof network / sizeof *network; i++)
         if (((unsigned long)fs.f_type & 0xffffffff) == network[i].type) {
-            doctor_tell(d, network[i].f, "file system", "%s lies on %s: SQLite's locks and shared memory do not hold there; use a local disk", d->w->data_dir, network[i].name);
+            doctor_tell(d, network[i].f, "file system",
+                        "%s lies on %s: SQLite's locks and shared memory do not hold there; use a local disk",
+                        d->w->data_dir, network[i].name);
             return;
         }
-    doctor_tell(d, FINDING_OK, "file system", "%s lies on a local one (type 0x%lx)", d->w->data_dir, (unsigned long)fs.f_type & 0xffffffff);
+    doctor_tell(d, FINDING_OK, "file system", "%s lies on a local one (type 0x%lx)", d->w->data_dir,
+                (unsigned long)fs.f_type & 0xffffffff);
 }
 
 static void check_space(struct doctor *d)
@@ -93,7 +105,9 @@ static void check_space(struct doctor *d)
 
     if (statvfs(d->w->data_dir, &v) != 0) return;
     room = (unsigned long long)v.f_bavail * v.f_frsize;
-    if (room < SPACE_LEAST) doctor_tell(d, FINDING_FAIL, "free space", "%llu MB left: requests will be refused when the database cannot be written", room >> 20);
+    if (room < SPACE_LEAST)
+        doctor_tell(d, FINDING_FAIL, "free space",
+                    "%llu MB left: requests will be refused when the database cannot be written", room >> 20);
     else if (room < SPACE_WANTED) doctor_tell(d, FINDING_WARN, "free space", "%llu MB left: make room soon", room >> 20);
     else doctor_tell(d, FINDING_OK, "free space", "%llu MB left", room >> 20);
 }
@@ -107,9 +121,16 @@ static bool check_master(struct doctor *d, struct master_key **out)
 
     switch (err) {
     case WEIR_OK:        doctor_tell(d, FINDING_OK, "master key", "%s is there, and its owner's alone", path); break;
-    case WEIR_NOT_FOUND: doctor_tell(d, FINDING_FAIL, "master key", "%s is missing: put the old one back; a new one (`weir init`) opens no stored key", path); break;
-    case WEIR_INVALID:   doctor_tell(d, FINDING_FAIL, "master key", "%s is open to group or others: run `chmod 600 %s`", path, path); break;
-    case WEIR_CORRUPT:   doctor_tell(d, FINDING_FAIL, "master key", "%s is not 32 bytes long: put the old one back", path); break;
+    case WEIR_NOT_FOUND:
+        doctor_tell(d, FINDING_FAIL, "master key",
+                    "%s is missing: put the old one back; a new one (`weir init`) opens no stored key", path);
+        break;
+    case WEIR_INVALID:
+        doctor_tell(d, FINDING_FAIL, "master key", "%s is open to group or others: run `chmod 600 %s`", path, path);
+        break;
+    case WEIR_CORRUPT:
+        doctor_tell(d, FINDING_FAIL, "master key", "%s is not 32 bytes long: put the old one back", path);
+        break;
     default:             doctor_tell(d, FINDING_FAIL, "master key", "%s: %s", path, err_words(err)); break;
     }
     return !err;
@@ -121,12 +142,14 @@ static bool check_schema(struct doctor *d, struct db **out)
     int have, want = db_schema_newest();
 
     if (err) {
-        if (err != WEIR_NOT_FOUND) doctor_tell(d, FINDING_FAIL, "database", "%s does not open: %s", d->w->db_path, err_words(err));
+        if (err != WEIR_NOT_FOUND)
+            doctor_tell(d, FINDING_FAIL, "database", "%s does not open: %s", d->w->db_path, err_words(err));
         return false;
     }
     have = db_schema(*out);
     if (have == want) doctor_tell(d, FINDING_OK, "schema", "%d", have);
-    else if (have < want) doctor_tell(d, FINDING_FAIL, "schema", "%d, this program wants %d: run `weir migrate`", have, want);
+    else if (have < want)
+        doctor_tell(d, FINDING_FAIL, "schema", "%d, this program wants %d: run `weir migrate`", have, want);
     else doctor_tell(d, FINDING_FAIL, "schema", "%d is newer than this program (%d): use the newer weir", have, want);
     return have == want;
 }
@@ -140,7 +163,8 @@ static void check_integrity(struct doctor *d, struct db *db)
     arena_init(&memory);
     err = db_integrity(db, &memory, &text);
     if (err) doctor_tell(d, FINDING_FAIL, "integrity", "cannot be checked: %s", err_words(err));
-    else if (strcmp(text, "ok") != 0) doctor_tell(d, FINDING_FAIL, "integrity", "damaged: %.300s: go back to a backup", text);
+    else if (strcmp(text, "ok") != 0)
+        doctor_tell(d, FINDING_FAIL, "integrity", "damaged: %.300s: go back to a backup", text);
     else doctor_tell(d, FINDING_OK, "integrity", "whole");
     arena_end(&memory);
 }
@@ -163,7 +187,9 @@ static void check_sealed(struct doctor *d, const struct snapshot *names, const s
         int here = keys_opened(snapshot_provider(opened, span_of(p->name)));
 
         if (here < p->key_count)
-            doctor_tell(d, FINDING_FAIL, "sealed keys", "%d of %d keys of provider %s do not open: this is not the master key they were sealed under", p->key_count - here, p->key_count, p->name);
+            doctor_tell(d, FINDING_FAIL, "sealed keys",
+                        "%d of %d keys of provider %s do not open: this is not the master key they were sealed under",
+                        p->key_count - here, p->key_count, p->name);
         stored += p->key_count;
         open += here;
     }
@@ -177,9 +203,11 @@ static void check_clock(struct doctor *d, const char *provider, int64_t date_ms)
     int64_t off = clock_wall_ms() - date_ms, size = off < 0 ? -off : off;
 
     if (size > 300000)
-        doctor_tell(d, FINDING_FAIL, "clock", "%lld s %s %s's: set it (NTP); limits, expiry and tokens depend on it", (long long)(size / 1000), off < 0 ? "behind" : "before", provider);
+        doctor_tell(d, FINDING_FAIL, "clock", "%lld s %s %s's: set it (NTP); limits, expiry and tokens depend on it",
+                    (long long)(size / 1000), off < 0 ? "behind" : "before", provider);
     else if (size > 60000)
-        doctor_tell(d, FINDING_WARN, "clock", "%lld s %s %s's", (long long)(size / 1000), off < 0 ? "behind" : "before", provider);
+        doctor_tell(d, FINDING_WARN, "clock", "%lld s %s %s's", (long long)(size / 1000), off < 0 ? "behind" : "before",
+                    provider);
     else
         doctor_tell(d, FINDING_OK, "clock", "within a minute of %s's", provider);
 }
@@ -202,7 +230,8 @@ static void check_upstreams(struct doctor *d, const struct snapshot *snap)
             compared = true;
         }
     }
-    if (!compared && clock_wall_ms() >= YEAR_2024_MS) doctor_tell(d, FINDING_OK, "clock", "is plausible; no upstream to compare it with");
+    if (!compared && clock_wall_ms() >= YEAR_2024_MS)
+        doctor_tell(d, FINDING_OK, "clock", "is plausible; no upstream to compare it with");
 }
 
 static void check_database(struct doctor *d)

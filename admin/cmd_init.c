@@ -175,7 +175,8 @@ static void add_wellknown(struct init *in, const struct wellknown *k)
         for (const char *const *m = k->models; *m; m++) {
             const char *equals = strchr(*m, '=');
 
-            add_model(in, equals ? (struct span){*m, (size_t)(equals - *m)} : span_of(*m), k->provider, equals ? equals + 1 : *m);
+            add_model(in, equals ? (struct span){*m, (size_t)(equals - *m)} : span_of(*m), k->provider,
+                      equals ? equals + 1 : *m);
         }
     }
     buf_free(&url);
@@ -203,7 +204,8 @@ static void limit_known(const struct limit_rule *l, void *arg)
 /* CAP_TEAM and RATE_TEAM: a soft token bucket that every team has. */
 static bool add_limits(struct init *in)
 {
-    static const char *const kinds[] = {"GLOBAL", "TEAM", "ROLEGROUP", "ROLE", "USER", "KEY", "IP", "MODEL", "PROVIDER", NULL};
+    static const char *const kinds[] = {"GLOBAL", "TEAM", "ROLEGROUP", "ROLE",     "USER",
+                                        "KEY",    "IP",   "MODEL",     "PROVIDER", NULL};
 
     for (const char *const *kind = kinds; *kind; kind++) {
         char cap_name[32], rate_name[32], scope[32] = "global";
@@ -216,7 +218,8 @@ static bool add_limits(struct init *in)
         rate = env_of(rate_name);
         if (!cap && !rate) continue;
         if (!cap || !rate) {
-            say("%s is set and %s is not: a default limit needs both", cap ? cap_name : rate_name, cap ? rate_name : cap_name);
+            say("%s is set and %s is not: a default limit needs both", cap ? cap_name : rate_name,
+                cap ? rate_name : cap_name);
             return false;
         }
         if (strspn(cap, "0123456789") != strlen(cap) || strspn(rate, "0123456789.") != strlen(rate)) {
@@ -229,7 +232,9 @@ static bool add_limits(struct init *in)
             say("limit on %s: is there", scope);
             continue;
         }
-        buf_printf(&in->limit_text, "%s{\"scope\":\"%s\",\"metric\":\"tokens\",\"shape\":\"bucket\",\"capacity\":%s,\"refill_per_sec\":%s,\"mode\":\"soft\"}",
+        buf_printf(&in->limit_text,
+                   "%s{\"scope\":\"%s\",\"metric\":\"tokens\",\"shape\":\"bucket\",\"capacity\":%s,\"refill_per_sec\":%s,"
+                   "\"mode\":\"soft\"}",
                    in->limit_text.len ? "," : "", scope, cap, rate);
         say("limit on %s: tokens, %s and %s a second", scope, cap, rate);
     }

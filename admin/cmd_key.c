@@ -54,7 +54,12 @@ static void member_list(struct buf *json, const char *name, const struct words *
     buf_char(json, ']');
 }
 
-struct key_words { const char *name, *user, *team, *role, *rolegroup; struct words models, allow_ip; bool may_assert; int64_t expires_in; };
+struct key_words {
+    const char *name, *user, *team, *role, *rolegroup;
+    struct words models, allow_ip;
+    bool may_assert;
+    int64_t expires_in;
+};
 
 /* The words as an entry of the document, so that one place checks both. */
 static bool key_checked(struct weir *w, const struct key_words *k, struct doc_key *out)
@@ -213,10 +218,13 @@ out:
 
 /* ---- list ---- */
 
-static const struct column columns[] = {
-    {"name", "NAME", 0}, {"user", "USER", 0}, {"team", "TEAM", 0}, {"role", "ROLE", 0}, {"rolegroup", "ROLEGROUP", 0},
-    {"models", "MODELS", 0}, {"allow_ip", "ADDRESSES", 0}, {"may_assert_identity", "ASSERTS", 0}, {"state", "STATE", 0},
-    {"created", "CREATED", 0}, {"last_used", "LAST USED", 0}, {"expires", "EXPIRES", 0}, {"revoked", NULL, 0}, {NULL, NULL, 0}};
+static const struct column columns[] = {{"name", "NAME", 0},           {"user", "USER", 0},
+                                        {"team", "TEAM", 0},           {"role", "ROLE", 0},
+                                        {"rolegroup", "ROLEGROUP", 0}, {"models", "MODELS", 0},
+                                        {"allow_ip", "ADDRESSES", 0},  {"may_assert_identity", "ASSERTS", 0},
+                                        {"state", "STATE", 0},         {"created", "CREATED", 0},
+                                        {"last_used", "LAST USED", 0}, {"expires", "EXPIRES", 0},
+                                        {"revoked", NULL, 0},          {NULL, NULL, 0}};
 
 static void list_key(struct listing *l, const struct key *k, int64_t now)
 {

@@ -79,9 +79,11 @@ out:
 
 /* ---- list ---- */
 
-static const struct column columns[] = {
-    {"alias", "ALIAS", 0}, {"strategy", "STRATEGY", 0}, {"cache_ttl", "CACHE", 0}, {"targets", "TARGETS", 0}, {"price", "IN/OUT", 0},
-    {"context_window", NULL, 0}, {"max_output", NULL, 0}, {"fallback", "FALLBACK", 0}, {"created", "CREATED", 0}, {NULL, NULL, 0}};
+static const struct column columns[] = {{"alias", "ALIAS", 0},     {"strategy", "STRATEGY", 0},
+                                        {"cache_ttl", "CACHE", 0}, {"targets", "TARGETS", 0},
+                                        {"price", "IN/OUT", 0},    {"context_window", NULL, 0},
+                                        {"max_output", NULL, 0},   {"fallback", "FALLBACK", 0},
+                                        {"created", "CREATED", 0}, {NULL, NULL, 0}};
 
 static void list_targets(struct listing *l, const struct model_row *m, struct buf *json, struct buf *shown)
 {
@@ -116,7 +118,8 @@ static void list_price(struct listing *l, const struct price *p, struct buf *jso
     money_text(p->output, out);
     buf_clear(json);
     buf_clear(shown);
-    buf_printf(json, "{\"input\": \"%s\", \"cached_input\": \"%s\", \"cache_write\": \"%s\", \"output\": \"%s\"}", in, cached, write, out);
+    buf_printf(json, "{\"input\": \"%s\", \"cached_input\": \"%s\", \"cache_write\": \"%s\", \"output\": \"%s\"}", in,
+               cached, write, out);
     buf_printf(shown, "%s/%s", in, out);
     listing_both(l, buf_all(json), buf_all(shown));
 }

@@ -73,9 +73,11 @@ static bool provider_document(const struct provider_words *p, struct buf *json)
 int cmd_provider_add(struct weir *w, int argc, char **argv)
 {
     struct provider_words p = {0};
-    const struct option_def options[] = {
-        {"--dialect", OPTION_TEXT, &p.dialect}, {"--base-url", OPTION_TEXT, &p.base_url}, {"--key-file", OPTION_TEXT, &p.key_file},
-        {"--allow-plain-http", OPTION_FLAG, &p.plain}, {NULL, OPTION_FLAG, NULL}};
+    const struct option_def options[] = {{"--dialect", OPTION_TEXT, &p.dialect},
+                                         {"--base-url", OPTION_TEXT, &p.base_url},
+                                         {"--key-file", OPTION_TEXT, &p.key_file},
+                                         {"--allow-plain-http", OPTION_FLAG, &p.plain},
+                                         {NULL, OPTION_FLAG, NULL}};
     struct applied done;
     struct words words;
     struct buf json;
@@ -101,12 +103,21 @@ int cmd_provider_add(struct weir *w, int argc, char **argv)
 
 /* ---- list ---- */
 
-static const struct column columns[] = {
-    {"name", "NAME", 0}, {"dialect", "DIALECT", 0}, {"base_url", "ADDRESS", 0}, {"allow_plain_http", NULL, 0}, {"key_strategy", NULL, 0},
-    {"keys", "KEYS", 0}, {"timeouts", NULL, 0}, {"headers", NULL, 0}, {"health", "HEALTH", 0}, {"breaker", "BREAKER", 0}, {NULL, NULL, 0}};
+static const struct column columns[] = {{"name", "NAME", 0},
+                                        {"dialect", "DIALECT", 0},
+                                        {"base_url", "ADDRESS", 0},
+                                        {"allow_plain_http", NULL, 0},
+                                        {"key_strategy", NULL, 0},
+                                        {"keys", "KEYS", 0},
+                                        {"timeouts", NULL, 0},
+                                        {"headers", NULL, 0},
+                                        {"health", "HEALTH", 0},
+                                        {"breaker", "BREAKER", 0},
+                                        {NULL, NULL, 0}};
 
 /* opened: the same provider read with the master key; a key missing there does not open. NULL: no master key. */
-static void list_upstream_keys(struct listing *l, const struct provider_row *p, const struct provider_row *opened, struct buf *json, struct buf *shown)
+static void list_upstream_keys(struct listing *l, const struct provider_row *p, const struct provider_row *opened,
+                               struct buf *json, struct buf *shown)
 {
     buf_clear(json);
     buf_clear(shown);
@@ -118,14 +129,16 @@ static void list_upstream_keys(struct listing *l, const struct provider_row *p, 
             if (strcmp(opened->keys[k].name, p->keys[i].name) == 0 && opened->keys[k].secret) sealed = false;
         buf_str(json, i ? ", {\"name\": " : "{\"name\": ");
         json_string(json, span_of(p->keys[i].name));
-        buf_printf(json, ", \"priority\": %lld, \"state\": \"%s\"}", (long long)p->keys[i].priority, sealed ? "sealed" : "active");
+        buf_printf(json, ", \"priority\": %lld, \"state\": \"%s\"}", (long long)p->keys[i].priority,
+                   sealed ? "sealed" : "active");
         buf_printf(shown, "%s%s%s", i ? "," : "", p->keys[i].name, sealed ? " (does not open)" : "");
     }
     buf_char(json, ']');
     listing_both(l, buf_all(json), shown->len ? buf_all(shown) : SPAN("-"));
 }
 
-static void list_provider(struct listing *l, const struct provider_row *p, const struct provider_row *opened, struct buf *json, struct buf *shown)
+static void list_provider(struct listing *l, const struct provider_row *p, const struct provider_row *opened,
+                          struct buf *json, struct buf *shown)
 {
     listing_text(l, span_of(p->name));
     listing_text(l, span_of(p->dialect));
@@ -135,8 +148,10 @@ static void list_provider(struct listing *l, const struct provider_row *p, const
     list_upstream_keys(l, p, opened, json, shown);
     buf_clear(json);
     buf_printf(json, "{\"connect_ms\": %lld, \"first_byte_ms\": %lld, \"idle_ms\": %lld, \"total_ms\": %lld}",
-               (long long)(p->connect_ms ? p->connect_ms : CONNECT_MS_DEFAULT), (long long)(p->first_byte_ms ? p->first_byte_ms : FIRST_BYTE_MS_DEFAULT),
-               (long long)(p->idle_ms ? p->idle_ms : IDLE_MS_DEFAULT), (long long)(p->total_ms ? p->total_ms : TOTAL_MS_DEFAULT));
+               (long long)(p->connect_ms ? p->connect_ms : CONNECT_MS_DEFAULT),
+               (long long)(p->first_byte_ms ? p->first_byte_ms : FIRST_BYTE_MS_DEFAULT),
+               (long long)(p->idle_ms ? p->idle_ms : IDLE_MS_DEFAULT),
+               (long long)(p->total_ms ? p->total_ms : TOTAL_MS_DEFAULT));
     listing_both(l, buf_all(json), SPAN_NONE);
     buf_clear(json);
     buf_char(json, '{');

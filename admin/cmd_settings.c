@@ -31,12 +31,14 @@ static const struct env_def env_defs[] = {
     {"OLLAMA_HOST", "", "weir init adds the provider ollama at this address", false},
     {"JWT_SECRET", "", "secret of an HMAC token verifier, read at every start (not yet in force)", true},
     {"JWT_ALGORITHM", "HS256", "its algorithm (not yet in force)", false},
-    {"CAP_GLOBAL, RATE_GLOBAL, CAP_TEAM, RATE_TEAM ...", "", "weir init: default token buckets of a scope kind, capacity and refill a second; soft (not yet in force)", false},
+    {"CAP_GLOBAL, RATE_GLOBAL, CAP_TEAM, RATE_TEAM ...", "",
+     "weir init: default token buckets of a scope kind, capacity and refill a second; soft (not yet in force)", false},
     {NULL, NULL, NULL, false},
 };
 
-static const struct column columns[] = {{"name", "NAME", 0}, {"value", "VALUE", 0}, {"default", "DEFAULT", 0}, {"kind", "KIND", 0},
-                                        {"in_force", NULL, 0}, {"meaning", "MEANING", 0}, {NULL, NULL, 0}};
+static const struct column columns[] = {{"name", "NAME", 0}, {"value", "VALUE", 0}, {"default", "DEFAULT", 0},
+                                        {"kind", "KIND", 0}, {"in_force", NULL, 0}, {"meaning", "MEANING", 0},
+                                        {NULL, NULL, 0}};
 
 static void list_env(struct listing *l, const struct env_def *d)
 {
@@ -105,7 +107,8 @@ static bool value_checked(const struct setting_def *d, const char *typed, struct
 
     buf_init(json, 1 << 20);
     if (!jscan_check(span_of(typed), 8, &v, &fault) && !setting_check(d, v, &expected)) return !buf_span(json, v.text);
-    if (!json_string(json, span_of(typed)) && !jscan_check(buf_all(json), 8, &v, &fault) && !setting_check(d, v, &expected)) return true;
+    if (!json_string(json, span_of(typed)) && !jscan_check(buf_all(json), 8, &v, &fault) && !setting_check(d, v, &expected))
+        return true;
     fprintf(stderr, "%s: must be %s\n", d->name, expected ? expected : "something else");
     return false;
 }
@@ -154,7 +157,8 @@ int cmd_settings(struct weir *w, int argc, char **argv)
     if (!options_read(&w->memory, argc, argv, options, 0, 2, &words)) return EXIT_USAGE;
     if (words.count < 2) return list_settings(w, words.count ? words.at[0] : NULL, json);
     d = setting_find(span_of(words.at[0]));
-    if (!d && is_env_name(words.at[0])) say("%s is an environment variable: set it where the web server starts Weir", words.at[0]);
+    if (!d && is_env_name(words.at[0]))
+        say("%s is an environment variable: set it where the web server starts Weir", words.at[0]);
     else if (!d) say("%s: no such setting; `weir settings` lists them", words.at[0]);
     if (!d) return EXIT_REFUSED;
     if (value_checked(d, words.at[1], &value)) code = set_setting(w, d, buf_all(&value));

@@ -49,7 +49,9 @@ int finish_output(void)
 int weir_failed(const char *what, enum weir_err err, const struct db *db)
 {
     const char *more = db ? db_message(db) : NULL;
-    bool tell = more && *more && (err == WEIR_STORAGE || err == WEIR_IO || err == WEIR_CORRUPT || err == WEIR_INTERNAL || err == WEIR_INVALID);
+    bool tell =
+        more && *more &&
+        (err == WEIR_STORAGE || err == WEIR_IO || err == WEIR_CORRUPT || err == WEIR_INTERNAL || err == WEIR_INVALID);
 
     if (tell) say("%s: %s (%s)", what, err_words(err), more);
     else say("%s: %s", what, err_words(err));
@@ -73,8 +75,11 @@ bool weir_open(struct weir *w, enum db_mode mode, struct db **out)
     }
     schema = db_schema(*out);
     if (schema == db_schema_newest()) return true;
-    if (schema < db_schema_newest()) say("%s is of schema %d, this program needs %d: run `weir migrate`", w->db_path, schema, db_schema_newest());
-    else say("%s is of schema %d, newer than this program knows (%d): use the newer weir", w->db_path, schema, db_schema_newest());
+    if (schema < db_schema_newest())
+        say("%s is of schema %d, this program needs %d: run `weir migrate`", w->db_path, schema, db_schema_newest());
+    else
+        say("%s is of schema %d, newer than this program knows (%d): use the newer weir", w->db_path, schema,
+            db_schema_newest());
     db_close(*out);
     *out = NULL;
     return false;
@@ -86,7 +91,9 @@ bool weir_master(struct weir *w, struct master_key **out)
 
     switch (err) {
     case WEIR_OK:        return true;
-    case WEIR_NOT_FOUND: say("%s: no master key there; `weir init` makes one, or put the old one back", w->master_path); break;
+    case WEIR_NOT_FOUND:
+        say("%s: no master key there; `weir init` makes one, or put the old one back", w->master_path);
+        break;
     case WEIR_INVALID:   say("%s: group or others may read it; run `chmod 600 %s`", w->master_path, w->master_path); break;
     case WEIR_CORRUPT:   say("%s: is not 32 bytes long, so it is no master key", w->master_path); break;
     default:             say("%s: %s", w->master_path, err_words(err)); break;

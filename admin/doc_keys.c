@@ -13,7 +13,8 @@
 struct key_text { struct key row; const char *expires; struct jval models, allow_ip, secret; };
 
 /* An array of texts as JSON written anew, each checked by `fault` (NULL: fine). */
-static bool texts_read(struct reader *r, const char *name, struct jval list, const char *(*fault)(struct span), const char **out)
+static bool texts_read(struct reader *r, const char *name, struct jval list, const char *(*fault)(struct span),
+                       const char **out)
 {
     size_t before = path_member(r, name), i = 0;
     struct jiter it = jscan_iter(list);
@@ -61,7 +62,8 @@ static bool client_secret_read(struct reader *r, struct jval v, struct span *out
 
     if (!secret_read(r, v, out)) return false;
     if (out->len < CLIENT_SECRET_LEAST) return refuse(r, "must have at least %d characters", CLIENT_SECRET_LEAST);
-    if (!text_is_header_safe(*out) || memchr(out->at, ' ', out->len)) return refuse(r, "must hold only visible ASCII characters");
+    if (!text_is_header_safe(*out) || memchr(out->at, ' ', out->len))
+        return refuse(r, "must hold only visible ASCII characters");
     path_back(r, before);
     return true;
 }
@@ -136,7 +138,8 @@ static bool jwt_key_check(struct reader *r, const struct jwt_text *t)
     if (t->public_key) {
         bool pem = strncmp(t->public_key, "-----BEGIN", 10) == 0 && strstr(t->public_key, "-----END");
 
-        if (strstr(t->public_key, "PRIVATE KEY")) return refuse_member(r, "public_key", "is a private key; keep that where tokens are made");
+        if (strstr(t->public_key, "PRIVATE KEY"))
+            return refuse_member(r, "public_key", "is a private key; keep that where tokens are made");
         return pem || refuse_member(r, "public_key", "must be PEM: -----BEGIN ... -----END ...");
     }
     fault = address_fault((struct span){t->jwks_url, strcspn(t->jwks_url, "?")}, false); /* a key set may have a query */
@@ -180,7 +183,8 @@ bool doc_jwt_read(struct reader *r, struct jval v, struct doc_jwt *out)
 {
     static const struct field table[] = {
         {"name", FIELD_NAME, offsetof(struct jwt_text, name), true, 0, 0, NULL},
-        {"algorithm", FIELD_CHOICE, offsetof(struct jwt_text, algorithm), true, 0, 0, "HS256|HS384|HS512|RS256|RS384|RS512|ES256|ES384|ES512"},
+        {"algorithm", FIELD_CHOICE, offsetof(struct jwt_text, algorithm), true, 0, 0,
+         "HS256|HS384|HS512|RS256|RS384|RS512|ES256|ES384|ES512"},
         {"public_key", FIELD_LINES, offsetof(struct jwt_text, public_key), false, 1, 16384, NULL},
         {"issuer", FIELD_TEXT, offsetof(struct jwt_text, issuer), false, 1, BOUND_PATH, NULL},
         {"audience", FIELD_TEXT, offsetof(struct jwt_text, audience), false, 1, BOUND_PATH, NULL},

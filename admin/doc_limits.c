@@ -22,9 +22,11 @@ static bool scope_check(struct reader *r, const char *scope)
     struct span kind = {scope, slash ? (size_t)(slash - scope) : 0}, name = slash ? span_of(slash + 1) : SPAN_NONE;
 
     if (strcmp(scope, "global") == 0) return true;
-    if (!slash || !choice_is(kinds, kind)) return refuse_member(r, "scope", "must be global, or KIND/NAME with one of %s", kinds);
+    if (!slash || !choice_is(kinds, kind))
+        return refuse_member(r, "scope", "must be global, or KIND/NAME with one of %s", kinds);
     if (!name.len) return refuse_member(r, "scope", "has no name behind the /");
-    if (name.len > (span_is(kind, "model") ? BOUND_ALIAS : BOUND_NAME)) return refuse_member(r, "scope", "has too long a name");
+    if (name.len > (span_is(kind, "model") ? BOUND_ALIAS : BOUND_NAME))
+        return refuse_member(r, "scope", "has too long a name");
     if (span_is(kind, "ip") && !span_is(name, "*") && !ip_range_is_valid(name))
         return refuse_member(r, "scope", "must name an address or * behind ip/");
     return true;
@@ -33,7 +35,8 @@ static bool scope_check(struct reader *r, const char *scope)
 /* Capacity or amount: a number, or under the metric cost a decimal text of dollars. */
 static bool amount_read(struct reader *r, const char *name, struct jval v, bool cost, int64_t *out)
 {
-    const struct field count = {name, FIELD_INT, 0, false, 1, AMOUNT_MOST, NULL}, money = {name, FIELD_MONEY, 0, false, 0, 0, NULL};
+    const struct field count = {name, FIELD_INT, 0, false, 1, AMOUNT_MOST, NULL},
+                       money = {name, FIELD_MONEY, 0, false, 0, 0, NULL};
     size_t before = path_member(r, name);
 
     if (v.kind == JSON_ABSENT) return refuse(r, "is missing");
@@ -78,7 +81,8 @@ static bool offset_read(struct reader *r, struct jval v, int64_t *out)
             *out = 0;
         } else {
             for (size_t i = 0; i < s.len; i++)
-                if (i == 0 ? s.at[i] != '+' && s.at[i] != '-' : i == 3 ? s.at[i] != ':' : s.at[i] < '0' || s.at[i] > '9') s.len = 0;
+                if (i == 0 ? s.at[i] != '+' && s.at[i] != '-' : i == 3 ? s.at[i] != ':' : s.at[i] < '0' || s.at[i] > '9')
+                    s.len = 0;
             if (s.len != 6 || s.at[4] > '5') return refuse(r, "must be a text like \"+02:00\" or a number of minutes");
             *out = (s.at[1] - '0') * 600 + (s.at[2] - '0') * 60 + (s.at[4] - '0') * 10 + (s.at[5] - '0');
             if (*out > OFFSET_MOST) return refuse(r, "must be from -14:00 to +14:00");
@@ -92,7 +96,8 @@ static bool offset_read(struct reader *r, struct jval v, int64_t *out)
 /* Members that belong to another shape are refused: they would be ignored in silence. */
 static bool strangers_check(struct reader *r, const struct limit_text *t)
 {
-    bool bucket = strcmp(t->shape, "bucket") == 0, window = strcmp(t->shape, "window") == 0, calendar = strcmp(t->shape, "calendar") == 0;
+    bool bucket = strcmp(t->shape, "bucket") == 0, window = strcmp(t->shape, "window") == 0,
+         calendar = strcmp(t->shape, "calendar") == 0;
     const struct { const char *name; bool given, fits; } all[] = {
         {"capacity", t->capacity.kind != JSON_ABSENT, bucket},
         {"refill_per_sec", t->refill.kind != JSON_ABSENT, bucket},
@@ -104,7 +109,8 @@ static bool strangers_check(struct reader *r, const struct limit_text *t)
 
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i].given && !all[i].fits)
-            return refuse_member(r, all[i].name, "does not belong to %s%s", strcmp(t->shape, "none") == 0 ? "the metric concurrency" : "the shape ",
+            return refuse_member(r, all[i].name, "does not belong to %s%s",
+                                 strcmp(t->shape, "none") == 0 ? "the metric concurrency" : "the shape ",
                                  strcmp(t->shape, "none") == 0 ? "" : t->shape);
     return true;
 }
@@ -114,7 +120,8 @@ static bool shape_read(struct reader *r, const struct limit_text *t, struct limi
     bool cost = strcmp(t->metric, "cost") == 0;
 
     if (strcmp(t->shape, "bucket") == 0)
-        return amount_read(r, "capacity", t->capacity, cost, &out->amount) && refill_read(r, t->refill, cost, &out->refill_nano);
+        return amount_read(r, "capacity", t->capacity, cost, &out->amount) &&
+               refill_read(r, t->refill, cost, &out->refill_nano);
     if (strcmp(t->shape, "window") == 0 && !t->seconds) return refuse_member(r, "seconds", "is missing");
     if (strcmp(t->shape, "calendar") == 0) {
         if (!t->period) return refuse_member(r, "period", "is missing");

@@ -82,7 +82,8 @@ static const char *header_fault(struct span name)
     if (name.len > BOUND_NAME) return "is too long a header name";
     for (size_t i = 0; i < name.len; i++) { /* a token, RFC 9110 5.6.2 */
         char c = name.at[i];
-        bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c && strchr("!#$%&'*+-.^_`|~", c));
+        bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                    (c && strchr("!#$%&'*+-.^_`|~", c));
 
         if (!fine) return "is no header name";
     }
@@ -110,7 +111,8 @@ static bool headers_read(struct reader *r, struct jval object, struct provider_r
 
         if (fault) return refuse(r, "%s", fault);
         if (!text_read(r, v, &value)) return false;
-        if (!text_is_header_safe(value) || value.len > BOUND_PATH) return refuse(r, "must be at most %d visible ASCII characters", BOUND_PATH);
+        if (!text_is_header_safe(value) || value.len > BOUND_PATH)
+            return refuse(r, "must be at most %d visible ASCII characters", BOUND_PATH);
         list[i] = (struct header){arena_str(r->memory, key), value.at};
         if (!list[i].name) return refuse_memory(r);
         for (size_t k = 0; k < i; k++)
@@ -195,7 +197,8 @@ static bool target_read(struct reader *r, struct jval v, struct doc_target *out)
 
     *out = (struct doc_target){NULL, NULL, 1};
     if (!fields_read(r, v, table, out)) return false;
-    if (!text_is_header_safe(span_of(out->model))) return refuse_member(r, "model", "must hold only visible ASCII characters: it goes into a header");
+    if (!text_is_header_safe(span_of(out->model)))
+        return refuse_member(r, "model", "must hold only visible ASCII characters: it goes into a header");
     return true;
 }
 
@@ -265,7 +268,8 @@ bool doc_model_read(struct reader *r, struct jval v, struct doc_model *out)
     if (!fields_read(r, v, table, &text)) return false;
     if (!targets_read(r, text.targets, out)) return false;
     if (text.price.kind > JSON_NULL && !price_read(r, text.price, &text.row.price)) return false; /* null: unpriced */
-    if (text.row.fallback && strcmp(text.row.fallback, text.row.alias) == 0) return refuse_member(r, "fallback", "must not be the alias itself");
+    if (text.row.fallback && strcmp(text.row.fallback, text.row.alias) == 0)
+        return refuse_member(r, "fallback", "must not be the alias itself");
     out->row = text.row;
     return true;
 }
@@ -280,8 +284,10 @@ static void write_text(struct buf *out, const char *lead, const char *text)
 
 static void write_timeouts(struct buf *out, const struct provider_row *p)
 {
-    const struct { const char *name; int64_t ms; } all[] = {
-        {"connect_ms", p->connect_ms}, {"first_byte_ms", p->first_byte_ms}, {"idle_ms", p->idle_ms}, {"total_ms", p->total_ms}};
+    const struct { const char *name; int64_t ms; } all[] = {{"connect_ms", p->connect_ms},
+               {"first_byte_ms", p->first_byte_ms},
+               {"idle_ms", p->idle_ms},
+               {"total_ms", p->total_ms}};
     const char *lead = ",\"timeouts\":{";
 
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {

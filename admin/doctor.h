@@ -15,7 +15,8 @@ struct doctor {
 };
 
 /* what: the thing looked at; the rest: how it is and what to do. */
-void doctor_tell(struct doctor *d, enum finding f, const char *what, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+void doctor_tell(struct doctor *d, enum finding f, const char *what, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 
 /* doctor_web.c: the web server's buffering, by its configuration and by measure; descriptors. */
 void doctor_lighttpd(struct doctor *d);

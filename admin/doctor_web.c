@@ -45,7 +45,8 @@ void doctor_lighttpd(struct doctor *d)
     for (size_t i = 0; !path && i < sizeof usual / sizeof *usual; i++)
         if (access(usual[i], R_OK) == 0) path = usual[i];
     if (!path) {
-        doctor_tell(d, FINDING_WARN, "web server", "no lighttpd.conf here; name it with --lighttpd FILE, or measure with --url and --key-file");
+        doctor_tell(d, FINDING_WARN, "web server",
+                    "no lighttpd.conf here; name it with --lighttpd FILE, or measure with --url and --key-file");
         return;
     }
     if (!file_read(path, CONF_MAX, &conf)) {
@@ -61,9 +62,15 @@ void doctor_lighttpd(struct doctor *d)
         doctor_tell(d, FINDING_WARN, "web server", "%s does not name weir; name the right file with --lighttpd FILE", path);
         return;
     }
-    if (answers == 1 || answers == 2) doctor_tell(d, FINDING_OK, "answer streaming", "%s has server.stream-response-body = %d", path, answers);
-    else doctor_tell(d, FINDING_FAIL, "answer streaming", "%s keeps whole answers back; put server.stream-response-body = 1 into it (or into a file it includes)", path);
-    if (requests > 0) doctor_tell(d, FINDING_WARN, "request streaming", "%s has server.stream-request-body = %d; leave it out, or slow callers hold threads", path, requests);
+    if (answers == 1 || answers == 2)
+        doctor_tell(d, FINDING_OK, "answer streaming", "%s has server.stream-response-body = %d", path, answers);
+    else
+        doctor_tell(d, FINDING_FAIL, "answer streaming",
+                    "%s keeps whole answers back; put server.stream-response-body = 1 into it (or into a file it includes)",
+                    path);
+    if (requests > 0)
+        doctor_tell(d, FINDING_WARN, "request streaming",
+                    "%s has server.stream-request-body = %d; leave it out, or slow callers hold threads", path, requests);
     else doctor_tell(d, FINDING_OK, "request streaming", "%s leaves it off", path);
 }
 
@@ -73,15 +80,21 @@ static void tell_stream(struct doctor *d, const struct stream_result *s)
         doctor_tell(d, FINDING_FAIL, "stream", "%s: %s", d->url, *s->text ? s->text : "no answer");
     else if (s->status != 200)
         doctor_tell(d, FINDING_FAIL, "stream", "%s answers %d%s", d->url, s->status,
-                    s->status == 401 ? ": it does not know the key" : s->status == 404 ? ": is the address right, and is there such a model?" : "");
+                    s->status == 401   ? ": it does not know the key"
+                    : s->status == 404 ? ": is the address right, and is there such a model?"
+                                       : "");
     else if (s->events < 3)
         doctor_tell(d, FINDING_WARN, "stream", "only %d events came: too few to tell; take another --model", s->events);
     else if (s->moments >= 3)
-        doctor_tell(d, FINDING_OK, "stream", "%d events came at %d moments, the first after %lld of %lld ms", s->events, s->moments, (long long)s->first_ms, (long long)s->all_ms);
+        doctor_tell(d, FINDING_OK, "stream", "%d events came at %d moments, the first after %lld of %lld ms", s->events,
+                    s->moments, (long long)s->first_ms, (long long)s->all_ms);
     else if (s->all_ms < 200)
-        doctor_tell(d, FINDING_WARN, "stream", "all was there within %lld ms: too fast to tell; take another --model", (long long)s->all_ms);
+        doctor_tell(d, FINDING_WARN, "stream", "all was there within %lld ms: too fast to tell; take another --model",
+                    (long long)s->all_ms);
     else
-        doctor_tell(d, FINDING_FAIL, "stream", "%d events came all at once after %lld ms: something between here and Weir buffers (server.stream-response-body, a proxy)",
+        doctor_tell(d, FINDING_FAIL, "stream",
+                    "%d events came all at once after %lld ms: something between here and Weir buffers "
+                    "(server.stream-response-body, a proxy)",
                     s->events, (long long)s->all_ms);
 }
 
@@ -126,11 +139,16 @@ void doctor_descriptors(struct doctor *d)
     need = threads * FDS_A_THREAD + 64;
     if (getrlimit(RLIMIT_NOFILE, &limit)) return;
     if (limit.rlim_max < need)
-        doctor_tell(d, FINDING_FAIL, "descriptors", "%lu threads want %lu, the limit here is %llu: raise it (ulimit -Hn, LimitNOFILE) or lower WEIR_THREADS_MAX",
+        doctor_tell(d, FINDING_FAIL, "descriptors",
+                    "%lu threads want %lu, the limit here is %llu: raise it (ulimit -Hn, LimitNOFILE) or lower "
+                    "WEIR_THREADS_MAX",
                     threads, need, (unsigned long long)limit.rlim_max);
     else if (limit.rlim_cur < need)
-        doctor_tell(d, FINDING_WARN, "descriptors", "%lu threads want %lu, the soft limit here is %llu (hard: %llu): have the web server raise it (server.max-fds)",
+        doctor_tell(d, FINDING_WARN, "descriptors",
+                    "%lu threads want %lu, the soft limit here is %llu (hard: %llu): have the web server raise it "
+                    "(server.max-fds)",
                     threads, need, (unsigned long long)limit.rlim_cur, (unsigned long long)limit.rlim_max);
     else
-        doctor_tell(d, FINDING_OK, "descriptors", "%lu threads want %lu, the limit here is %llu", threads, need, (unsigned long long)limit.rlim_cur);
+        doctor_tell(d, FINDING_OK, "descriptors", "%lu threads want %lu, the limit here is %llu", threads, need,
+                    (unsigned long long)limit.rlim_cur);
 }

@@ -132,7 +132,8 @@ static bool port_is_fine(struct span port) /* with its colon, or empty */
 
 static bool host_is_private(struct span host)
 {
-    static const char *const ranges[] = {"127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"};
+    static const char *const ranges[] = {"127.0.0.0/8",   "::1/128",        "10.0.0.0/8",
+                                         "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"};
 
     if (span_is_nocase(host, "localhost")) return true;
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
@@ -145,7 +146,8 @@ static bool host_is_fine(const struct address *a)
     if (a->bracketed) return ip_range_is_valid(a->host) && !memchr(a->host.at, '/', a->host.len);
     for (size_t i = 0; i < a->host.len; i++) {
         char c = a->host.at[i];
-        bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
+        bool fine =
+            (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
 
         if (!fine) return false;
     }

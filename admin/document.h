@@ -24,7 +24,10 @@ struct doc_upstream_key { const char *name; int64_t priority; struct span secret
 struct doc_provider { struct provider_row row; const struct doc_upstream_key *keys; int key_count; }; /* row.keys unused */
 struct doc_target { const char *provider, *model; int64_t weight; };
 struct doc_model { struct model_row row; const struct doc_target *targets; int target_count; };      /* row.targets unused */
-struct doc_key { struct key row; struct span secret; };                                              /* times: only expires */
+struct doc_key {
+    struct key row;
+    struct span secret;
+}; /* times: only expires */
 struct doc_jwt { const char *name; struct span body, secret; bool symmetric; };
 
 /* Checks the syntax and the names of the sections. */

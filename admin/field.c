@@ -15,7 +15,8 @@ static size_t path_add(struct reader *r, const char *lead, struct span text, con
 {
     size_t before = r->path_len;
     struct span shown = {text.at, text_cut(text, 80)};
-    int n = snprintf(r->path + before, sizeof r->path - before, "%s%.*s%s", before || *lead == '[' ? lead : "", (int)shown.len, shown.at, end);
+    int n = snprintf(r->path + before, sizeof r->path - before, "%s%.*s%s", before || *lead == '[' ? lead : "",
+                     (int)shown.len, shown.at, end);
 
     if (n > 0) r->path_len = before + (size_t)n < sizeof r->path ? before + (size_t)n : sizeof r->path - 1;
     return before;
@@ -156,7 +157,8 @@ static bool read_money(struct reader *r, struct jval value, int64_t *into)
 
     if (value.kind != JSON_STRING) return refuse(r, "must be a decimal text of US dollars like \"0.15\"");
     if (!text_read(r, value, &text)) return false;
-    if (!money_parse(text, into)) return refuse(r, "must be a decimal text of US dollars like \"0.15\", with at most 9 decimals");
+    if (!money_parse(text, into))
+        return refuse(r, "must be a decimal text of US dollars like \"0.15\", with at most 9 decimals");
     return true;
 }
 
@@ -220,6 +222,7 @@ bool fields_read(struct reader *r, struct jval object, const struct field *table
         path_back(r, before);
     }
     for (const struct field *f = table; f->name; f++)
-        if (f->required && !(seen & ((uint64_t)1 << ((f - table) % FIELDS_MAX)))) return refuse_member(r, f->name, "is missing");
+        if (f->required && !(seen & ((uint64_t)1 << ((f - table) % FIELDS_MAX))))
+            return refuse_member(r, f->name, "is missing");
     return true;
 }

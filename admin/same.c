@@ -42,19 +42,20 @@ bool upstream_key_same(const struct upstream_key *old, const struct doc_upstream
 bool model_same(const struct model_row *old, const struct model_row *now)
 {
     const struct price *a = &old->price, *b = &now->price;
-    bool price = a->known == b->known
-        && (!a->known || (a->input == b->input && a->cached_input == b->cached_input && a->cache_write == b->cache_write && a->output == b->output));
+    bool price = a->known == b->known && (!a->known || (a->input == b->input && a->cached_input == b->cached_input &&
+                                                        a->cache_write == b->cache_write && a->output == b->output));
 
-    return price && text_same(old->strategy, now->strategy) && text_same(old->fallback, now->fallback)
-        && old->cache_ttl == now->cache_ttl && old->context_window == now->context_window && old->max_output == now->max_output;
+    return price && text_same(old->strategy, now->strategy) && text_same(old->fallback, now->fallback) &&
+           old->cache_ttl == now->cache_ttl && old->context_window == now->context_window &&
+           old->max_output == now->max_output;
 }
 
 bool model_targets_same(const struct model_row *old, const struct doc_model *now)
 {
     if (old->target_count != now->target_count) return false;
     for (int i = 0; i < now->target_count; i++)
-        if (!text_same(old->targets[i].provider->name, now->targets[i].provider) || !text_same(old->targets[i].model, now->targets[i].model)
-            || old->targets[i].weight != now->targets[i].weight)
+        if (!text_same(old->targets[i].provider->name, now->targets[i].provider) ||
+            !text_same(old->targets[i].model, now->targets[i].model) || old->targets[i].weight != now->targets[i].weight)
             return false;
     return true;
 }

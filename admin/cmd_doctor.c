@@ -74,16 +74,18 @@ static void check_files(struct doctor *d)
 
 static void check_file_system(struct doctor *d)
 {
-    static const struct { unsigned long type; const char *name; enum finding f; } network[] = {{0x6969, "NFS", FINDING_FAIL},
-                   {0x517b, "SMB", FINDING_FAIL},
-                   {0xff534d42, "CIFS", FINDING_FAIL},
-                   {0xfe534d42, "SMB2", FINDING_FAIL},
-                   {0x01021997, "9p", FINDING_FAIL},
-                   {0x5346414f, "AFS", FINDING_FAIL},
-                   {0x00c36400, "Ceph", FINDING_FAIL},
-                   {0x0bd00bd0, "Lustre", FINDING_FAIL},
-                   {0x786f4256, "a VirtualBox share", FINDING_FAIL},
-                   {0x65735546, "FUSE (sshfs and the like)", FINDING_WARN}};
+    static const struct { unsigned long type; const char *name; enum finding f; } network[] = {
+        {0x6969, "NFS", FINDING_FAIL},
+        {0x517b, "SMB", FINDING_FAIL},
+        {0xff534d42, "CIFS", FINDING_FAIL},
+        {0xfe534d42, "SMB2", FINDING_FAIL},
+        {0x01021997, "9p", FINDING_FAIL},
+        {0x5346414f, "AFS", FINDING_FAIL},
+        {0x00c36400, "Ceph", FINDING_FAIL},
+        {0x0bd00bd0, "Lustre", FINDING_FAIL},
+        {0x786f4256, "a VirtualBox share", FINDING_FAIL},
+        {0x65735546, "FUSE (sshfs and the like)", FINDING_WARN},
+    };
     struct statfs fs;
 
     if (statfs(d->w->data_dir, &fs) != 0) return;

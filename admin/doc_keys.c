@@ -98,7 +98,8 @@ bool doc_key_read(struct reader *r, struct jval v, struct doc_key *out)
 
 enum weir_err doc_key_write(struct buf *out, const struct key *k)
 {
-    const struct { const char *name, *value; } who[] = {{"user", k->user}, {"team", k->team}, {"role", k->role}, {"rolegroup", k->rolegroup}};
+    const struct { const char *name, *value; } who[] = {
+        {"user", k->user}, {"team", k->team}, {"role", k->role}, {"rolegroup", k->rolegroup}};
     char time[TIME_TEXT];
 
     buf_str(out, "{\"name\":");

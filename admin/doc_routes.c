@@ -284,10 +284,12 @@ static void write_text(struct buf *out, const char *lead, const char *text)
 
 static void write_timeouts(struct buf *out, const struct provider_row *p)
 {
-    const struct { const char *name; int64_t ms; } all[] = {{"connect_ms", p->connect_ms},
-               {"first_byte_ms", p->first_byte_ms},
-               {"idle_ms", p->idle_ms},
-               {"total_ms", p->total_ms}};
+    const struct { const char *name; int64_t ms; } all[] = {
+        {"connect_ms", p->connect_ms},
+        {"first_byte_ms", p->first_byte_ms},
+        {"idle_ms", p->idle_ms},
+        {"total_ms", p->total_ms},
+    };
     const char *lead = ",\"timeouts\":{";
 
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {

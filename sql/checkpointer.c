@@ -87,7 +87,8 @@ static bool checkpoint(struct checkpointer *c, bool whole)
         nanosleep(&(struct timespec){0, 5000000}, NULL);
         err = WEIR_OK;
     }
-    if (err != WEIR_OK && err != WEIR_BUSY) log_event(LOG_WARN, "checkpoint_failed", LOG_TEXT("error", db_message(c->db)));
+    if (err != WEIR_OK && err != WEIR_BUSY)
+        log_event(LOG_WARN, "checkpoint_failed", LOG_TEXT("error", db_message(c->db)));
     return err == WEIR_OK;
 }
 

@@ -1,6 +1,5 @@
 /* Client keys: finding, judging and changing their rows. The statements of the lower half stand only in admin.sql, so
  * in the gateway they fail. Sees hashes, never a secret. */
-#include <stdlib.h>
 #include "fcgi/base/bounds.h"
 #include "fcgi/base/jscan.h"
 #include "fcgi/base/text.h"

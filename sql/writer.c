@@ -161,7 +161,7 @@ static void refuse(struct writer *w, struct job_state *st, enum weir_err err)
 {
     note(w, err);
     if (!st->keep) { finish(w, st, err); return; }
-    tell(st, err);
+    tell(st, WEIR_STORAGE);
     pthread_mutex_lock(&w->lock);
     append(w, st);
     pthread_mutex_unlock(&w->lock);

@@ -1,4 +1,4 @@
-/* The store: a change is seen by the next look of every process, nothing of before it is served, and a look is cheap. */
+/* The store: a change is seen by the next look of every process, and nothing of before it is served. */
 #include "sql/db.c"
 #include "sql/key_cache.c"
 #include "sql/store.c"

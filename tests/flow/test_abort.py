@@ -57,12 +57,16 @@ def test_leaving_a_silent_stream_is_noticed_by_its_keep_alive_comments(gw):
         gw.site.weir("settings", "keepalive_s", "15")
 
 
-def leave(gw, body, reset=False):
+def leave(gw, body, receive=None):
     """Sends a chat request on a socket of its own; returns the socket and the request as counted."""
     n = len(gw.sent)
     sent = Sent(f"leave-{gw.web.port}-{id(body)}-{n}-{time.monotonic_ns()}", "/v1/chat/completions", body["model"])
     raw = json.dumps(body).encode()
-    s = socket.create_connection(("127.0.0.1", gw.web.port), timeout=5)
+    s = socket.socket()
+    s.settimeout(5)
+    if receive:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+    s.connect(("127.0.0.1", gw.web.port))
     s.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer %s\r\nx-request-id: %s\r\n"
               b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
               % (gw.secret.encode(), sent.id.encode(), len(raw), raw))
@@ -100,8 +104,7 @@ def test_a_client_that_reads_slowly_gets_everything(gw):
     """A full socket must stop the relay, not the stream, and memory must not stand in for the client."""
     alias = gw.alias("huge-line:3000000")
     before = gw.web.rss()
-    s = leave(gw, {"model": alias, "messages": MESSAGES, "stream": True})
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    s = leave(gw, {"model": alias, "messages": MESSAGES, "stream": True}, receive=32768)
     gw.mock.asked(alias.first)
     got = b""
     while b"[DONE]" not in got[-4000:]:

@@ -19,6 +19,7 @@ def test_a_model_pointed_elsewhere_goes_there_on_the_next_request(gw):
     alias = gw.alias("ok")
     assert status(gw, alias) == 200
     gw.site.apply({"models": [{"alias": alias, "targets": [{"provider": "other", "model": "ok#moved"}]}]})
+    alias.models.append("ok#moved")
     r = gw.chat(alias)
     assert r.status_code == 200 and r.headers["x-weir-provider"] == "other" and r.headers["x-weir-model"] == "ok#moved"
 
@@ -35,7 +36,7 @@ def test_a_provider_s_address_and_key_can_be_changed_while_running(gw):
     place("/v1", PROVIDER_KEY)
     assert status(gw, name) == 200
     first, second = gw.mock.seen(f"ok#{name}")
-    assert ["sk-first" in dict(e["headers"]).get("Authorization", "") for e in (first, second)] == [True, False]
+    assert ["sk-first" in str(e["headers"]) for e in (first, second)] == [True, False]
     gw.seen_before = gw.mock.mark()  # the first key is another than the check at the end expects
 
 

@@ -44,7 +44,7 @@ def test_odd_ways_to_write_floats_are_encoded_rightly(gw, numbers):
     alias = gw.alias("script")
     body = '{"object":"list","data":[{"index":0,"object":"embedding","embedding":%s}],"usage":{"prompt_tokens":1,"total_tokens":1}}' % numbers
     gw.mock.script(alias.first, [{"status": 200, "headers": [["content-type", "application/json"], ["content-length", str(len(body))]]},
-                                 {"send": body}])
+                                 {"usage": {"prompt_tokens": 1}}, {"send": body}])
     r = gw.http().post("/v1/embeddings", json={"model": alias, "input": "x", "encoding_format": "base64"})
     told = json.loads(numbers)
     assert base64.b64decode(r.json()["data"][0]["embedding"]) == struct.pack(f"<{len(told)}f", *told)

@@ -282,7 +282,7 @@ def cut_inside_event(asked):
 
 
 def cut_after_finish(asked):
-    return failing_stream(asked, {"close": True}, finish=True)
+    return failing_stream(asked, {"close": True}, words=WORDS, finish=True)
 
 
 def no_done(asked):

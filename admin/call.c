@@ -109,8 +109,7 @@ static void tell_failure(const struct provider_row *p, const struct answer *a, s
     static const char *const words[] = {
         [FAILURE_NONE] = "the call failed",
         [FAILURE_RESOLVE] = "the host's name does not resolve: is the address right, and does DNS work here?",
-        [FAILURE_CONNECT] = "the connection is refused or there is no way to it: does it run, is the port right, is there a "
-                            "firewall?",
+        [FAILURE_CONNECT] = "the connection is refused, or there is no way to it: does it run, is the port right?",
         [FAILURE_CONNECT_TIMEOUT] = "no connection within its time: is the address right, is there a firewall?",
         [FAILURE_TLS] = "TLS fails: its certificate is not trusted here, not for this name, or it does not speak https",
         [FAILURE_BROKEN] = "the connection broke, or what answered does not speak HTTP",

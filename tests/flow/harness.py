@@ -174,7 +174,7 @@ class Web:
                 with contextlib.suppress(OSError, IndexError, ValueError):
                     stat = (p / "stat").read_text().rsplit(")", 1)[1].split()
                     if int(stat[1]) == self.process.pid and stat[0] != "Z" and \
-                            "weir.fcgi" in (p / "cmdline").read_bytes().split(b"\0")[0].decode():
+                            b"weir.fcgi" in (p / "cmdline").read_bytes():
                         out.append(int(p.name))
         return out
 
@@ -189,7 +189,8 @@ class Web:
         self.process.send_signal(signal.SIGTERM)
         status = self.process.wait(20 * SLOW)
         until("the responders to end after lighttpd", lambda: not any(pathlib.Path(f"/proc/{p}").exists() for p in below), 15)
-        assert status == 0, f"lighttpd ended with {status}:\n{self.tail()}"
+        # lighttpd 1.4.69 ends with 1 when SIGTERM finds a client's idle connection open, else with 0
+        assert status in (0, 1), f"lighttpd ended with {status}:\n{self.tail()}"
 
     def tail(self, size=6000):
         return self.log.read_text(errors="replace")[-size:]

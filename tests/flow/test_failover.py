@@ -43,6 +43,11 @@ def test_a_target_that_fails_before_content_is_passed_over(gw, stream, behaviour
     assert gw.web.rss() - before < 100000
 
 
+def test_a_plain_answer_to_a_stream_request_is_no_silent_empty_stream(gw):
+    """The SDK would take it for a stream of nothing, without an error."""
+    assert ask(gw, gw.alias("stream-as-json", "ok"), True) == WHOLE
+
+
 def test_three_targets_fail_and_the_fourth_answers(gw):
     alias = gw.alias("status:500", "refused/ok", "cut-before", "other/ok")
     assert ask(gw, alias, False) == WHOLE

@@ -45,6 +45,14 @@ def until(what, condition, seconds=5.0):
         time.sleep(0.005)
 
 
+def exited(pid):
+    """Has that process ended? A zombie has, whoever is to collect it."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -188,12 +196,12 @@ class Web:
         below = self.responders()
         self.process.send_signal(signal.SIGTERM)
         status = self.process.wait(20 * SLOW)
-        until("the responders to end after lighttpd", lambda: not any(pathlib.Path(f"/proc/{p}").exists() for p in below), 15)
+        until("the responders to end after lighttpd", lambda: all(exited(p) for p in below), 15)
         # lighttpd 1.4.69 ends with 1 when SIGTERM finds a client's idle connection open, else with 0
         assert status in (0, 1), f"lighttpd ended with {status}:\n{self.tail()}"
 
     def tail(self, size=6000):
-        return self.log.read_text(errors="replace")[-size:]
+        return self.log.read_text(errors="replace")[-size:] if self.log.exists() else ""
 
 
 class Alias(str):

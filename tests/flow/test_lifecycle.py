@@ -10,7 +10,7 @@ import openai
 import pytest
 
 import behaviours
-from harness import MESSAGES, SLOW, Web, _serial, until
+from harness import MESSAGES, SLOW, Web, _serial, exited, until
 
 WHOLE = "".join(behaviours.WORDS)
 
@@ -43,14 +43,6 @@ class Call(threading.Thread):
         self.join(20 * SLOW)
         assert not self.is_alive()
         return self.got
-
-
-def exited(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as f:
-            return f.read().rsplit(")", 1)[1].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
 
 
 def terminate(gw):

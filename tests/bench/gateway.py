@@ -173,9 +173,9 @@ class Bench:
         return self.upstream
 
     def start_proxy(self):
-        """lighttpd's mod_proxy, with the limits Weir's own lighttpd.conf sets and a tmp directory of its own."""
+        """lighttpd's mod_proxy, with the limits Weir's own lighttpd.conf sets; large bodies go through files in the same place."""
         port = free_port()
-        limits = "\n".join(re.findall(r"^(?:server\.(?:max-|stream-|chunkqueue-|event-handler|network-backend|listen-backlog)|\$?connection)[^\n{]*$",
+        limits = "\n".join(re.findall(r"^(?:server\.(?:max-|stream-|chunkqueue-|upload-dirs|event-handler|network-backend|listen-backlog)|\$?connection)[^\n{]*$",
                                       self.weir_conf, re.M))
         given = set(re.findall(r"^(\S+)\s*=", limits, re.M))
         defaults = {"server.max-fds": 16384, "server.max-connections": 8192, "server.stream-response-body": 1}
@@ -187,11 +187,11 @@ server.document-root = "{self.dir}"
 server.bind = "127.0.0.1"
 server.port = {port}
 server.errorlog = "{self.dir}/proxy.log"
-server.upload-dirs = ("{self.dir}")
 {limits}
 proxy.server = ("" => (("host" => "127.0.0.1", "port" => {self.upstream.port})))
 """)
-        return Running("mod_proxy", spawn(["lighttpd", "-D", "-f", conf], self.gateway_core, stderr=self.log), port)
+        return Running("mod_proxy", spawn(["lighttpd", "-D", "-f", conf], self.gateway_core, stderr=self.log,
+                                          env={**os.environ, "PORT": str(port), "WEIR_DATA": self.data}), port)
 
     def weir(self, *args, document=None):
         """Runs the command line; its stdout."""

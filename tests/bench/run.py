@@ -329,11 +329,12 @@ def whole(run, args):
     try:
         sides = [bench.upstream] if "direct" in args.sides else []
         bench.upstream.name = "direct"
+        if with_weir:
+            bench.init_weir()
         if "mod_proxy" in args.sides:
             sides.append(bench.start_proxy())
             started.append(sides[-1])
         if with_weir:
-            bench.init_weir()
             sides.append(bench.start_weir())
             started.append(sides[-1])
         for side in sides:

@@ -35,7 +35,7 @@ def test_both_headers_carry_a_key(gw):
 
 def test_no_unknown_and_malformed_keys_get_one_and_the_same_message(gw):
     alias = gw.alias("ok")
-    wrong = [{}, {"authorization": ""}, {"authorization": "Bearer"}, {"authorization": "Bearer ,"}, {"authorization": "Basic YTpi"},
+    wrong = [{}, {"authorization": ""}, {"authorization": "Bearer"}, {"authorization": "Basic YTpi"},
              {"authorization": gw.secret}, {"authorization": "Bearer sk-weir-unknown" + "0" * 40}, {"x-api-key": ""}, {"x-api-key": "nonsense"},
              {"authorization": f"Bearer {gw.secret}x"}, {"authorization": f"Bearer {gw.secret[:-1]}"}, {"authorization": "Bearer " + "k" * 6000},
              {"authorization": f"Bearer {gw.secret.upper()}"}]

@@ -105,9 +105,12 @@ def make_gw(mock):
         made.append(g)
         return g
     yield make
-    for g in made:
-        g.check()
-        g.web.stop()
+    try:
+        for g in made:
+            g.check()
+    finally:
+        for g in made:
+            g.web.stop()
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -4,6 +4,7 @@ test's view of them, which counts every request it sends and afterwards checks a
 No assertion about a single feature here; only what must hold after every test.
 """
 import contextlib
+import ctypes
 import datetime
 import http.client
 import itertools
@@ -52,6 +53,11 @@ def exited(pid):
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):
         return True
+
+
+def die_with_parent():
+    """In a child before exec: SIGTERM to it when the tests themselves are killed (PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 def free_port():
@@ -158,9 +164,13 @@ class Web:
     def start(self, ready="/health"):
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(["lighttpd", "-D", "-f", str(self.conf)], cwd=ROOT, env=self.env, stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log)
-        if ready:
-            until(f"{ready} to answer 200\n{self.log.read_text()[-3000:]}", lambda: self.alive(ready), 15)
+                                            stdout=log, stderr=log, preexec_fn=die_with_parent)
+        try:
+            if ready:
+                until(f"{ready} to answer 200", lambda: self.alive(ready), 15)
+        except BaseException as e:  # pytest's own time-out too
+            self.stop()
+            raise AssertionError(f"{e}\n{self.tail()}") from None
         return self
 
     def alive(self, path="/health"):

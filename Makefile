@@ -89,3 +89,12 @@ $(B)/unit/%: tests/unit/%.c $(B)/libweir.a $(B)/obj/gen/sql_admin.o $(GEN_H)
 UNIT := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNIT_SRC))
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
+
+# ---- proving ----------------------------------------------------------------------------------------------
+VENV := $(B)/venv
+$(VENV)/ready: tests/requirements.txt
+	@python3 -m venv $(VENV) && $(VENV)/bin/pip install -q --disable-pip-version-check -r tests/requirements.txt && touch $@
+
+test: need-test
+	@$(MAKE) --no-print-directory $(B)/weir $(UNIT) $(VENV)/ready
+	@WEIR_BUILD=$(B) UNIT="$(UNIT)" PYTHON=$(VENV)/bin/python sh tests/all.sh

@@ -283,7 +283,7 @@ static void note_result(struct transfer *t)
         }
     if (!t->done || t->result == CURLE_OK) return;
     if (t->up.failure == FAILURE_NONE) t->up.failure = failure_of(t->result);
-    snprintf(t->up.failure_text, sizeof t->up.failure_text, "%s", *t->error ? t->error : curl_easy_strerror(t->result));
+    snprintf(t->up.failure_text, sizeof t->up.failure_text, "%.159s", *t->error ? t->error : curl_easy_strerror(t->result));
 }
 
 /* What there is to tell before waiting any longer; false: nothing. */

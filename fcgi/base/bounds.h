@@ -17,6 +17,10 @@
 #define BOUND_PATH             2048               /* decoded request path, bytes */
 #define BOUND_CREDENTIAL       (16L << 10)        /* x-api-key or Authorization value, bytes */
 #define BOUND_NAME             128                /* user, team, role, key, provider ... names, bytes */
+#define BOUND_WEB_SERVER_S     60                 /* the web server may be silent, or read nothing, this long */
+#define BOUND_UPSTREAM_ERROR   (64L << 10)        /* the body of an upstream's error, bytes; more is not read */
+#define BOUND_CHOICES          128                /* n of a request */
+#define BOUND_TARGETS          64                 /* of an alias */
 #define BOUND_DOCUMENT         (256L << 20)       /* a document given to `weir apply` */
 #define BOUND_LOG_LINE         8192
 #define BOUND_KEY_CACHE        1024               /* client keys kept in memory */

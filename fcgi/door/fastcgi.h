@@ -1,0 +1,45 @@
+/* The libfcgi door: one request from the web server and the answer to it, as FastCGI or as plain CGI.
+ * The only file that includes libfcgi. */
+#ifndef WEIR_DOOR_FASTCGI_H
+#define WEIR_DOOR_FASTCGI_H
+
+#include "fcgi/base/err.h"
+#include "fcgi/base/span.h"
+
+#define FASTCGI_LISTEN_FD 0 /* the web server hands the listening socket over as standard input */
+
+struct conn; /* one request; used by one thread at a time, again and again */
+
+/* Once in a process, before threads. *is_cgi: this process was started for a single request. */
+enum weir_err fastcgi_start(bool *is_cgi);
+
+enum weir_err conn_new(bool is_cgi, struct conn **out);
+void conn_free(struct conn *c); /* NULL is fine */
+
+/* Accepts from the listening socket, waiting. WEIR_BUSY: nothing came (a signal, or another took it); WEIR_IO: the
+ * socket is unusable. No request may be open. In CGI mode the process's one request is taken. */
+enum weir_err conn_accept(struct conn *c);
+/* Reads the request's head. WEIR_IO: the web server broke off. */
+enum weir_err conn_begin(struct conn *c);
+
+/* The request's variables (RFC 3875 and HTTP_*): NULL if absent; "NAME=value" strings, NULL at the end. They live until
+ * conn_end. */
+const char *conn_env(const struct conn *c, const char *name);
+char **conn_environ(const struct conn *c);
+
+/* Body bytes, in order; *got below n only at the end. WEIR_IO: the web server broke off or was silent too long. */
+enum weir_err conn_read(struct conn *c, void *to, size_t n, size_t *got);
+/* Reads on to the end of the body, at most `most` bytes: an answer that overtakes the rest confuses web servers. */
+void conn_skip(struct conn *c, size_t most);
+
+/* Answer bytes, CGI header first (RFC 3875 6). Buffered until conn_flush. WEIR_GONE sticks: nobody reads any more, or
+ * nothing could be written for a minute. */
+enum weir_err conn_write(struct conn *c, struct span bytes);
+enum weir_err conn_flush(struct conn *c);
+/* A descriptor that becomes readable, or hung up, when the web server gives the request up. Only after the body was
+ * read to its end. */
+int conn_watch_fd(const struct conn *c);
+/* Sends what is buffered and ends the request. May be called twice. */
+void conn_end(struct conn *c);
+
+#endif

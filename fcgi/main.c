@@ -1,0 +1,184 @@
+/* The gateway responder: reads its start-up settings, opens what it needs, serves until told to stop. The only file that
+ * ends the process. */
+#include <errno.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fcgi/base/log.h"
+#include "fcgi/worker.h"
+
+#define THREADS_MOST   16384
+#define DRAIN_S_MOST   3600
+#define CLOSE_MS       5000 /* for what is still to be written at the end */
+#define LINGERING_HEAP (256 << 10)
+
+struct start { const char *data, *master, *mount; int threads_max; int64_t drain_ms; char *db_path, *master_path; };
+
+/* ---- settings of the environment ---- */
+
+static int64_t env_int(const char *name, int64_t standard, int64_t least, int64_t most)
+{
+    const char *text = getenv(name);
+    char *end;
+    if (!text || !*text) return standard;
+    errno = 0;
+    long long n = strtoll(text, &end, 10);
+    if (!errno && !*end && n >= least && n <= most) return n;
+    log_event(LOG_WARN, "setting_ignored", LOG_TEXT("name", name), LOG_INT("least", least), LOG_INT("most", most), LOG_INT("used", standard));
+    return standard;
+}
+
+static void open_log(void)
+{
+    const char *path = getenv("WEIR_LOG"), *name = getenv("WEIR_LOG_LEVEL");
+    enum log_level level = LOG_INFO;
+    bool known = !name || !*name || log_level_parse(name, &level);
+    if (log_open(path && *path ? path : NULL, level) != WEIR_OK) {
+        log_open(NULL, level);
+        log_event(LOG_WARN, "setting_ignored", LOG_TEXT("name", "WEIR_LOG"), LOG_TEXT("reason", strerror(errno)));
+    }
+    if (!known) log_event(LOG_WARN, "setting_ignored", LOG_TEXT("name", "WEIR_LOG_LEVEL"), LOG_TEXT("expected", "error, warn, info or debug"));
+}
+
+static bool read_settings(struct start *s)
+{
+    const char *data = getenv("WEIR_DATA"), *master = getenv("WEIR_MASTER_KEY_FILE"), *mount = getenv("WEIR_MOUNT");
+    s->data = data && *data ? data : "var";
+    s->mount = mount ? mount : "";
+    s->threads_max = (int)env_int("WEIR_THREADS_MAX", 512, 1, THREADS_MOST);
+    s->drain_ms = env_int("WEIR_DRAIN_S", 10, 0, DRAIN_S_MOST) * 1000;
+    if (asprintf(&s->db_path, "%s/weir.db", s->data) < 0) return false;
+    if (master && *master) s->master_path = strdup(master);
+    else if (asprintf(&s->master_path, "%s/master.key", s->data) < 0) return false;
+    return s->master_path != NULL;
+}
+
+/* ---- signals ---- */
+
+static int stop_of_cgi = -1;
+
+static void on_stop(int signal)
+{
+    uint64_t one = 1;
+    (void)signal;
+    if (write(stop_of_cgi, &one, sizeof one) < 0) return;
+}
+
+/* The web server ends a CGI program whose client has left. */
+static void take_signals_as_cgi(int stop_fd)
+{
+    struct sigaction act = {.sa_handler = on_stop};
+    stop_of_cgi = stop_fd;
+    sigaction(SIGTERM, &act, NULL);
+    sigaction(SIGINT, &act, NULL);
+}
+
+/* For this and all later threads: a signal that falls into one of libfcgi's writes would break it off. */
+static int take_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGUSR1); /* FastCGI's own signal to end gracefully */
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+/* ---- start ---- */
+
+static void raise_limits(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* a core would hold keys and prompts */
+    /* Two heaps serve hundreds of threads that allocate little; one for each costs memory that is never given back. */
+    mallopt(M_ARENA_MAX, 2);
+    mallopt(M_TRIM_THRESHOLD, LINGERING_HEAP);
+    mallopt(M_MMAP_THRESHOLD, LINGERING_HEAP);
+}
+
+static enum weir_err open_store(const struct start *s, struct store **store)
+{
+    if (mkdir(s->data, 0700) != 0 && errno != EEXIST) {
+        log_event(LOG_ERROR, "start_failed", LOG_TEXT("data", s->data), LOG_TEXT("reason", strerror(errno)));
+        return WEIR_IO;
+    }
+    enum weir_err err = db_migrate(s->db_path, NULL, NULL);
+    if (err == WEIR_OK) err = store_open(s->data, s->master_path, store);
+    if (err == WEIR_NOT_FOUND)
+        log_event(LOG_ERROR, "start_failed", LOG_TEXT("file", s->master_path),
+                  LOG_TEXT("reason", "the master key is missing; `weir init` makes it"));
+    else if (err == WEIR_INVALID)
+        log_event(LOG_ERROR, "start_failed", LOG_TEXT("file", s->master_path), LOG_TEXT("reason", "others may read the master key; chmod 600"));
+    else if (err != WEIR_OK)
+        log_event(LOG_ERROR, "start_failed", LOG_TEXT("data", s->data), LOG_TEXT("reason", weir_err_info(err)->text));
+    return err;
+}
+
+static bool serve(const struct start *s, struct gateway *g, int stop_fd)
+{
+    struct conn *conn;
+    if (g->tools.is_cgi) {
+        take_signals_as_cgi(stop_fd);
+        if (conn_new(true, &conn) != WEIR_OK) return true;
+        if (conn_accept(conn) == WEIR_OK) pipeline_run(g, conn);
+        conn_free(conn);
+        return true;
+    }
+    workers_prepare();
+    return workers_run(g, s->threads_max, take_signals(), stop_fd, s->drain_ms);
+}
+
+/* Whatever fails is in the log; the web server only sees that there is no answer. */
+static bool run(const struct start *s, bool is_cgi)
+{
+    int stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    struct gateway g = {.tools = {.stop_fd = stop_fd, .is_cgi = is_cgi}, .mount = s->mount};
+    if (stop_fd < 0 || open_store(s, &g.store) != WEIR_OK) return false;
+    if (http_pool_new(stop_fd, &g.tools.pool) != WEIR_OK) {
+        store_close(g.store, 0);
+        return false;
+    }
+    log_event(LOG_INFO, "started", LOG_TEXT("version", WEIR_VERSION), LOG_TEXT("data", s->data), LOG_INT("pid", getpid()));
+    bool whole = serve(s, &g, stop_fd);
+    if (!whole) {
+        log_event(LOG_ERROR, "requests_left_behind");
+        writer_stop(store_writer(g.store), CLOSE_MS);
+        return true; /* their threads still use the rest; the process's end frees it */
+    }
+    store_close(g.store, CLOSE_MS);
+    http_pool_free(g.tools.pool);
+    close(stop_fd);
+    log_event(LOG_INFO, "stopped");
+    return true;
+}
+
+int main(void)
+{
+    struct start s = {0};
+    bool is_cgi, fine = false;
+    umask(077);
+    signal(SIGPIPE, SIG_IGN);
+    open_log();
+    raise_limits();
+    if (secret_start() != WEIR_OK || http_start() != WEIR_OK || fastcgi_start(&is_cgi) != WEIR_OK)
+        log_event(LOG_ERROR, "start_failed", LOG_TEXT("reason", "a library cannot start"));
+    else if (!read_settings(&s))
+        log_event(LOG_ERROR, "start_failed", LOG_TEXT("reason", "memory is out"));
+    else
+        fine = run(&s, is_cgi);
+    free(s.db_path);
+    free(s.master_path);
+    return fine ? EXIT_SUCCESS : EXIT_FAILURE;
+}

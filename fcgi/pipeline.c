@@ -1,0 +1,255 @@
+/* The way of a request: the table of all routes, and the order of the steps. Data flows one way; any failure jumps
+ * forward to the audit row and the answer. */
+#include "fcgi/pipeline.h"
+
+#include "fcgi/base/log.h"
+#include "fcgi/base/text.h"
+#include "fcgi/stage/answer.h"
+#include "fcgi/stage/authenticate.h"
+#include "fcgi/stage/parse.h"
+#include "fcgi/stage/plan.h"
+#include "fcgi/stage/request.h"
+#include "fcgi/stage/settle.h"
+
+struct route;
+struct way { const struct gateway *g; struct request r; struct arena memory; const struct route *route; };
+
+static void model_call(struct way *w);
+static void model_list(struct way *w);
+static void model_one(struct way *w);
+static void alive(struct way *w);
+static void ready(struct way *w);
+
+/* ---- every route at a glance ---- */
+
+static const struct route {
+    const char *path;
+    bool prefix;        /* what follows is the rest of the path */
+    bool posts;         /* POST; otherwise GET and HEAD */
+    void (*run)(struct way *w);
+    enum face face;
+    const char *endpoint; /* as the audit row names it */
+} routes[] = {
+    {"/v1/chat/completions", false, true, model_call, FACE_CHAT, "/v1/chat/completions"},
+    {"/chat/completions", false, true, model_call, FACE_CHAT, "/v1/chat/completions"},
+    {"/v1/completions", false, true, model_call, FACE_COMPLETIONS, "/v1/completions"},
+    {"/v1/embeddings", false, true, model_call, FACE_EMBEDDINGS, "/v1/embeddings"},
+    {"/v1/models", false, false, model_list, 0, NULL},
+    {"/v1/models/", true, false, model_one, 0, NULL},
+    {"/health", false, false, alive, 0, NULL},
+    {"/readyz", false, false, ready, 0, NULL},
+    {"/", false, false, alive, 0, NULL},
+};
+
+static const struct route *route_of(struct span path)
+{
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+        const struct route *e = &routes[i];
+        if (e->prefix ? span_starts(path, e->path) && path.len > strlen(e->path) : span_is(path, e->path)) return e;
+    }
+    return NULL;
+}
+
+static const char *allowed(const struct route *e) { return e->posts ? "POST, OPTIONS" : "GET, HEAD, OPTIONS"; }
+
+static bool is_allowed(const struct route *e, enum method m)
+{
+    return e->posts ? m == METHOD_POST : m == METHOD_GET || m == METHOD_HEAD;
+}
+
+static void refuse(struct way *w, struct problem *p)
+{
+    conn_skip(w->r.conn, BOUND_BODY_MAX);
+    answer_problem(&w->r, p, NULL, NULL);
+}
+
+/* ---- a model's answer ---- */
+
+struct model_way { struct caller caller; struct buf body; struct chat chat; struct plan plan; struct outcome out; };
+
+/* Everything up to the relay; the first failure is the outcome. */
+static enum weir_err prepare(struct way *w, struct model_way *m)
+{
+    struct problem *p = &m->out.problem;
+    enum weir_err err = parse_content_type(w->r.content_type, p);
+    if (err == WEIR_OK) err = request_body(&w->r, (size_t)m->caller.snap->settings.max_body, &m->body, p);
+    if (err == WEIR_OK) err = parse_chat(w->route->face, buf_all(&m->body), &w->memory, &m->chat, p);
+    if (err == WEIR_OK) err = plan_targets(&m->caller, &m->chat, &w->memory, &m->plan, p);
+    return err;
+}
+
+static void refused(struct model_way *m, enum weir_err err)
+{
+    m->out.status = weir_err_info(err)->status;
+    m->out.end = m->out.status < 500 ? END_REFUSED : END_FAILED;
+}
+
+static void serve_model(struct way *w, struct model_way *m)
+{
+    struct problem *p = &m->out.problem;
+    enum weir_err err = authenticate(w->g->store, &w->r, &w->memory, &m->caller, p);
+    if (!m->caller.known) {
+        refuse(w, p);
+        return;
+    }
+    if (err == WEIR_OK && settle_is_possible(w->g->store, p) != WEIR_OK) {
+        refuse(w, p);
+        return;
+    }
+    if (err == WEIR_OK) err = prepare(w, m);
+    conn_skip(w->r.conn, BOUND_BODY_MAX);
+    if (err == WEIR_OK) relay_run(&w->g->tools, &w->r, &m->caller, &m->chat, &m->plan, &w->memory, &m->out);
+    else refused(m, err);
+    settle(w->g->store, &w->r, &m->caller, w->route->endpoint, &m->chat, &m->plan, &m->out);
+    if (m->out.end != END_CANCELLED) answer_outcome(&w->r, &m->out);
+    conn_end(w->r.conn);
+    relay_end(&m->out);
+}
+
+static void model_call(struct way *w)
+{
+    struct model_way m = {.out = {.first_byte_ms = -1}};
+    buf_init(&m.body, BOUND_BODY_MAX + 1);
+    serve_model(w, &m);
+    buf_free(&m.body);
+    snapshot_release(m.caller.snap);
+}
+
+/* ---- the models a caller may use ---- */
+
+static void model_object(const struct model_row *m, struct buf *out)
+{
+    buf_str(out, "{\"id\":");
+    json_string(out, span_of(m->alias));
+    buf_printf(out, ",\"object\":\"model\",\"created\":%lld,\"owned_by\":\"weir\"}", (long long)(m->created / 1000));
+}
+
+static void list_models(const struct caller *c, struct buf *out)
+{
+    const char *lead = "";
+    buf_str(out, "{\"object\":\"list\",\"data\":[");
+    for (int i = 0; i < c->snap->model_count; i++) {
+        const struct model_row *m = &c->snap->models[i];
+        if (!key_allows_model(&c->key, span_of(m->alias))) continue;
+        buf_str(out, lead);
+        model_object(m, out);
+        lead = ",";
+    }
+    buf_str(out, "]}");
+}
+
+static enum weir_err find_model(const struct caller *c, struct span id, struct buf *out, struct problem *p)
+{
+    const struct model_row *m = snapshot_model(c->snap, id);
+    if (m && key_allows_model(&c->key, id)) {
+        model_object(m, out);
+        return WEIR_OK;
+    }
+    return problem_set(p, WEIR_MODEL_UNKNOWN, "model", "The model \"%.*s\" does not exist.", (int)text_cut(id, 100), id.at);
+}
+
+static void models(struct way *w, struct span id)
+{
+    struct caller c;
+    struct problem p = {0};
+    struct buf body;
+    buf_init(&body, BOUND_ANSWER);
+    enum weir_err err = authenticate(w->g->store, &w->r, &w->memory, &c, &p);
+    if (err == WEIR_OK && id.at) err = find_model(&c, id, &body, &p);
+    else if (err == WEIR_OK) list_models(&c, &body);
+    if (err == WEIR_OK && body.err) err = problem_set(&p, body.err, NULL, NULL);
+    if (err == WEIR_OK) answer_json(&w->r, 200, buf_all(&body), NULL, NULL);
+    else refuse(w, &p);
+    buf_free(&body);
+    snapshot_release(c.snap);
+}
+
+static void model_list(struct way *w) { models(w, SPAN_NONE); }
+
+static void model_one(struct way *w)
+{
+    size_t n = strlen(w->route->path);
+    models(w, (struct span){w->r.path.at + n, w->r.path.len - n});
+}
+
+/* ---- is it there, and does it work ---- */
+
+static void alive(struct way *w)
+{
+    answer_json(&w->r, 200, SPAN("{\"status\":\"ok\",\"service\":\"weir\",\"version\":\"" WEIR_VERSION "\"}"), NULL, NULL);
+}
+
+static const char *unready(const struct gateway *g)
+{
+    struct snapshot *snap;
+    struct arena none;
+    int usable = 0;
+    if (!writer_is_able(store_writer(g->store))) return "{\"status\":\"unready\",\"reason\":\"the database cannot be written\"}";
+    arena_init(&none);
+    if (store_look(g->store, NULL, &none, &snap, NULL) != WEIR_OK)
+        return "{\"status\":\"unready\",\"reason\":\"the database cannot be read\"}";
+    for (int i = 0; i < snap->model_count; i++)
+        for (int t = 0; t < snap->models[i].target_count; t++)
+            usable += dialect_find(snap->models[i].targets[t].provider->dialect) != NULL;
+    snapshot_release(snap);
+    return usable ? NULL : "{\"status\":\"unready\",\"reason\":\"no model has a provider that can be used\"}";
+}
+
+static void ready(struct way *w)
+{
+    const char *why = unready(w->g);
+    if (why) answer_json(&w->r, 503, span_of(why), NULL, NULL);
+    else answer_json(&w->r, 200, SPAN("{\"status\":\"ready\"}"), NULL, NULL);
+}
+
+/* ---- one request ---- */
+
+static void dispatch(struct way *w)
+{
+    struct problem p = {0};
+    const struct route *e = w->route = w->r.path_is_bad ? NULL : route_of(w->r.path);
+    if (w->r.path_is_bad) {
+        problem_set(&p, WEIR_INVALID, NULL, "The address cannot be read: it has a bad escape, or is longer than %d bytes.", BOUND_PATH);
+        refuse(w, &p);
+    } else if (!e) {
+        problem_set(&p, WEIR_NOT_FOUND, NULL, NULL);
+        refuse(w, &p);
+    } else if (w->r.method == METHOD_OPTIONS) {
+        conn_skip(w->r.conn, BOUND_BODY_MAX);
+        answer_options(&w->r, allowed(e));
+    } else if (!is_allowed(e, w->r.method)) {
+        problem_set(&p, WEIR_METHOD, NULL, "This address takes %s.", allowed(e));
+        conn_skip(w->r.conn, BOUND_BODY_MAX);
+        answer_problem(&w->r, &p, NULL, allowed(e));
+    } else {
+        e->run(w);
+    }
+}
+
+void pipeline_run(const struct gateway *g, struct conn *conn)
+{
+    struct way w = {.g = g};
+    arena_init(&w.memory);
+    if (conn_begin(conn) == WEIR_OK && request_read(conn, g->mount, &w.memory, &w.r) == WEIR_OK) {
+        dispatch(&w);
+        conn_skip(conn, BOUND_BODY_MAX);
+    }
+    conn_end(conn);
+    arena_end(&w.memory);
+}
+
+void pipeline_overloaded(const struct gateway *g, struct conn *conn)
+{
+    struct request r;
+    struct arena memory;
+    struct problem p = {.retry_after_s = 1};
+    arena_init(&memory);
+    if (conn_begin(conn) == WEIR_OK && request_read(conn, g->mount, &memory, &r) == WEIR_OK) {
+        problem_set(&p, WEIR_OVERLOADED, NULL, NULL);
+        p.retry_after_s = 1;
+        conn_skip(conn, BOUND_BODY_MAX);
+        answer_problem(&r, &p, NULL, NULL);
+    }
+    conn_end(conn);
+    arena_end(&memory);
+}

@@ -1,0 +1,19 @@
+/* The way of a request through the stages; the one file that knows them all. */
+#ifndef WEIR_PIPELINE_H
+#define WEIR_PIPELINE_H
+
+#include "fcgi/stage/relay.h"
+
+/* What a process serves requests with. */
+struct gateway {
+    struct store *store;
+    struct relay_tools tools;
+    const char *mount; /* URL prefix, "" for none */
+};
+
+/* Serves the request that conn has accepted, from its head to its end. */
+void pipeline_run(const struct gateway *g, struct conn *conn);
+/* Answers it 503 `overloaded` without looking at it any closer. */
+void pipeline_overloaded(const struct gateway *g, struct conn *conn);
+
+#endif

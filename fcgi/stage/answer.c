@@ -1,0 +1,153 @@
+/* How answers go out: CGI heads, JSON bodies, errors in OpenAI's form (INTERFACE.md), error events. */
+#include "fcgi/stage/answer.h"
+
+#include "fcgi/base/sse.h"
+#include "fcgi/base/text.h"
+
+#define HEAD_MAX 8192
+
+/* ---- heads ---- */
+
+static const char *reason_of(int status)
+{
+    static const struct { int status; const char *reason; } reasons[] = {
+        {200, "OK"}, {204, "No Content"}, {400, "Bad Request"}, {401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"},
+        {405, "Method Not Allowed"}, {408, "Request Timeout"}, {409, "Conflict"}, {411, "Length Required"},
+        {413, "Content Too Large"}, {415, "Unsupported Media Type"}, {422, "Unprocessable Content"}, {429, "Too Many Requests"},
+        {500, "Internal Server Error"}, {502, "Bad Gateway"}, {503, "Service Unavailable"}, {504, "Gateway Timeout"},
+        {507, "Insufficient Storage"},
+    };
+    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
+        if (reasons[i].status == status) return reasons[i].reason;
+    return status < 500 ? "Refused" : "Failed";
+}
+
+/* A value that does not fit into a header line (an alias of any characters) is percent-encoded where it must be. */
+static void header(struct buf *head, const char *name, struct span value)
+{
+    buf_str(head, name);
+    buf_str(head, ": ");
+    for (size_t i = 0; i < value.len; i++) {
+        unsigned char c = (unsigned char)value.at[i];
+        if (c >= ' ' && c < 0x7F && (c != '%' || text_is_header_safe(value))) buf_char(head, (char)c);
+        else buf_printf(head, "%%%02X", c);
+    }
+    buf_str(head, "\r\n");
+}
+
+static void head_start(struct buf *head, const struct request *r, int status, const char *type)
+{
+    buf_printf(head, "Status: %d %s\r\n", status, reason_of(status));
+    if (type) header(head, "Content-Type", span_of(type));
+    header(head, "x-request-id", span_of(r->id));
+}
+
+static void head_outcome(struct buf *head, const struct outcome *o)
+{
+    if (!o || !o->target) return;
+    header(head, "x-weir-provider", span_of(o->target->provider->name));
+    header(head, "x-weir-model", span_of(o->target->model));
+    buf_printf(head, "x-weir-attempts: %d\r\nx-weir-cache: bypass\r\n", o->attempts);
+}
+
+static enum weir_err send_whole(const struct request *r, struct buf *head, struct span body)
+{
+    enum weir_err err = head->err;
+    buf_str(head, "\r\n");
+    if (err == WEIR_OK) err = conn_write(r->conn, buf_all(head));
+    if (err == WEIR_OK && r->method != METHOD_HEAD) err = conn_write(r->conn, body);
+    buf_free(head);
+    return err;
+}
+
+enum weir_err answer_json(const struct request *r, int status, struct span body, const struct outcome *o, const char *allow)
+{
+    struct buf head;
+    buf_init(&head, HEAD_MAX);
+    head_start(&head, r, status, "application/json");
+    buf_printf(&head, "Content-Length: %zu\r\n", body.len);
+    if (allow) header(&head, "Allow", span_of(allow));
+    head_outcome(&head, o);
+    return send_whole(r, &head, body);
+}
+
+enum weir_err answer_options(const struct request *r, const char *allow)
+{
+    struct buf head;
+    buf_init(&head, HEAD_MAX);
+    head_start(&head, r, 204, NULL);
+    header(&head, "Allow", span_of(allow));
+    return send_whole(r, &head, SPAN_NONE);
+}
+
+enum weir_err answer_stream_begin(const struct request *r, const struct outcome *o)
+{
+    struct buf head;
+    buf_init(&head, HEAD_MAX);
+    head_start(&head, r, 200, "text/event-stream; charset=utf-8");
+    buf_str(&head, "Cache-Control: no-cache\r\n");
+    head_outcome(&head, o);
+    return send_whole(r, &head, SPAN_NONE);
+}
+
+/* ---- errors ---- */
+
+static void text_or_null(struct buf *out, const char *lead, const char *text)
+{
+    buf_str(out, lead);
+    json_string(out, text && *text ? span_of(text) : SPAN_NONE);
+}
+
+/* The upstream's words where it had some, else ours. */
+static void error_object(const struct problem *p, const struct fault *f, struct buf *out)
+{
+    const struct weir_err_info *info = weir_err_info(p->err);
+    bool theirs = f && *f->message;
+    const char *ours = *p->text ? p->text : info->text;
+    text_or_null(out, "{\"error\":{\"message\":", theirs ? f->message : ours);
+    text_or_null(out, ",\"type\":", theirs && *f->type ? f->type : info->type);
+    text_or_null(out, ",\"param\":", theirs ? f->param : p->param);
+    text_or_null(out, ",\"code\":", theirs ? f->code : info->code);
+    buf_str(out, "}}");
+}
+
+void answer_error_event(const struct problem *p, const struct fault *f, struct buf *out)
+{
+    struct buf object;
+    buf_init(&object, HEAD_MAX);
+    error_object(p, f, &object);
+    sse_data(out, buf_all(&object));
+    buf_free(&object);
+}
+
+static enum weir_err send_error(const struct request *r, int status, const struct problem *p, const struct fault *f,
+                                const struct outcome *o, const char *allow)
+{
+    struct buf head, body;
+    struct span raw = o && o->body.len ? buf_all(&o->body) : SPAN_NONE;
+    buf_init(&head, HEAD_MAX);
+    buf_init(&body, HEAD_MAX);
+    error_object(p, f, &body);
+    if (!raw.at) raw = buf_all(&body);
+    head_start(&head, r, status, "application/json");
+    buf_printf(&head, "Content-Length: %zu\r\n", raw.len);
+    if (p->retry_after_s) buf_printf(&head, "retry-after: %d\r\n", p->retry_after_s);
+    if (!(f && *f->message) && weir_err_info(p->err)->final) buf_str(&head, "x-should-retry: false\r\n");
+    if (allow) header(&head, "Allow", span_of(allow));
+    head_outcome(&head, o);
+    enum weir_err err = send_whole(r, &head, raw);
+    buf_free(&body);
+    return err;
+}
+
+enum weir_err answer_problem(const struct request *r, const struct problem *p, const struct outcome *o, const char *allow)
+{
+    return send_error(r, weir_err_info(p->err)->status, p, NULL, o, allow);
+}
+
+enum weir_err answer_outcome(const struct request *r, const struct outcome *o)
+{
+    if (o->begun) return conn_write(r->conn, buf_all(&o->tail));
+    if (o->end == END_OK) return answer_json(r, o->status, buf_all(&o->body), o, NULL);
+    return send_error(r, o->status, &o->problem, &o->fault, o, NULL);
+}

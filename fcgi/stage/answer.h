@@ -1,0 +1,23 @@
+/* How answers go out: the one place that knows whether the first byte has gone, and so whether a failure is still a
+ * status or already an event. Used by every stage that speaks to the caller. */
+#ifndef WEIR_STAGE_ANSWER_H
+#define WEIR_STAGE_ANSWER_H
+
+#include "fcgi/stage/way.h"
+
+/* A whole JSON answer. o: what went through a model (x-weir-* headers), NULL if none did. allow: the Allow header's
+ * value, NULL for none. */
+enum weir_err answer_json(const struct request *r, int status, struct span body, const struct outcome *o, const char *allow);
+/* 204 with Allow, for OPTIONS. */
+enum weir_err answer_options(const struct request *r, const char *allow);
+/* An error in OpenAI's form. allow as above. */
+enum weir_err answer_problem(const struct request *r, const struct problem *p, const struct outcome *o, const char *allow);
+/* What the relay ended with: its body, its problem (with the upstream's own words), or the tail of its stream. */
+enum weir_err answer_outcome(const struct request *r, const struct outcome *o);
+
+/* The head of a stream. Sent with the first flush. */
+enum weir_err answer_stream_begin(const struct request *r, const struct outcome *o);
+/* An in-band error, as an event that the SDKs raise for (WIRE.md 1), into `out`. */
+void answer_error_event(const struct problem *p, const struct fault *f, struct buf *out);
+
+#endif

@@ -1,0 +1,200 @@
+/* One streamed answer: held back until its first content, passed on event by event, and ended honestly. Its last event
+ * stays in out->tail until the audit row is written. */
+#include "fcgi/base/clock.h"
+#include "fcgi/base/sse.h"
+#include "fcgi/stage/answer.h"
+#include "fcgi/stage/attempt.h"
+
+struct stream {
+    struct attempt *a;
+    struct sse sse;
+    struct buf held;     /* events before the first content */
+    bool over;           /* verdict holds */
+    enum verdict verdict;
+    int64_t heard, spoke; /* when bytes last came, and last went out */
+};
+
+/* ---- to the caller ---- */
+
+static void over(struct stream *s, enum verdict verdict)
+{
+    s->over = true;
+    s->verdict = verdict;
+}
+
+static void gone(struct stream *s)
+{
+    if (!attempt_reads_on(s->a)) over(s, VERDICT_GONE);
+}
+
+static void put(struct stream *s, struct span bytes)
+{
+    s->spoke = clock_mono_ms();
+    if (!s->a->unheard && conn_write(s->a->r->conn, bytes) != WEIR_OK) gone(s);
+}
+
+static void flush(struct stream *s)
+{
+    if (s->a->out->begun && !s->over && !s->a->unheard && conn_flush(s->a->r->conn) != WEIR_OK) gone(s);
+}
+
+static void begin(struct stream *s)
+{
+    struct outcome *o = s->a->out;
+    o->begun = true;
+    o->status = 200;
+    o->first_byte_ms = attempt_age(s->a);
+    if (answer_stream_begin(s->a->r, o) != WEIR_OK) gone(s);
+    if (!s->over) put(s, buf_all(&s->held));
+    buf_free(&s->held);
+}
+
+/* ---- ends ---- */
+
+/* Before the first content it is a failed attempt; after it the caller is told in the stream, and there is no [DONE]. */
+static void fail(struct stream *s, enum weir_err err, const char *reason, const struct fault *fault)
+{
+    struct attempt *a = s->a;
+    attempt_failed(a, err, reason);
+    if (!a->out->begun) {
+        if (fault) a->out->fault = *fault;
+        over(s, VERDICT_FAILED);
+        return;
+    }
+    a->out->status = 200;
+    a->out->end = END_TRUNCATED;
+    problem_set(&a->out->problem, err, NULL, err == WEIR_UNAVAILABLE ? "The gateway is stopping; the answer is not whole."
+                                                                     : "The provider's answer broke off; it is not whole.");
+    answer_error_event(&a->out->problem, fault, &a->out->tail);
+    over(s, VERDICT_ANSWERED);
+}
+
+static void done(struct stream *s, struct span last)
+{
+    if (!s->a->out->begun) {
+        fail(s, WEIR_UPSTREAM, "its stream ended without content", NULL);
+    } else if (!tap_is_finished(&s->a->tap)) {
+        fail(s, WEIR_UPSTREAM, "its stream ended without a finish_reason", NULL);
+    } else {
+        s->a->out->end = END_OK;
+        buf_span(&s->a->out->tail, last);
+        over(s, VERDICT_ANSWERED);
+    }
+}
+
+/* ---- events ---- */
+
+static void pass(struct stream *s, struct span raw)
+{
+    if (s->a->out->begun) put(s, raw);
+    else if (buf_span(&s->held, raw) != WEIR_OK) fail(s, WEIR_UPSTREAM, "its stream has no content for too long", NULL);
+}
+
+static void take_event(struct stream *s, const struct sse_event *ev)
+{
+    struct attempt *a = s->a;
+    struct fault fault;
+    enum event_kind kind = ev->data.at ? a->dialect->read_event(&a->tap, ev->data, &fault) : EVENT_EMPTY;
+    switch (kind) {
+    case EVENT_EMPTY: break; /* comments, and events that some SDKs choke on (WIRE.md 1) */
+    case EVENT_CONTENT:
+        if (!a->out->begun) begin(s);
+        if (!s->over) put(s, ev->raw);
+        break;
+    case EVENT_USAGE:
+        if (!a->chat->wants_usage) break;
+        /* fall through */
+    case EVENT_HEAD: pass(s, ev->raw); break;
+    case EVENT_DONE: done(s, ev->raw); break;
+    case EVENT_ERROR: fail(s, WEIR_UPSTREAM, *fault.message ? fault.message : "sent an error event", &fault); break;
+    case EVENT_GARBAGE: fail(s, WEIR_UPSTREAM, "sent an event that is none", NULL); break;
+    }
+}
+
+static void take_events(struct stream *s)
+{
+    struct sse_event ev;
+    while (!s->over && sse_next(&s->sse, &ev)) take_event(s, &ev);
+}
+
+static void take_bytes(struct stream *s)
+{
+    struct upstream *up = s->a->up;
+    s->heard = clock_mono_ms();
+    enum weir_err err = sse_feed(&s->sse, buf_all(&up->bytes).at, up->bytes.len);
+    buf_clear(&up->bytes);
+    take_events(s);
+    flush(s);
+    if (!s->over && err != WEIR_OK) fail(s, WEIR_UPSTREAM, "sent an event longer than 4 MB", NULL);
+}
+
+/* The upstream's body is over, as it should be or not. */
+static void take_end(struct stream *s, enum upstream_event event)
+{
+    sse_end(&s->sse);
+    take_events(s);
+    if (s->over) return;
+    if (event == UPSTREAM_END || tap_is_finished(&s->a->tap)) {
+        done(s, SPAN("data: [DONE]\n\n"));
+        return;
+    }
+    attempt_broken(s->a);
+    fail(s, s->a->out->problem.err, *s->a->up->failure_text ? s->a->up->failure_text : "its stream broke off", NULL);
+}
+
+/* ---- time ---- */
+
+static int64_t earliest(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static int64_t deadline_of(const struct stream *s)
+{
+    const struct attempt *a = s->a;
+    if (!a->out->begun) return earliest(a->first_by, a->total_by);
+    int64_t silence = earliest(s->heard + a->idle_ms, a->unheard ? INT64_MAX : s->spoke + a->settings->keepalive_ms);
+    return earliest(silence, a->total_by);
+}
+
+static void time_out(struct stream *s)
+{
+    const struct attempt *a = s->a;
+    int64_t now = clock_mono_ms();
+    if (!a->out->begun || now >= a->total_by || now >= s->heard + a->idle_ms) {
+        fail(s, WEIR_UPSTREAM_TIMEOUT, a->out->begun ? "fell silent in the middle of its stream" : "did not answer in time", NULL);
+    } else {
+        put(s, SPAN(": keep-alive\n\n"));
+        flush(s);
+    }
+}
+
+/* ---- the whole ---- */
+
+static void step(struct stream *s)
+{
+    enum upstream_event event = attempt_wait(s->a, deadline_of(s));
+    switch (event) {
+    case UPSTREAM_HEAD:
+        s->heard = clock_mono_ms();
+        if (s->a->up->status != 200) over(s, attempt_plain(s->a));
+        break;
+    case UPSTREAM_BYTES: take_bytes(s); break;
+    case UPSTREAM_END:
+    case UPSTREAM_FAILED: take_end(s, event); break;
+    case UPSTREAM_TIMEOUT: time_out(s); break;
+    case UPSTREAM_GONE: gone(s); break;
+    case UPSTREAM_STOP:
+        if (s->a->out->begun) fail(s, WEIR_UNAVAILABLE, "the gateway is stopping", NULL);
+        else over(s, VERDICT_STOPPED);
+        break;
+    }
+}
+
+enum verdict attempt_stream(struct attempt *a)
+{
+    struct stream s = {.a = a, .heard = a->started, .spoke = a->started};
+    sse_init(&s.sse, BOUND_SSE_EVENT);
+    buf_init(&s.held, BOUND_HELD_HEAD);
+    while (!s.over) step(&s);
+    sse_free(&s.sse);
+    buf_free(&s.held);
+    return s.verdict;
+}

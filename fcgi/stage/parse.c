@@ -1,0 +1,206 @@
+/* Third step: checks the body as far as Weir or any provider must be able to rely on it, and notes where the parts lie
+ * that later steps read or change. What a field must be stands in one table. */
+#include "fcgi/stage/parse.h"
+
+#include <stdio.h>
+
+/* ---- what a field may be ---- */
+
+#define IS(kind) (1u << (kind))
+#define BOOLEAN  (IS(JSON_TRUE) | IS(JSON_FALSE) | IS(JSON_NULL))
+#define NUMBER   (IS(JSON_NUMBER) | IS(JSON_NULL))
+#define WHOLE    (IS(JSON_NUMBER) | IS(JSON_NULL)) /* and without a fraction */
+#define TEXT     (IS(JSON_STRING) | IS(JSON_NULL))
+#define LIST     (IS(JSON_ARRAY) | IS(JSON_NULL))
+#define OBJECT   (IS(JSON_OBJECT) | IS(JSON_NULL))
+
+#define CHAT (1u << FACE_CHAT)
+#define COMPLETIONS (1u << FACE_COMPLETIONS)
+#define EMBEDDINGS (1u << FACE_EMBEDDINGS)
+#define ALL (CHAT | COMPLETIONS | EMBEDDINGS)
+
+enum place { PLACE_NONE, PLACE_MODEL, PLACE_STREAM, PLACE_STREAM_OPTIONS, PLACE_MESSAGES, PLACE_PROMPT, PLACE_INPUT, PLACE_TOOLS,
+             PLACE_MAX, PLACE_MAX_COMPLETION, PLACE_N, PLACE_ENCODING, PLACE_COUNT };
+
+static const struct field {
+    const char *name;
+    unsigned faces, kinds;
+    bool whole, required;
+    int64_t least, most;      /* of whole numbers */
+    enum place place;
+    const char *expected;
+} fields[] = {
+    {"model", ALL, IS(JSON_STRING), false, true, 0, 0, PLACE_MODEL, "a string"},
+    {"messages", CHAT, IS(JSON_ARRAY), false, true, 0, 0, PLACE_MESSAGES, "an array of at least one message"},
+    {"prompt", COMPLETIONS, IS(JSON_STRING) | IS(JSON_ARRAY) | IS(JSON_NULL), false, false, 0, 0, PLACE_PROMPT, "a string or an array"},
+    {"input", EMBEDDINGS, IS(JSON_STRING) | IS(JSON_ARRAY), false, true, 0, 0, PLACE_INPUT, "a string or an array"},
+    {"encoding_format", EMBEDDINGS, TEXT, false, false, 0, 0, PLACE_ENCODING, "a string"},
+    {"dimensions", EMBEDDINGS, WHOLE, true, false, 1, 1 << 20, PLACE_NONE, "a whole number, at least 1"},
+    {"stream", ALL, BOOLEAN, false, false, 0, 0, PLACE_STREAM, "true or false"},
+    {"stream_options", CHAT | COMPLETIONS, OBJECT, false, false, 0, 0, PLACE_STREAM_OPTIONS, "an object"},
+    {"max_tokens", CHAT | COMPLETIONS, WHOLE, true, false, 0, INT32_MAX, PLACE_MAX, "a whole number"},
+    {"max_completion_tokens", CHAT, WHOLE, true, false, 0, INT32_MAX, PLACE_MAX_COMPLETION, "a whole number"},
+    {"n", CHAT | COMPLETIONS, WHOLE, true, false, 1, BOUND_CHOICES, PLACE_N, "a whole number from 1 to 128"},
+    {"best_of", COMPLETIONS, WHOLE, true, false, 1, BOUND_CHOICES, PLACE_NONE, "a whole number from 1 to 128"},
+    {"temperature", CHAT | COMPLETIONS, NUMBER, false, false, 0, 0, PLACE_NONE, "a number"},
+    {"top_p", CHAT | COMPLETIONS, NUMBER, false, false, 0, 0, PLACE_NONE, "a number"},
+    {"presence_penalty", CHAT | COMPLETIONS, NUMBER, false, false, 0, 0, PLACE_NONE, "a number"},
+    {"frequency_penalty", CHAT | COMPLETIONS, NUMBER, false, false, 0, 0, PLACE_NONE, "a number"},
+    {"seed", CHAT | COMPLETIONS, NUMBER, false, false, 0, 0, PLACE_NONE, "a number"},
+    {"tools", CHAT, LIST, false, false, 0, 0, PLACE_TOOLS, "an array"},
+    {"stop", CHAT | COMPLETIONS, IS(JSON_STRING) | IS(JSON_ARRAY) | IS(JSON_NULL), false, false, 0, 0, PLACE_NONE, "a string or an array of strings"},
+    {"user", ALL, TEXT, false, false, 0, 0, PLACE_NONE, "a string"},
+};
+#define FIELD_COUNT (sizeof fields / sizeof *fields)
+
+static enum weir_err refuse(struct problem *p, const char *param, const char *expected)
+{
+    return problem_set(p, WEIR_INVALID, param, "%s must be %s.", param, expected);
+}
+
+static enum weir_err check_field(const struct field *f, struct jval v, struct problem *p)
+{
+    int64_t n;
+    if (!(f->kinds & IS(v.kind))) return refuse(p, f->name, f->expected);
+    if (f->whole && v.kind == JSON_NUMBER && (!jval_int(v, &n) || n < f->least || n > f->most))
+        return refuse(p, f->name, f->expected);
+    return WEIR_OK;
+}
+
+/* Checks every known member, and leaves in at[] where those lie that are needed. */
+static enum weir_err check_members(enum face face, struct jval root, struct jval at[PLACE_COUNT], struct problem *p)
+{
+    struct span key;
+    struct jval v;
+    bool seen[FIELD_COUNT] = {false};
+    struct jiter it = jscan_iter(root);
+    while (jscan_next(&it, &key, &v)) {
+        for (size_t i = 0; i < FIELD_COUNT; i++) {
+            const struct field *f = &fields[i];
+            if (!(f->faces & (1u << face)) || !jkey_is(key, f->name)) continue;
+            enum weir_err err = check_field(f, v, p);
+            if (err != WEIR_OK) return err;
+            seen[i] = true;
+            at[f->place] = v;
+            break;
+        }
+    }
+    for (size_t i = 0; i < FIELD_COUNT; i++)
+        if (fields[i].required && !seen[i] && (fields[i].faces & (1u << face)))
+            return problem_set(p, WEIR_INVALID, fields[i].name, "%s is missing; it must be %s.", fields[i].name, fields[i].expected);
+    return WEIR_OK;
+}
+
+/* ---- messages ---- */
+
+static enum weir_err check_message(struct jval m, size_t i, struct problem *p)
+{
+    char name[64];
+    struct span key;
+    struct jval v;
+    bool role = false;
+    snprintf(name, sizeof name, "messages[%zu]", i);
+    if (m.kind != JSON_OBJECT) return refuse(p, name, "an object");
+    struct jiter it = jscan_iter(m);
+    while (jscan_next(&it, &key, &v)) {
+        if (jkey_is(key, "role")) {
+            snprintf(name, sizeof name, "messages[%zu].role", i);
+            if (v.kind != JSON_STRING) return refuse(p, name, "a string");
+            role = true;
+        } else if (jkey_is(key, "content")) {
+            snprintf(name, sizeof name, "messages[%zu].content", i);
+            if (v.kind != JSON_STRING && v.kind != JSON_ARRAY && v.kind != JSON_NULL)
+                return refuse(p, name, "a string or an array of parts");
+        }
+    }
+    snprintf(name, sizeof name, "messages[%zu].role", i);
+    return role ? WEIR_OK : problem_set(p, WEIR_INVALID, name, "%s is missing; it must be a string.", name);
+}
+
+static enum weir_err check_messages(struct jval messages, struct problem *p)
+{
+    struct span key;
+    struct jval m;
+    size_t i = 0;
+    struct jiter it = jscan_iter(messages);
+    for (; jscan_next(&it, &key, &m); i++) {
+        enum weir_err err = check_message(m, i, p);
+        if (err != WEIR_OK) return err;
+    }
+    return i ? WEIR_OK : refuse(p, "messages", "an array of at least one message");
+}
+
+/* ---- the whole ---- */
+
+enum weir_err parse_content_type(const char *type, struct problem *p)
+{
+    if (!type || !*type) return WEIR_OK;
+    struct span s = span_trim((struct span){type, strcspn(type, ";")});
+    return span_is_nocase(s, "application/json") ? WEIR_OK : problem_set(p, WEIR_NOT_JSON, NULL, NULL);
+}
+
+static enum weir_err check_body(struct span body, struct jval *root, struct problem *p)
+{
+    struct jfault fault;
+    struct span twice;
+    enum weir_err err = jscan_check(body, BOUND_JSON_DEPTH, root, &fault);
+    if (err != WEIR_OK)
+        return problem_set(p, WEIR_INVALID, NULL, "The body is not valid JSON: %s at byte %zu.", fault.what, fault.at);
+    if (root->kind != JSON_OBJECT) return problem_set(p, WEIR_INVALID, NULL, "The body must be a JSON object.");
+    if (jscan_is_unique(*root, &twice)) return WEIR_OK;
+    if (!twice.at) return problem_set(p, WEIR_INVALID, NULL, "The body has more than %d members.", BOUND_JSON_MEMBERS);
+    char name[64];
+    snprintf(name, sizeof name, "%.*s", (int)(twice.len < 60 ? twice.len : 60), twice.at);
+    return problem_set(p, WEIR_INVALID, name, "%s is given twice.", name);
+}
+
+static enum weir_err note_stream(struct chat *c, const struct jval at[PLACE_COUNT], struct problem *p)
+{
+    c->stream = c->face != FACE_EMBEDDINGS && at[PLACE_STREAM].kind == JSON_TRUE;
+    c->stream_options = at[PLACE_STREAM_OPTIONS];
+    struct jval asked = jscan_find(c->stream_options, "include_usage");
+    if (!(IS(asked.kind) & (BOOLEAN | IS(JSON_ABSENT)))) return refuse(p, "stream_options.include_usage", "true or false");
+    c->wants_usage = asked.kind == JSON_TRUE;
+    return WEIR_OK;
+}
+
+static void note_numbers(struct chat *c, const struct jval at[PLACE_COUNT])
+{
+    c->choices = 1;
+    jval_int(at[PLACE_N], &c->choices);
+    c->max_output = -1;
+    c->max_output_at = at[PLACE_MAX_COMPLETION].kind == JSON_NUMBER ? at[PLACE_MAX_COMPLETION] : at[PLACE_MAX];
+    jval_int(c->max_output_at, &c->max_output);
+    c->wants_base64 = jval_is(at[PLACE_ENCODING], "base64");
+    c->prompt_bytes = (int64_t)(at[PLACE_MESSAGES].text.len + at[PLACE_PROMPT].text.len + at[PLACE_INPUT].text.len +
+                                at[PLACE_TOOLS].text.len);
+}
+
+static enum weir_err note_alias(struct chat *c, struct arena *a, struct problem *p)
+{
+    struct buf alias;
+    buf_init(&alias, c->model.text.len);
+    enum weir_err err = jval_string(c->model, &alias);
+    if (err == WEIR_OK) {
+        c->alias = (struct span){arena_str(a, buf_all(&alias)), alias.len};
+        if (!c->alias.at) err = WEIR_NOMEM;
+    }
+    buf_free(&alias);
+    return err == WEIR_OK ? WEIR_OK : problem_set(p, err, NULL, NULL);
+}
+
+enum weir_err parse_chat(enum face face, struct span body, struct arena *a, struct chat *c, struct problem *p)
+{
+    struct jval at[PLACE_COUNT] = {{0}};
+    *c = (struct chat){.face = face, .body = body, .choices = 1, .max_output = -1};
+    enum weir_err err = check_body(body, &c->root, p);
+    if (err != WEIR_OK) return err;
+    /* The alias first, so that the audit row has it whatever else is wrong. */
+    c->model = jscan_find(c->root, "model");
+    if (c->model.kind == JSON_STRING) err = note_alias(c, a, p);
+    if (err == WEIR_OK) err = check_members(face, c->root, at, p);
+    if (err == WEIR_OK && face == FACE_CHAT) err = check_messages(at[PLACE_MESSAGES], p);
+    if (err == WEIR_OK) err = note_stream(c, at, p);
+    note_numbers(c, at);
+    return err;
+}

@@ -1,0 +1,154 @@
+/* First step: the request's line and headers, out of the web server's variables; and its body. The whole environment is
+ * walked, for web servers hand X_Api_Key and X-Api-Key over as two entries of one name. */
+#include "fcgi/stage/request.h"
+
+#include <stdlib.h>
+
+#include "fcgi/base/clock.h"
+#include "fcgi/base/text.h"
+
+struct variables { const char *method, *uri, *script, *info, *id, *mount, *redirected; };
+
+static const char *value_if(const char *entry, const char *name)
+{
+    size_t n = strlen(name);
+    return strncmp(entry, name, n) == 0 && entry[n] == '=' ? entry + n + 1 : NULL;
+}
+
+static bool note_header(const char *entry, const char *name, struct header_seen *h)
+{
+    const char *value = value_if(entry, name);
+    if (!value) return false;
+    h->value = value;
+    h->times++;
+    return true;
+}
+
+static bool note_value(const char *entry, const char *name, const char **value)
+{
+    const char *v = value_if(entry, name);
+    if (v) *value = v;
+    return v != NULL;
+}
+
+static void walk(char **env, struct request *r, struct variables *v)
+{
+    for (; env && *env; env++) {
+        const char *e = *env;
+        if (strncmp(e, "HTTP_", 5) == 0) {
+            if (note_header(e, "HTTP_X_API_KEY", &r->api_key) || note_header(e, "HTTP_AUTHORIZATION", &r->authorization) ||
+                note_header(e, "HTTP_X_USER_ID", &r->user) || note_header(e, "HTTP_X_TEAM_ID", &r->team) ||
+                note_header(e, "HTTP_X_ROLE", &r->role) || note_header(e, "HTTP_X_LLM_ROLEGROUP", &r->rolegroup) ||
+                note_value(e, "HTTP_X_REQUEST_ID", &v->id)) continue;
+        } else if (note_value(e, "REQUEST_METHOD", &v->method) || note_value(e, "REQUEST_URI", &v->uri) ||
+                   note_value(e, "SCRIPT_NAME", &v->script) || note_value(e, "PATH_INFO", &v->info) ||
+                   note_value(e, "REMOTE_ADDR", &r->ip) || note_value(e, "CONTENT_TYPE", &r->content_type) ||
+                   note_value(e, "CONTENT_LENGTH", &r->length) || note_value(e, "WEIR_MOUNT", &v->mount) ||
+                   note_value(e, "REDIRECT_HTTP_AUTHORIZATION", &v->redirected)) {
+            continue;
+        }
+    }
+    /* Apache hides Authorization from programs unless told otherwise; a rewrite rule brings it in under this name. */
+    if (!r->authorization.times && v->redirected) r->authorization = (struct header_seen){v->redirected, 1};
+}
+
+static enum method method_of(const char *name)
+{
+    static const struct { const char *name; enum method method; } methods[] = {
+        {"GET", METHOD_GET}, {"POST", METHOD_POST}, {"HEAD", METHOD_HEAD}, {"OPTIONS", METHOD_OPTIONS},
+    };
+    for (size_t i = 0; name && i < sizeof methods / sizeof *methods; i++)
+        if (strcmp(name, methods[i].name) == 0) return methods[i].method;
+    return METHOD_OTHER;
+}
+
+/* The path as the client wrote it, undecoded: a web server's own decoding loses what %2F meant. */
+static struct span raw_path(const struct variables *v, struct arena *a)
+{
+    if (v->uri && *v->uri == '/') return (struct span){v->uri, strcspn(v->uri, "?")};
+    return span_of(arena_printf(a, "%s%s", v->script ? v->script : "", v->info ? v->info : ""));
+}
+
+static void take_path(struct request *r, const struct variables *v, const char *mount, struct arena *a)
+{
+    struct span raw = raw_path(v, a);
+    struct span prefix = span_of(mount);
+    struct buf path;
+    while (prefix.len && prefix.at[prefix.len - 1] == '/') prefix.len--;
+    if (prefix.len && raw.len >= prefix.len && memcmp(raw.at, prefix.at, prefix.len) == 0 &&
+        (raw.len == prefix.len || raw.at[prefix.len] == '/')) {
+        raw.at += prefix.len;
+        raw.len -= prefix.len;
+    }
+    buf_init(&path, BOUND_PATH);
+    enum weir_err err = raw.len ? url_decode(&path, raw, false) : buf_char(&path, '/');
+    r->path_is_bad = err != WEIR_OK || !path.len || path.at[0] != '/';
+    r->path = r->path_is_bad ? SPAN("/") : (struct span){arena_str(a, buf_all(&path)), path.len};
+    if (!r->path.at) r->path = SPAN("");
+    buf_free(&path);
+}
+
+static bool id_is_well_formed(const char *id)
+{
+    size_t n = strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-");
+    return n >= 1 && n <= BOUND_REQUEST_ID && !id[n];
+}
+
+static void take_id(struct request *r, const char *given)
+{
+    unsigned char bits[12];
+    if (given && id_is_well_formed(given)) {
+        memcpy(r->id, given, strlen(given) + 1);
+        return;
+    }
+    secret_random(bits, sizeof bits);
+    memcpy(r->id, "req_", 5);
+    for (size_t i = 0; i < sizeof bits; i++) {
+        r->id[4 + 2 * i] = "0123456789abcdef"[bits[i] >> 4];
+        r->id[5 + 2 * i] = "0123456789abcdef"[bits[i] & 15];
+    }
+    r->id[4 + 2 * sizeof bits] = '\0';
+}
+
+enum weir_err request_read(struct conn *conn, const char *mount, struct arena *a, struct request *r)
+{
+    struct variables v = {.mount = mount};
+    *r = (struct request){.conn = conn, .ip = "", .begun_wall_ms = clock_wall_ms(), .begun_mono_ms = clock_mono_ms()};
+    walk(conn_environ(conn), r, &v);
+    r->method = method_of(v.method);
+    take_path(r, &v, v.mount, a);
+    take_id(r, v.id);
+    return r->path.len ? WEIR_OK : WEIR_NOMEM;
+}
+
+/* ---- the body ---- */
+
+static enum weir_err length_of(const struct request *r, size_t *length, struct problem *p)
+{
+    char *end;
+    const char *text = r->length;
+    if (!text || !*text) return problem_set(p, WEIR_LENGTH_REQUIRED, NULL, NULL);
+    unsigned long long n = strtoull(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end)
+        return problem_set(p, WEIR_INVALID, NULL, "The content-length must be a whole number of bytes.");
+    *length = n > SIZE_MAX ? SIZE_MAX : (size_t)n;
+    return WEIR_OK;
+}
+
+enum weir_err request_body(const struct request *r, size_t max, struct buf *body, struct problem *p)
+{
+    size_t length = 0, got;
+    enum weir_err err = length_of(r, &length, p);
+    if (err != WEIR_OK) return err;
+    if (length > max) {
+        conn_skip(r->conn, BOUND_BODY_MAX);
+        return problem_set(p, WEIR_TOO_LARGE, NULL, "The request body has %zu bytes; at most %zu are taken.", length, max);
+    }
+    char *at = buf_room(body, length + 1); /* one more: the read that finds the end */
+    if (!at) return problem_set(p, WEIR_NOMEM, NULL, NULL);
+    err = conn_read(r->conn, at, length + 1, &got);
+    if (err != WEIR_OK || got != length)
+        return problem_set(p, WEIR_INVALID, NULL, "The request body has not the %zu bytes that were announced.", length);
+    buf_added(body, got);
+    return WEIR_OK;
+}

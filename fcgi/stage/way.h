@@ -1,0 +1,65 @@
+/* What each step of a request's way leaves for the later ones: plain structs, filled by one stage, then only read.
+ * accept -> request -> authenticate -> parse -> plan -> relay -> settle */
+#ifndef WEIR_STAGE_WAY_H
+#define WEIR_STAGE_WAY_H
+
+#include "fcgi/base/arena.h"
+#include "fcgi/base/bounds.h"
+#include "fcgi/door/fastcgi.h"
+#include "fcgi/provider/provider.h"
+#include "sql/store.h"
+
+enum method { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_OPTIONS, METHOD_OTHER };
+
+/* By request: what was asked, before anything of it is believed. */
+struct request {
+    struct conn *conn;
+    enum method method;
+    struct span path;      /* decoded, below the mount prefix, begins with '/'; terminated */
+    bool path_is_bad;      /* could not be decoded */
+    char id[BOUND_REQUEST_ID + 1];
+    const char *ip;        /* REMOTE_ADDR, "" if the web server says none */
+    const char *content_type; /* NULL: none */
+    const char *length;    /* CONTENT_LENGTH, NULL: none */
+    /* Credentials and identity headers with how often each was given; a value is of the last. */
+    struct header_seen { const char *value; int times; } api_key, authorization, user, team, role, rolegroup;
+    int64_t begun_wall_ms, begun_mono_ms;
+};
+
+/* By authenticate: who asks. Strings NULL where absent. */
+struct caller {
+    bool known;            /* there is a key: whatever follows leaves an audit row */
+    struct key key;
+    struct client_hash hash;
+    const char *user, *team, *role, *rolegroup;
+    struct snapshot *snap; /* the configuration this request is served by; held for the request */
+};
+
+/* By plan: whom to ask, in order. */
+struct plan {
+    const struct model_row *model;
+    struct target *targets;
+    int count;
+};
+
+enum end { END_OK, END_REFUSED, END_FAILED, END_CANCELLED, END_TRUNCATED };
+
+/* By relay: how it went. What still has to be sent when the audit row is written stands in body or tail. */
+struct outcome {
+    enum end end;
+    const struct target *target; /* the one that answered, or the last that was asked; NULL: none */
+    int attempts;
+    int status;                  /* to tell, or told */
+    bool begun;                  /* a stream's head has gone out */
+    struct buf body;             /* a plain answer, or an upstream's own error body */
+    struct buf tail;             /* the end of a stream */
+    struct problem problem;      /* what to tell where there is no body */
+    struct fault fault;          /* its message, type, code and param where the upstream had any */
+    struct usage usage;
+    int64_t delivered;           /* characters of content that went by */
+    int64_t first_byte_ms;       /* since the request began; -1: nothing was sent */
+    const char *error;           /* a short reason for the audit row, NULL: none; the arena's */
+    struct upstream *left_open;  /* to be closed once the answer is out */
+};
+
+#endif

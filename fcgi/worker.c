@@ -3,6 +3,7 @@
  * answers 503 itself when there may be no more. */
 #include "fcgi/worker.h"
 
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -15,7 +16,8 @@
 #include "fcgi/base/log.h"
 
 #define THREADS_FIRST 4     /* started at once */
-#define THREADS_KEPT  8     /* idle ones above this end */
+#define THREADS_KEPT  8     /* idle ones above this end, once they have not been needed for RETIRE_MS */
+#define RETIRE_MS     5000
 #define PATIENCE_MS   1     /* how long the socket stays readable before that counts */
 #define KICK_MS       5     /* between tries to wake accepting threads */
 #define LAST_MS       5000  /* for requests that were told to end */
@@ -39,6 +41,8 @@ struct workers {
     int max, signal_fd;
     int wake_fd;            /* tells the manager that none is idle */
     atomic_int idle;
+    atomic_int least_idle;  /* since the manager looked last: that many were never needed */
+    atomic_int surplus;     /* so many may end */
     atomic_bool watched;    /* the manager looks at the socket itself */
     atomic_bool stopping, socket_is_bad;
     pthread_mutex_t lock;   /* the rest */
@@ -79,15 +83,26 @@ static enum weir_err wait_for_request(struct conn *conn)
     return err;
 }
 
+static void no_longer_idle(struct workers *all)
+{
+    int left = atomic_fetch_sub(&all->idle, 1) - 1;
+    if (left < atomic_load(&all->least_idle)) atomic_store(&all->least_idle, left);
+    if (left == 0) tell_manager(all);
+}
+
+static bool is_surplus(struct workers *all)
+{
+    int n = atomic_load(&all->surplus);
+    while (n > 0 && !atomic_compare_exchange_weak(&all->surplus, &n, n - 1)) continue;
+    return n > 0;
+}
+
 static void serve(struct workers *all, struct conn *conn)
 {
-    while (!atomic_load(&all->stopping)) {
-        if (atomic_fetch_add(&all->idle, 1) >= THREADS_KEPT) {
-            atomic_fetch_sub(&all->idle, 1);
-            return;
-        }
+    while (!atomic_load(&all->stopping) && !is_surplus(all)) {
+        atomic_fetch_add(&all->idle, 1);
         enum weir_err err = wait_for_request(conn);
-        if (atomic_fetch_sub(&all->idle, 1) == 1) tell_manager(all);
+        no_longer_idle(all);
         if (err == WEIR_OK) {
             pipeline_run(all->g, conn);
         } else if (err == WEIR_IO) {
@@ -192,16 +207,37 @@ static bool relieve(struct workers *all, struct conn *conn)
     return stop;
 }
 
+/* Those that wait for a request wake, and end or wait again. */
+static void wake_all(struct workers *all)
+{
+    pthread_mutex_lock(&all->lock);
+    for (struct worker *w = all->alive; w; w = w->next) pthread_kill(w->thread, WAKE_SIGNAL);
+    pthread_mutex_unlock(&all->lock);
+}
+
+/* Ends the threads above THREADS_KEPT that were idle all the time since it was asked last. */
+static void retire(struct workers *all)
+{
+    int spare = atomic_exchange(&all->least_idle, INT_MAX) - THREADS_KEPT;
+    if (spare <= 0 || spare > count_of(all) - THREADS_KEPT) return;
+    atomic_store(&all->surplus, spare);
+    wake_all(all);
+}
+
 static void manage(struct workers *all, struct conn *conn)
 {
     uint64_t times;
+    int64_t retire_at = clock_mono_ms() + RETIRE_MS;
     while (!atomic_load(&all->socket_is_bad)) {
         if (atomic_load(&all->idle) == 0) {
             if (relieve(all, conn)) return;
             continue;
         }
-        if (wait_signal(all, all->wake_fd, -1)) return;
-        if (read(all->wake_fd, &times, sizeof times) < 0) continue;
+        if (wait_signal(all, all->wake_fd, count_of(all) > THREADS_KEPT ? RETIRE_MS : -1)) return;
+        while (read(all->wake_fd, &times, sizeof times) > 0) continue;
+        if (clock_mono_ms() < retire_at) continue;
+        retire(all);
+        retire_at = clock_mono_ms() + RETIRE_MS;
     }
     log_event(LOG_ERROR, "socket_unusable");
 }
@@ -211,9 +247,7 @@ static bool wait_for_end(struct workers *all, int64_t until)
 {
     while (count_of(all) > 0) {
         if (clock_mono_ms() >= until) return false;
-        pthread_mutex_lock(&all->lock);
-        for (struct worker *w = all->alive; w; w = w->next) pthread_kill(w->thread, WAKE_SIGNAL);
-        pthread_mutex_unlock(&all->lock);
+        wake_all(all);
         poll(NULL, 0, KICK_MS);
     }
     return true;

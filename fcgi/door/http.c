@@ -41,6 +41,7 @@ struct transfer {
     struct curl_slist *lines;
     bool added;                        /* easy is in multi */
     bool head_told, done, paused, clean;
+    bool sent;                         /* the request has gone out, or a part of it */
     CURLcode result;
     char error[CURL_ERROR_SIZE];
 };
@@ -139,6 +140,17 @@ static size_t take_header(char *at, size_t size, size_t n, void *arg)
     return size * n;
 }
 
+/* curl silently sends a request again when a connection it kept turns out to be dead. The upstream may have read, and
+ * charged, the first one: sending twice is the relay's to decide, and to write down. */
+static int before_request(void *arg, char *primary, char *local, int primary_port, int local_port)
+{
+    struct transfer *t = arg;
+    (void)primary, (void)local, (void)primary_port, (void)local_port;
+    if (t->sent) return CURL_PREREQFUNC_ABORT;
+    t->sent = true;
+    return CURL_PREREQFUNC_OK;
+}
+
 static struct handle *handle_new(struct http_pool *p)
 {
     struct handle *h = calloc(1, sizeof *h);
@@ -160,6 +172,7 @@ static struct handle *handle_new(struct http_pool *p)
     curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, take_body);
     curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, take_header);
+    curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, before_request);
     curl_easy_setopt(e, CURLOPT_USERAGENT, "weir/" WEIR_VERSION);
     /* Asks for no compression, yet decodes what comes compressed all the same. */
     curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, "identity");
@@ -283,7 +296,9 @@ static void note_result(struct transfer *t)
         }
     if (!t->done || t->result == CURLE_OK) return;
     if (t->up.failure == FAILURE_NONE) t->up.failure = failure_of(t->result);
-    snprintf(t->up.failure_text, sizeof t->up.failure_text, "%.159s", *t->error ? t->error : curl_easy_strerror(t->result));
+    const char *text = t->result == CURLE_ABORTED_BY_CALLBACK ? "closed its connection without an answer"
+                     : *t->error ? t->error : curl_easy_strerror(t->result);
+    snprintf(t->up.failure_text, sizeof t->up.failure_text, "%.159s", text);
 }
 
 /* What there is to tell before waiting any longer; false: nothing. */
@@ -364,6 +379,7 @@ enum weir_err http_open(struct http_pool *p, const struct http_call *c, struct u
     curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->lines);
     curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
     curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
+    curl_easy_setopt(e, CURLOPT_PREREQDATA, t);
     curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->error);
     curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)c->connect_ms);
     curl_easy_setopt(e, CURLOPT_HTTP_VERSION, c->http2 ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1);

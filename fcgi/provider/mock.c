@@ -268,7 +268,9 @@ static void open_event(struct mock *m, int choice, const char *form)
 static void close_event(struct mock *m, const char *form, const char *finish)
 {
     struct buf *out = &m->up.bytes;
-    buf_printf(out, finish ? "%s,\"finish_reason\":\"%s\"" : "%s,\"finish_reason\":null", form, finish);
+    buf_str(out, form);
+    if (finish) buf_printf(out, ",\"finish_reason\":\"%s\"", finish);
+    else buf_str(out, ",\"finish_reason\":null");
     buf_str(out, "}],\"usage\":null}\n\n");
 }
 

@@ -32,9 +32,7 @@ enum verdict attempt_failed(struct attempt *a, enum weir_err err, const char *re
     return VERDICT_FAILED;
 }
 
-enum verdict attempt_broken(struct attempt *a)
+enum weir_err attempt_breakage(const struct attempt *a)
 {
-    bool late = a->up->failure == FAILURE_CONNECT_TIMEOUT;
-    const char *text = *a->up->failure_text ? a->up->failure_text : "the connection broke";
-    return attempt_failed(a, late ? WEIR_UPSTREAM_TIMEOUT : WEIR_UPSTREAM, text);
+    return a->up->failure == FAILURE_CONNECT_TIMEOUT ? WEIR_UPSTREAM_TIMEOUT : WEIR_UPSTREAM;
 }

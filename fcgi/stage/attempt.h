@@ -41,8 +41,8 @@ enum upstream_event attempt_wait(struct attempt *a, int64_t deadline);
 bool attempt_reads_on(struct attempt *a);
 /* Notes why this attempt failed, for the log, the audit row and the caller. reason is a short text, copied. */
 enum verdict attempt_failed(struct attempt *a, enum weir_err err, const char *reason);
-/* Why the upstream's call failed by itself. */
-enum verdict attempt_broken(struct attempt *a);
+/* What a call that failed by itself is told as. */
+enum weir_err attempt_breakage(const struct attempt *a);
 /* Milliseconds since the request began. */
 int64_t attempt_age(const struct attempt *a);
 

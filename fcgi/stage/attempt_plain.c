@@ -111,7 +111,6 @@ static enum verdict too_long(struct attempt *a)
 enum verdict attempt_plain(struct attempt *a)
 {
     int64_t deadline = a->first_by;
-    enum verdict verdict;
     for (;;) {
         switch (attempt_wait(a, deadline < a->total_by ? deadline : a->total_by)) {
         case UPSTREAM_HEAD: break;
@@ -120,9 +119,8 @@ enum verdict attempt_plain(struct attempt *a)
             break;
         case UPSTREAM_END: return judge(a);
         case UPSTREAM_FAILED:
-            verdict = attempt_broken(a);
             buf_free(&a->out->body);
-            return verdict;
+            return attempt_failed(a, attempt_breakage(a), a->up->failure_text);
         case UPSTREAM_TIMEOUT:
             buf_free(&a->out->body);
             return attempt_failed(a, WEIR_UPSTREAM_TIMEOUT, "did not answer in time");

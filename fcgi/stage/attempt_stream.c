@@ -138,8 +138,7 @@ static void take_end(struct stream *s, enum upstream_event event)
         done(s, SPAN("data: [DONE]\n\n"));
         return;
     }
-    attempt_broken(s->a);
-    fail(s, s->a->out->problem.err, *s->a->up->failure_text ? s->a->up->failure_text : "its stream broke off", NULL);
+    fail(s, attempt_breakage(s->a), s->a->up->failure_text, NULL);
 }
 
 /* ---- time ---- */

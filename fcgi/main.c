@@ -144,7 +144,9 @@ static bool serve(const struct start *s, struct gateway *g, int stop_fd)
 static bool run(const struct start *s, bool is_cgi)
 {
     int stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    struct gateway g = {.tools = {.stop_fd = stop_fd, .is_cgi = is_cgi}, .mount = s->mount};
+    struct id_source ids;
+    struct gateway g = {.tools = {.stop_fd = stop_fd, .is_cgi = is_cgi}, .ids = &ids, .mount = s->mount};
+    ids_start(&ids);
     if (stop_fd < 0 || open_store(s, &g.store) != WEIR_OK) return false;
     if (http_pool_new(stop_fd, &g.tools.pool) != WEIR_OK) {
         store_close(g.store, 0);

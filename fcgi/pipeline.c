@@ -110,7 +110,9 @@ static void model_call(struct way *w)
 {
     struct model_way m = {.out = {.first_byte_ms = -1}};
     buf_init(&m.body, BOUND_BODY_MAX + 1);
+    writer_enter(store_writer(w->g->store));
     serve_model(w, &m);
+    writer_leave(store_writer(w->g->store));
     buf_free(&m.body);
     snapshot_release(m.caller.snap);
 }
@@ -230,7 +232,7 @@ void pipeline_run(const struct gateway *g, struct conn *conn)
 {
     struct way w = {.g = g};
     arena_init(&w.memory);
-    if (conn_begin(conn) == WEIR_OK && request_read(conn, g->mount, &w.memory, &w.r) == WEIR_OK) {
+    if (conn_begin(conn) == WEIR_OK && request_read(conn, g->mount, g->ids, &w.memory, &w.r) == WEIR_OK) {
         dispatch(&w);
         conn_skip(conn, BOUND_BODY_MAX);
     }
@@ -244,7 +246,7 @@ void pipeline_overloaded(const struct gateway *g, struct conn *conn)
     struct arena memory;
     struct problem p = {.retry_after_s = 1};
     arena_init(&memory);
-    if (conn_begin(conn) == WEIR_OK && request_read(conn, g->mount, &memory, &r) == WEIR_OK) {
+    if (conn_begin(conn) == WEIR_OK && request_read(conn, g->mount, g->ids, &memory, &r) == WEIR_OK) {
         problem_set(&p, WEIR_OVERLOADED, NULL, NULL);
         p.retry_after_s = 1;
         conn_skip(conn, BOUND_BODY_MAX);

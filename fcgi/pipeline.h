@@ -3,11 +3,13 @@
 #define WEIR_PIPELINE_H
 
 #include "fcgi/stage/relay.h"
+#include "fcgi/stage/request.h"
 
 /* What a process serves requests with. */
 struct gateway {
     struct store *store;
     struct relay_tools tools;
+    struct id_source *ids;
     const char *mount; /* URL prefix, "" for none */
 };
 

@@ -7,6 +7,8 @@
 
 static void let_go(struct change *c)
 {
+    stamp_end(&c->stamp);
+    stamp_close(&c->stamp);
     if (c->lock >= 0) close(c->lock);
     c->lock = -1;
     c->db = NULL;
@@ -14,11 +16,13 @@ static void let_go(struct change *c)
 
 enum weir_err change_begin(struct change *c, struct db *db, const char *data_dir)
 {
-    *c = (struct change){.db = db, .lock = writer_lock(data_dir)};
+    *c = (struct change){.db = db, .lock = writer_lock(data_dir), .stamp = {NULL, -1}};
     if (c->lock < 0) {
         c->db = NULL;
         return errno == ETIMEDOUT ? WEIR_BUSY : WEIR_STORAGE;
     }
+    stamp_open(data_dir, &c->stamp);
+    stamp_begin(&c->stamp);
     enum weir_err err = db_begin(db);
     if (err != WEIR_OK) let_go(c);
     return err;

@@ -4,8 +4,9 @@
 #define WEIR_SQL_CHANGE_H
 
 #include "sql/db.h"
+#include "sql/stamp.h"
 
-struct change { struct db *db; int lock; };
+struct change { struct db *db; int lock; struct stamp stamp; };
 
 /* Takes the writers' lock, begins. */
 enum weir_err change_begin(struct change *c, struct db *db, const char *data_dir);

@@ -135,6 +135,8 @@ void checkpointer_saw(struct checkpointer *c, int wal_pages)
     if (!ask(c, whole ? WANT_WHOLE : WANT_PASSIVE) && whole) c->whole_after = clock_mono_ms() + AGAIN_MS;
 }
 
+bool checkpointer_may_wait(int wal_pages) { return wal_pages >= WHOLE_PAGES; }
+
 void checkpointer_free(struct checkpointer *c)
 {
     if (!c) return;

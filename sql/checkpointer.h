@@ -2,6 +2,7 @@
 #ifndef WEIR_SQL_CHECKPOINTER_H
 #define WEIR_SQL_CHECKPOINTER_H
 
+#include <stdbool.h>
 #include "fcgi/base/err.h"
 
 struct checkpointer;
@@ -11,6 +12,8 @@ enum weir_err checkpointer_new(const char *db_path, struct checkpointer **out);
 /* For the writer, after a commit and while it has its turn: the log has wal_pages pages now. Nothing but two
  * comparisons most of the time. Asks for a PASSIVE checkpoint every 4 MB of log; above 64 MB waits for a whole one. */
 void checkpointer_saw(struct checkpointer *c, int wal_pages);
+/* Might checkpointer_saw wait, with so many pages? */
+bool checkpointer_may_wait(int wal_pages);
 /* Interrupts what runs, ends the thread, frees. NULL is fine. */
 void checkpointer_free(struct checkpointer *c);
 

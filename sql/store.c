@@ -1,5 +1,5 @@
-/* The gateway's view of the database in one process. A look never goes by memory alone: it has asked the database for
- * the version of its configuration first, and what memory holds counts only for that version. */
+/* The gateway's view of the database in one process. A look never goes by memory alone: what memory holds counts only for
+ * the version of the configuration that the stamp vouches for, or that the database was asked for just now. */
 #include <stdio.h>
 #include <stdlib.h>
 #include "fcgi/base/bounds.h"
@@ -7,10 +7,11 @@
 #include "fcgi/base/log.h"
 #include "sql/background.h"
 #include "sql/key_cache.h"
+#include "sql/stamp.h"
 #include "sql/store.h"
 
 #define BUSY_MS  2000 /* a reader waits only while the log is recovered or starts again */
-#define CHECK_MS 1000 /* how often a reader asks whether its file is still the one of that name */
+#define CHECK_MS 1000 /* how often it is asked whether the files are still those of that name */
 
 struct reader {
     struct db *db;      /* NULL until its first use, and after trouble */
@@ -20,7 +21,7 @@ struct reader {
 };
 
 struct store {
-    char *path;
+    char *dir, *path;
     struct master_key *master;
     struct writer *writer;
     pthread_mutex_t loading; /* held by whoever reads a new snapshot; taken before lock */
@@ -33,6 +34,9 @@ struct store {
     struct key_cache *keys;
     int generation;          /* one higher when the file was found replaced: nothing read before counts */
     bool stale;              /* snap is of an earlier generation */
+    struct stamp stamp;
+    uint64_t vouched;        /* the stamp under which snap and keys were seen to be current; odd: none */
+    int64_t asked;           /* when the database was last asked */
 };
 
 /* ---- readers ---- */
@@ -129,6 +133,45 @@ static enum weir_err hold_current(struct store *s, struct reader *r, int64_t ver
 
 /* ---- looking ---- */
 
+/* By the stamp alone: true if it answered. */
+static bool look_in_memory(struct store *s, const struct client_hash *hash, struct arena *a, struct snapshot **snap, struct key *k)
+{
+    bool found = false;
+    pthread_mutex_lock(&s->lock);
+    uint64_t stamp = stamp_read(&s->stamp);
+    if (!(stamp & 1) && stamp == s->vouched && s->snap && !s->stale && clock_mono_ms() - s->asked < CHECK_MS) {
+        found = !hash || key_cache_get(s->keys, hash, s->snap->version, a, k) == WEIR_OK;
+        if (found) snapshot_hold(*snap = s->snap);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return found;
+}
+
+/* The stamp as it is before the database is asked; a file that was replaced is mapped anew. */
+static uint64_t stamp_before(struct store *s)
+{
+    pthread_mutex_lock(&s->lock);
+    int64_t now = clock_mono_ms();
+    if (now - s->asked >= CHECK_MS && stamp_has_moved(s->dir, &s->stamp)) {
+        s->vouched = STAMP_UNKNOWN;
+        stamp_close(&s->stamp);
+        stamp_open(s->dir, &s->stamp);
+    }
+    uint64_t stamp = stamp_read(&s->stamp);
+    pthread_mutex_unlock(&s->lock);
+    return stamp;
+}
+
+static void vouch(struct store *s, const struct snapshot *snap, uint64_t stamp)
+{
+    pthread_mutex_lock(&s->lock);
+    if (s->snap == snap && !s->stale) {
+        s->vouched = stamp;
+        s->asked = clock_mono_ms();
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
 /* A row read now is at least as new as the snapshot that was read before it. */
 static enum weir_err find_key(struct store *s, struct reader *r, const struct snapshot *snap,
                               const struct client_hash *hash, struct arena *a, struct key *k)
@@ -151,10 +194,13 @@ enum weir_err store_look(struct store *s, const struct client_hash *hash, struct
     struct reader *r;
     int64_t version;
     *snap = NULL;
+    if (look_in_memory(s, hash, a, snap, k)) return WEIR_OK;
+    uint64_t stamp = stamp_before(s);
     enum weir_err err = take(s, &r);
     if (err != WEIR_OK) return err;
     err = config_version(r->db, &version);
     if (err == WEIR_OK) err = hold_current(s, r, version, snap);
+    if (err == WEIR_OK) vouch(s, *snap, stamp);
     if (err == WEIR_OK && hash) err = find_key(s, r, *snap, hash, a, k);
     if (err != WEIR_OK && err != WEIR_NOT_FOUND) {
         log_event(LOG_ERROR, "database_read_failed", LOG_TEXT("error", db_message(r->db)));
@@ -183,6 +229,8 @@ static enum weir_err fill(struct store *s, const char *data_dir, const char *mas
 {
     struct snapshot *snap = NULL;
     if (asprintf(&s->path, "%s/weir.db", data_dir) < 0) { s->path = NULL; return WEIR_NOMEM; }
+    if (!(s->dir = strdup(data_dir))) return WEIR_NOMEM;
+    stamp_open(data_dir, &s->stamp);
     if (!(s->keys = key_cache_new())) return WEIR_NOMEM;
     enum weir_err err = master_key_load(master_path, &s->master);
     if (err == WEIR_OK) err = writer_start(data_dir, &sql_gateway, &s->writer);
@@ -196,6 +244,8 @@ enum weir_err store_open(const char *data_dir, const char *master_path, struct s
     struct store *s = calloc(1, sizeof *s);
     *out = NULL;
     if (!s) return WEIR_NOMEM;
+    s->stamp = (struct stamp){NULL, -1};
+    s->vouched = STAMP_UNKNOWN;
     pthread_mutex_init(&s->loading, NULL);
     pthread_mutex_init(&s->lock, NULL);
     background_cond(&s->given);
@@ -215,12 +265,14 @@ void store_close(struct store *s, int wait_ms)
     size_t lost = writer_stop(s->writer, wait_ms);
     if (lost) log_event(LOG_ERROR, "database_writes_lost", LOG_INT("count", lost));
     for (int i = 0; i < BOUND_READERS; i++) db_close(s->readers[i].db);
+    stamp_close(&s->stamp);
     snapshot_release(s->snap);
     key_cache_free(s->keys);
     master_key_free(s->master);
     pthread_cond_destroy(&s->given);
     pthread_mutex_destroy(&s->lock);
     pthread_mutex_destroy(&s->loading);
+    free(s->dir);
     free(s->path);
     free(s);
 }

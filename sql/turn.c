@@ -53,6 +53,14 @@ enum weir_err turn_take(struct turn *t)
     return taken ? WEIR_OK : WEIR_STORAGE;
 }
 
+bool turn_try(struct turn *t)
+{
+    if (flock(t->next, LOCK_EX | LOCK_NB) != 0) return false;
+    bool taken = flock(t->lock, LOCK_EX | LOCK_NB) == 0;
+    flock(t->next, LOCK_UN);
+    return taken;
+}
+
 void turn_give(struct turn *t) { flock(t->lock, LOCK_UN); }
 
 static bool take_until(int fd, int64_t until)

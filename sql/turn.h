@@ -2,6 +2,7 @@
 #ifndef WEIR_SQL_TURN_H
 #define WEIR_SQL_TURN_H
 
+#include <stdbool.h>
 #include "fcgi/base/err.h"
 
 /* Two lock files. Who has writer.lock writes; who has writer.next is the one that gets it next. Without the second a
@@ -13,6 +14,8 @@ enum weir_err turn_open(const char *data_dir, struct turn *t);
 void turn_close(struct turn *t);
 /* Waits as long as it takes. */
 enum weir_err turn_take(struct turn *t);
+/* Takes it only if nobody has it or waits for it. */
+bool turn_try(struct turn *t);
 void turn_give(struct turn *t);
 
 #endif

@@ -20,6 +20,7 @@
 #define TURN_MS      5    /* another process waits no longer than this for its turn */
 #define BUSY_MS      250  /* one try at a database that somebody without our lock is writing */
 #define BUSY_PAUSE_MS 1
+#define CROWD        2    /* with more callers about, jobs are written in groups */
 #define PAUSE_MS     50   /* between tries while writing fails: doubles up to PAUSE_MOST_MS */
 #define PAUSE_MOST_MS 1000
 #define GRACE_MS     500  /* writer_stop: for a try that is under way when the time is over */
@@ -42,16 +43,20 @@ struct writer {
     atomic_int refs;     /* the owner's and the thread's */
     atomic_bool able;
     atomic_size_t backlog;
+    atomic_int crowd;    /* callers that will soon have a job, see writer_enter */
     pthread_t thread;
 
-    /* the thread's */
+    /* of whoever is busy: the thread, or a caller that found nobody busy and writes its own job */
     struct db *db;       /* NULL while it cannot be opened */
     struct turn turn;
     struct checkpointer *checkpoints;
+    int wal_pages;       /* in the log after the last turn */
 
     pthread_mutex_t lock; /* the rest */
     pthread_cond_t wake, end;
     struct job_state *first, **last;
+    bool busy;           /* somebody writes */
+    bool ailing;         /* a caller's turn failed: the thread is to look after it */
     bool asleep;         /* the thread waits for a job and must be woken */
     bool stopping, ended;
     int64_t deadline;    /* once stopping */
@@ -88,9 +93,9 @@ static void finish(struct writer *w, struct job_state *st, enum weir_err result)
     drop(st);
 }
 
-static enum weir_err wait_told(struct job_state *st, int wait_ms)
+static enum weir_err wait_told(struct job_state *st, int64_t until)
 {
-    int64_t until = clock_mono_ms() + wait_ms, left;
+    int64_t left;
     uint32_t phase;
     while ((phase = atomic_load_explicit(&st->phase, memory_order_acquire)) != TOLD) {
         if ((left = until - clock_mono_ms()) <= 0) return WEIR_BUSY;
@@ -186,28 +191,39 @@ static bool has_more(struct writer *w)
     return more;
 }
 
+static void write_own(struct writer *w);
+
+/* Who is alone and has time writes its own job: handing it to the thread and waiting to be woken would cost more than
+ * the writing. In a crowd the thread writes, for the jobs that come while it is being woken make one group. Whatever has
+ * to be waited for, and all trouble, is the thread's too. */
 enum weir_err writer_run(struct writer *w, struct job *j, int wait_ms, bool keep)
 {
+    int64_t until = clock_mono_ms() + wait_ms;
     struct job_state *st = malloc(sizeof *st);
     if (!st) return WEIR_NOMEM;
     *st = (struct job_state){.job = j, .refs = 2, .phase = WAITING, .keep = keep};
     pthread_mutex_lock(&w->lock);
     enum weir_err err = w->stopping ? WEIR_UNAVAILABLE
                       : atomic_load(&w->backlog) >= BOUND_WRITER_QUEUE ? WEIR_FULL : WEIR_OK;
-    bool wake = err == WEIR_OK && w->asleep;
+    bool own = err == WEIR_OK && wait_ms >= BUSY_MS && atomic_load(&w->crowd) <= CROWD && !w->busy && !w->first && !w->ailing && writer_is_able(w) && w->db;
+    bool wake = err == WEIR_OK && !own && !w->busy && w->asleep;
     if (err == WEIR_OK) {
         j->state = st;
         append(w, st);
         atomic_fetch_add(&w->backlog, 1);
-        w->asleep = false;
+        if (own) w->busy = true;
+        if (wake) w->asleep = false;
     }
     pthread_mutex_unlock(&w->lock);
     if (err != WEIR_OK) { free(st); return err; }
     if (wake) pthread_cond_signal(&w->wake);
-    return wait_told(st, wait_ms);
+    if (own) write_own(w);
+    return wait_told(st, until);
 }
 
 bool writer_is_able(const struct writer *w) { return atomic_load(&w->able); }
+void writer_enter(struct writer *w) { atomic_fetch_add(&w->crowd, 1); }
+void writer_leave(struct writer *w) { atomic_fetch_sub(&w->crowd, 1); }
 size_t writer_backlog(const struct writer *w) { return atomic_load(&w->backlog); }
 
 /* ---- transactions ---- */
@@ -351,10 +367,41 @@ static enum weir_err take_turn(struct writer *w)
     }
     if (!is_over(w)) {
         err = write_waiting(w);
-        checkpointer_saw(w->checkpoints, db_wal_pages(w->db));
+        w->wal_pages = db_wal_pages(w->db);
+        checkpointer_saw(w->checkpoints, w->wal_pages);
     }
     turn_give(&w->turn);
     return err;
+}
+
+static void note_end(struct writer *w, bool ailing)
+{
+    pthread_mutex_lock(&w->lock);
+    w->busy = false;
+    w->ailing |= ailing;
+    bool wake = w->asleep && (w->first || w->ailing || w->stopping);
+    if (wake) w->asleep = false;
+    pthread_mutex_unlock(&w->lock);
+    if (wake) pthread_cond_signal(&w->wake);
+}
+
+static void let_go(struct writer *w);
+
+/* One group, on a caller's thread, if that needs no waiting for other processes or for a checkpoint. */
+static void write_own(struct writer *w)
+{
+    enum weir_err err = WEIR_OK;
+    int taken;
+    atomic_fetch_add(&w->refs, 1);
+    if (!checkpointer_may_wait(w->wal_pages) && turn_try(&w->turn)) {
+        err = group(w, BOUND_WRITER_BATCH, &taken);
+        if (w->db) w->wal_pages = db_wal_pages(w->db);
+        if (!checkpointer_may_wait(w->wal_pages)) checkpointer_saw(w->checkpoints, w->wal_pages);
+        turn_give(&w->turn);
+        if (err != WEIR_BUSY) note(w, err);
+    }
+    note_end(w, err != WEIR_OK);
+    let_go(w);
 }
 
 /* False: the thread is to end. pause_ms above 0: time to wait before the next try, whatever comes. */
@@ -363,12 +410,13 @@ static bool wait_for_work(struct writer *w, int64_t pause_ms)
     pthread_mutex_lock(&w->lock);
     int64_t left = w->stopping ? w->deadline - clock_mono_ms() : pause_ms;
     if (pause_ms) background_wait(&w->wake, &w->lock, left < pause_ms ? left : pause_ms);
-    while (!pause_ms && !w->first && !w->stopping) {
+    while (w->busy || (!pause_ms && !w->first && !w->stopping && !w->ailing)) {
         w->asleep = true;
         pthread_cond_wait(&w->wake, &w->lock);
     }
-    w->asleep = false;
+    w->asleep = w->ailing = false;
     bool work = !w->stopping || (w->first && clock_mono_ms() < w->deadline);
+    w->busy = work;
     pthread_mutex_unlock(&w->lock);
     return work;
 }
@@ -406,8 +454,9 @@ static void *writer_main(void *arg)
     int64_t pause_ms = 0;
     while (wait_for_work(w, pause_ms)) {
         enum weir_err err = take_turn(w);
+        if (err != WEIR_BUSY) note(w, err);
+        note_end(w, false);
         if (err == WEIR_BUSY) { pause_ms = BUSY_PAUSE_MS; continue; }
-        note(w, err);
         pause_ms = err == WEIR_OK ? 0 : pause_ms < PAUSE_MS ? PAUSE_MS : pause_ms * 2;
         if (pause_ms > PAUSE_MOST_MS) pause_ms = PAUSE_MOST_MS;
     }

@@ -1,5 +1,5 @@
-/* The group-commit writer: one thread that takes all waiting jobs into one IMMEDIATE transaction and commits as soon
- * as it is free, never on a timer. Each job is all or nothing inside it. (DESIGN.md, "The ledger": group commit,
+/* The group-commit writer: takes all waiting jobs into one IMMEDIATE transaction and commits as soon as it is free, never
+ * on a timer; one thread does it, or a caller that is alone. Each job is all or nothing inside it. (DESIGN.md, "The ledger": group commit,
  * several processes, checkpoints) */
 #ifndef WEIR_SQL_WRITER_H
 #define WEIR_SQL_WRITER_H
@@ -29,6 +29,9 @@ void job_release(struct job *j); /* the caller lets go; exactly once after write
 /* False while the last group failed for lack of room or an I/O error: refuse new work that must be recorded.
  * While it is false the writer tries again by itself and finds out when writing works. */
 bool writer_is_able(const struct writer *w);
+/* Around what will have a job to write: how many are about decides who writes. */
+void writer_enter(struct writer *w);
+void writer_leave(struct writer *w);
 size_t writer_backlog(const struct writer *w); /* jobs not committed yet */
 /* Writes what waits, for at most wait_ms, then ends the threads. Returns how many jobs were lost: their waiters are
  * told WEIR_STORAGE. A thread that hangs in the kernel is left behind; it touches nothing of the caller's but the jobs

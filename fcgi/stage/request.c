@@ -9,44 +9,32 @@
 
 struct variables { const char *method, *uri, *script, *info, *id, *mount, *redirected; };
 
-static const char *value_if(const char *entry, const char *name)
+/* Which variable goes where. */
+static void take(struct span name, const char *value, struct request *r, struct variables *v)
 {
-    size_t n = strlen(name);
-    return strncmp(entry, name, n) == 0 && entry[n] == '=' ? entry + n + 1 : NULL;
-}
-
-static bool note_header(const char *entry, const char *name, struct header_seen *h)
-{
-    const char *value = value_if(entry, name);
-    if (!value) return false;
-    h->value = value;
-    h->times++;
-    return true;
-}
-
-static bool note_value(const char *entry, const char *name, const char **value)
-{
-    const char *v = value_if(entry, name);
-    if (v) *value = v;
-    return v != NULL;
+    const struct { struct span name; struct header_seen *header; const char **value; } all[] = {
+        {SPAN("HTTP_X_API_KEY"), &r->api_key, NULL}, {SPAN("HTTP_AUTHORIZATION"), &r->authorization, NULL},
+        {SPAN("HTTP_X_USER_ID"), &r->user, NULL}, {SPAN("HTTP_X_TEAM_ID"), &r->team, NULL},
+        {SPAN("HTTP_X_ROLE"), &r->role, NULL}, {SPAN("HTTP_X_LLM_ROLEGROUP"), &r->rolegroup, NULL},
+        {SPAN("HTTP_X_REQUEST_ID"), NULL, &v->id}, {SPAN("REDIRECT_HTTP_AUTHORIZATION"), NULL, &v->redirected},
+        {SPAN("REQUEST_METHOD"), NULL, &v->method}, {SPAN("REQUEST_URI"), NULL, &v->uri},
+        {SPAN("SCRIPT_NAME"), NULL, &v->script}, {SPAN("PATH_INFO"), NULL, &v->info}, {SPAN("REMOTE_ADDR"), NULL, &r->ip},
+        {SPAN("CONTENT_TYPE"), NULL, &r->content_type}, {SPAN("CONTENT_LENGTH"), NULL, &r->length},
+        {SPAN("WEIR_MOUNT"), NULL, &v->mount},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        if (!span_eq(name, all[i].name)) continue;
+        if (all[i].value) *all[i].value = value;
+        else *all[i].header = (struct header_seen){value, all[i].header->times + 1};
+        return;
+    }
 }
 
 static void walk(char **env, struct request *r, struct variables *v)
 {
     for (; env && *env; env++) {
-        const char *e = *env;
-        if (strncmp(e, "HTTP_", 5) == 0) {
-            if (note_header(e, "HTTP_X_API_KEY", &r->api_key) || note_header(e, "HTTP_AUTHORIZATION", &r->authorization) ||
-                note_header(e, "HTTP_X_USER_ID", &r->user) || note_header(e, "HTTP_X_TEAM_ID", &r->team) ||
-                note_header(e, "HTTP_X_ROLE", &r->role) || note_header(e, "HTTP_X_LLM_ROLEGROUP", &r->rolegroup) ||
-                note_value(e, "HTTP_X_REQUEST_ID", &v->id)) continue;
-        } else if (note_value(e, "REQUEST_METHOD", &v->method) || note_value(e, "REQUEST_URI", &v->uri) ||
-                   note_value(e, "SCRIPT_NAME", &v->script) || note_value(e, "PATH_INFO", &v->info) ||
-                   note_value(e, "REMOTE_ADDR", &r->ip) || note_value(e, "CONTENT_TYPE", &r->content_type) ||
-                   note_value(e, "CONTENT_LENGTH", &r->length) || note_value(e, "WEIR_MOUNT", &v->mount) ||
-                   note_value(e, "REDIRECT_HTTP_AUTHORIZATION", &v->redirected)) {
-            continue;
-        }
+        const char *equals = strchr(*env, '=');
+        if (equals) take((struct span){*env, (size_t)(equals - *env)}, equals + 1, r, v);
     }
     /* Apache hides Authorization from programs unless told otherwise; a rewrite rule brings it in under this name. */
     if (!r->authorization.times && v->redirected) r->authorization = (struct header_seen){v->redirected, 1};
@@ -94,30 +82,38 @@ static bool id_is_well_formed(const char *id)
     return n >= 1 && n <= BOUND_REQUEST_ID && !id[n];
 }
 
-static void take_id(struct request *r, const char *given)
+void ids_start(struct id_source *ids)
 {
-    unsigned char bits[12];
+    secret_random(&ids->process, sizeof ids->process);
+    ids->next = 0;
+}
+
+static void hex(uint64_t n, char out[16])
+{
+    for (int i = 15; i >= 0; i--, n >>= 4) out[i] = "0123456789abcdef"[n & 15];
+}
+
+/* The caller's own, or "req_", 16 digits of the process and 16 of the request. */
+static void take_id(struct request *r, const char *given, struct id_source *ids)
+{
     if (given && id_is_well_formed(given)) {
         memcpy(r->id, given, strlen(given) + 1);
         return;
     }
-    secret_random(bits, sizeof bits);
-    memcpy(r->id, "req_", 5);
-    for (size_t i = 0; i < sizeof bits; i++) {
-        r->id[4 + 2 * i] = "0123456789abcdef"[bits[i] >> 4];
-        r->id[5 + 2 * i] = "0123456789abcdef"[bits[i] & 15];
-    }
-    r->id[4 + 2 * sizeof bits] = '\0';
+    memcpy(r->id, "req_", 4);
+    hex(ids->process, r->id + 4);
+    hex(ids->next++, r->id + 20);
+    r->id[36] = '\0';
 }
 
-enum weir_err request_read(struct conn *conn, const char *mount, struct arena *a, struct request *r)
+enum weir_err request_read(struct conn *conn, const char *mount, struct id_source *ids, struct arena *a, struct request *r)
 {
     struct variables v = {.mount = mount};
     *r = (struct request){.conn = conn, .ip = "", .begun_wall_ms = clock_wall_ms(), .begun_mono_ms = clock_mono_ms()};
     walk(conn_environ(conn), r, &v);
     r->method = method_of(v.method);
     take_path(r, &v, v.mount, a);
-    take_id(r, v.id);
+    take_id(r, v.id, ids);
     return r->path.len ? WEIR_OK : WEIR_NOMEM;
 }
 

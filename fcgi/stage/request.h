@@ -2,11 +2,17 @@
 #ifndef WEIR_STAGE_REQUEST_H
 #define WEIR_STAGE_REQUEST_H
 
+#include <stdint.h>
+
 #include "fcgi/stage/way.h"
+
+/* Where ids of requests come from that bring none: unique, not secret. Shared by all threads. */
+struct id_source { uint64_t process; _Atomic uint64_t next; };
+void ids_start(struct id_source *ids);
 
 /* Fills *r from the open connection. mount: the URL prefix Weir lives under ("" for none) where the request's own
  * variables name none. WEIR_NOMEM. */
-enum weir_err request_read(struct conn *conn, const char *mount, struct arena *a, struct request *r);
+enum weir_err request_read(struct conn *conn, const char *mount, struct id_source *ids, struct arena *a, struct request *r);
 
 /* Reads the whole body, at most max bytes. WEIR_TOO_LARGE (the rest was skipped), WEIR_LENGTH_REQUIRED, WEIR_INVALID
  * (shorter than announced), WEIR_NOMEM; *p says it to the caller. */

@@ -17,7 +17,8 @@
 #define THREADS_MOST   16384
 #define DRAIN_S_MOST   3600
 #define CLOSE_MS       5000 /* for what is still to be written at the end */
-#define LINGERING_HEAP (256 << 10)
+#define LINGERING_HEAP (2 << 20)  /* bytes of free memory a heap keeps: taken anew, each page of a large body costs a fault */
+#define LARGE_BLOCK    (1 << 20)  /* blocks from here on are the kernel's, and go back to it at once */
 
 struct start { const char *data, *master, *mount; int threads_max; int64_t drain_ms; char *db_path, *master_path; };
 
@@ -105,7 +106,7 @@ static void raise_limits(void)
     /* Two heaps serve hundreds of threads that allocate little; one for each costs memory that is never given back. */
     mallopt(M_ARENA_MAX, 2);
     mallopt(M_TRIM_THRESHOLD, LINGERING_HEAP);
-    mallopt(M_MMAP_THRESHOLD, LINGERING_HEAP);
+    mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
 }
 
 static enum weir_err open_store(const struct start *s, struct store **store)

@@ -12,9 +12,14 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "fcgi/base/bounds.h"
+
+#define FCGI_HEAD    8
+#define RECORD_MOST  65528 /* bytes in a record, a multiple of 8 */
+#define STREAM_HOLDS 8192  /* what libfcgi's own stream buffers */
 
 extern char **environ;
 
@@ -195,15 +200,45 @@ static bool write_stdout(struct span bytes)
     return true;
 }
 
+/* All of the parts, or false. */
+static bool write_parts(int fd, struct iovec *parts, int count)
+{
+    while (count) {
+        ssize_t done = writev(fd, parts, count);
+        if (done < 0 && errno == EINTR) continue;
+        if (done <= 0) return false;
+        for (; count && (size_t)done >= parts->iov_len; parts++, count--) done -= (ssize_t)parts->iov_len;
+        if (count) {
+            parts->iov_base = (char *)parts->iov_base + done;
+            parts->iov_len -= (size_t)done;
+        }
+    }
+    return true;
+}
+
+/* Records of libfcgi's stream have at most 8 KB, each a write of its own. What is longer goes out as few large ones
+ * behind what the stream holds (FastCGI 1.0, 3.3: a record has up to 65535 bytes). */
+static bool write_records(struct conn *c, struct span bytes)
+{
+    if (FCGX_FFlush(c->fcgi.out) != 0) return false;
+    while (bytes.len) {
+        size_t n = bytes.len < RECORD_MOST ? bytes.len : RECORD_MOST;
+        unsigned char head[FCGI_HEAD] = {1, 6 /* FCGI_STDOUT */, (unsigned char)(c->fcgi.requestId >> 8), (unsigned char)c->fcgi.requestId,
+                                         (unsigned char)(n >> 8), (unsigned char)n, 0, 0};
+        struct iovec parts[2] = {{head, sizeof head}, {(void *)(uintptr_t)bytes.at, n}};
+        if (!write_parts(c->fcgi.ipcFd, parts, 2)) return false;
+        bytes.at += n;
+        bytes.len -= n;
+    }
+    return true;
+}
+
 enum weir_err conn_write(struct conn *c, struct span bytes)
 {
-    while (bytes.len && !c->gone) {
-        int n = bytes.len > (1 << 20) ? 1 << 20 : (int)bytes.len;
-        if (c->is_cgi) c->gone = !write_stdout((struct span){bytes.at, (size_t)n});
-        else c->gone = FCGX_PutStr(bytes.at, n, c->fcgi.out) != n;
-        bytes.at += n;
-        bytes.len -= (size_t)n;
-    }
+    if (c->gone || !bytes.len) return c->gone ? WEIR_GONE : WEIR_OK;
+    if (c->is_cgi) c->gone = !write_stdout(bytes);
+    else if (bytes.len > STREAM_HOLDS) c->gone = !write_records(c, bytes);
+    else c->gone = FCGX_PutStr(bytes.at, (int)bytes.len, c->fcgi.out) != (int)bytes.len;
     return c->gone ? WEIR_GONE : WEIR_OK;
 }
 

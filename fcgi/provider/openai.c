@@ -159,7 +159,7 @@ static bool delta_has_content(struct tap *t, struct jval delta)
     while (jscan_next(&it, &key, &v)) {
         if (jkey_is(key, "role") || is_nothing(v)) continue;
         content = true;
-        t->delivered += all_characters(v);
+        if (t->counts) t->delivered += all_characters(v);
     }
     return content;
 }
@@ -186,7 +186,7 @@ static bool read_choice(struct tap *t, struct jval choice, int64_t place)
             content |= delta_has_content(t, v);
         } else if (jkey_is(key, "text") && !is_nothing(v)) {
             content = true;
-            t->delivered += characters(v);
+            if (t->counts) t->delivered += characters(v);
         }
     }
     mark(t->seen, index);
@@ -335,6 +335,7 @@ bool openai_read_answer(struct tap *t, struct span body, struct fault *fault)
     if (!is_nothing(p.error) || list.kind != JSON_ARRAY) return false;
     read_usage(t, p.usage);
     read_usage(t, jscan_find(p.groq, "usage"));
+    t->counts = !t->usage.known; /* whoever has the provider's figure needs no estimate */
     if (t->face != FACE_EMBEDDINGS) read_choices(t, p.choices);
     return true;
 }

@@ -15,7 +15,7 @@ const struct dialect *dialect_find(const char *name)
 
 void tap_start(struct tap *t, const struct chat *chat)
 {
-    *t = (struct tap){.face = chat->face, .expected = chat->choices};
+    *t = (struct tap){.face = chat->face, .expected = chat->choices, .counts = true};
 }
 
 bool tap_is_finished(const struct tap *t)

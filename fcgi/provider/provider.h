@@ -43,7 +43,8 @@ struct tap {
     int64_t expected;           /* choices the caller asked for */
     uint64_t seen[2], finished[2]; /* bit i: choice i has been seen, has its finish_reason (up to 128) */
     struct usage usage;         /* the last that was told (streams tell running totals) */
-    int64_t delivered;          /* bytes of text, tool arguments and reasoning that went by */
+    bool counts;                /* delivered is to be kept */
+    int64_t delivered;          /* characters of text, tool arguments and reasoning that went by */
     bool done;                  /* [DONE] was seen */
 };
 

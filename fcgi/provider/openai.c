@@ -302,7 +302,12 @@ enum event_kind openai_read_event(struct tap *t, struct span data, struct fault 
         t->done = true;
         return EVENT_DONE;
     }
-    if (jscan_check(data, BOUND_JSON_DEPTH, &root, &bad) != WEIR_OK || root.kind != JSON_OBJECT) return EVENT_GARBAGE;
+    if (jscan_check(data, BOUND_JSON_DEPTH, &root, &bad) != WEIR_OK) return EVENT_GARBAGE;
+    if (root.kind != JSON_OBJECT) {
+        *fault = (struct fault){.message = ""};
+        read_error_value(root, fault); /* Gemini's errors are arrays */
+        return *fault->message ? EVENT_ERROR : EVENT_GARBAGE;
+    }
     struct parts p = parts_of(root);
     struct jval groq_error = jscan_find(p.groq, "error");
     if (!is_nothing(p.error) || jval_is(p.type, "error")) {
@@ -328,7 +333,11 @@ bool openai_read_answer(struct tap *t, struct span body, struct fault *fault)
     struct jval root;
     struct jfault bad;
     *fault = (struct fault){.message = ""};
-    if (jscan_check(body, BOUND_JSON_DEPTH, &root, &bad) != WEIR_OK || root.kind != JSON_OBJECT) return false;
+    if (jscan_check(body, BOUND_JSON_DEPTH, &root, &bad) != WEIR_OK) return false;
+    if (root.kind != JSON_OBJECT) {
+        read_error_value(root, fault);
+        return false;
+    }
     struct parts p = parts_of(root);
     struct jval list = t->face == FACE_EMBEDDINGS ? p.data : p.choices;
     if (!is_nothing(p.error)) read_error_value(root, fault);

@@ -132,7 +132,9 @@ static enum weir_err send_error(const struct request *r, int status, const struc
     head_start(&head, r, status, "application/json");
     buf_printf(&head, "Content-Length: %zu\r\n", raw.len);
     if (p->retry_after_s) buf_printf(&head, "retry-after: %d\r\n", p->retry_after_s);
-    if (!(f && *f->message) && weir_err_info(p->err)->final) buf_str(&head, "x-should-retry: false\r\n");
+    bool final = f && *f->message ? strcmp(f->code, "insufficient_quota") == 0 || strcmp(f->type, "insufficient_quota") == 0
+                                  : weir_err_info(p->err)->final;
+    if (final) buf_str(&head, "x-should-retry: false\r\n");
     if (allow) header(&head, "Allow", span_of(allow));
     head_outcome(&head, o);
     enum weir_err err = send_whole(r, &head, raw);

@@ -53,9 +53,9 @@ static enum verdict judge_error(struct attempt *a)
     if (!whole || is_ours(status)) buf_free(&o->body);
     attempt_failed(a, WEIR_UPSTREAM, reason);
     if (!is_ours(status)) {
+        if (!*o->fault.message) problem_set(&o->problem, WEIR_UPSTREAM, NULL, "The provider answered %d and gave no reason.", status);
         o->status = status;
         o->problem.retry_after_s = retry_after(a->up);
-        if (!*o->fault.message) problem_set(&o->problem, WEIR_UPSTREAM, NULL, "The provider answered %d and gave no reason.", status);
     }
     return may_move_on(status) ? VERDICT_FAILED : VERDICT_FINAL;
 }
@@ -77,7 +77,7 @@ static enum verdict judge_answer(struct attempt *a)
     }
     o->end = END_OK;
     o->status = 200;
-    o->first_byte_ms = attempt_age(a);
+    if (!a->unheard) o->first_byte_ms = attempt_age(a);
     return VERDICT_ANSWERED;
 }
 
@@ -108,6 +108,12 @@ static enum verdict too_long(struct attempt *a)
     return attempt_failed(a, WEIR_UPSTREAM, "its answer is longer than 64 MB");
 }
 
+static enum verdict late(struct attempt *a)
+{
+    buf_free(&a->out->body);
+    return attempt_failed(a, WEIR_UPSTREAM_TIMEOUT, "did not answer in time");
+}
+
 enum verdict attempt_plain(struct attempt *a)
 {
     int64_t deadline = a->first_by;
@@ -121,14 +127,15 @@ enum verdict attempt_plain(struct attempt *a)
         case UPSTREAM_FAILED:
             buf_free(&a->out->body);
             return attempt_failed(a, attempt_breakage(a), a->up->failure_text);
-        case UPSTREAM_TIMEOUT:
-            buf_free(&a->out->body);
-            return attempt_failed(a, WEIR_UPSTREAM_TIMEOUT, "did not answer in time");
+        case UPSTREAM_TIMEOUT: return late(a);
         case UPSTREAM_GONE:
             if (!attempt_reads_on(a)) return VERDICT_GONE;
             break;
-        case UPSTREAM_STOP: return VERDICT_STOPPED;
+        case UPSTREAM_STOP:
+            buf_free(&a->out->body);
+            return VERDICT_STOPPED;
         }
+        if (clock_mono_ms() >= a->total_by) return late(a); /* bytes that never stop are no excuse */
         deadline = clock_mono_ms() + a->idle_ms;
     }
 }

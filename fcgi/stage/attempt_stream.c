@@ -9,6 +9,7 @@ struct stream {
     struct attempt *a;
     struct sse sse;
     struct buf held;     /* events before the first content */
+    bool content;        /* the first content has come: there is no failover any more */
     bool over;           /* verdict holds */
     enum verdict verdict;
     int64_t heard, spoke; /* when bytes last came, and last went out */
@@ -35,16 +36,19 @@ static void put(struct stream *s, struct span bytes)
 
 static void flush(struct stream *s)
 {
-    if (s->a->out->begun && !s->over && !s->a->unheard && conn_flush(s->a->r->conn) != WEIR_OK) gone(s);
+    if (s->content && !s->over && !s->a->unheard && conn_flush(s->a->r->conn) != WEIR_OK) gone(s);
 }
 
 static void begin(struct stream *s)
 {
     struct outcome *o = s->a->out;
-    o->begun = true;
-    o->status = 200;
-    o->first_byte_ms = attempt_age(s->a);
-    if (answer_stream_begin(s->a->r, o) != WEIR_OK) gone(s);
+    s->content = true;
+    if (!s->a->unheard) {
+        o->begun = true;
+        o->status = 200;
+        o->first_byte_ms = attempt_age(s->a);
+        if (answer_stream_begin(s->a->r, o) != WEIR_OK) gone(s);
+    }
     if (!s->over) put(s, buf_all(&s->held));
     buf_free(&s->held);
 }
@@ -56,7 +60,7 @@ static void fail(struct stream *s, enum weir_err err, const char *reason, const 
 {
     struct attempt *a = s->a;
     attempt_failed(a, err, reason);
-    if (!a->out->begun) {
+    if (!s->content) {
         if (fault) a->out->fault = *fault;
         over(s, VERDICT_FAILED);
         return;
@@ -71,7 +75,7 @@ static void fail(struct stream *s, enum weir_err err, const char *reason, const 
 
 static void done(struct stream *s, struct span last)
 {
-    if (!s->a->out->begun) {
+    if (!s->content) {
         fail(s, WEIR_UPSTREAM, "its stream ended without content", NULL);
     } else if (!tap_is_finished(&s->a->tap)) {
         fail(s, WEIR_UPSTREAM, "its stream ended without a finish_reason", NULL);
@@ -86,7 +90,7 @@ static void done(struct stream *s, struct span last)
 
 static void pass(struct stream *s, struct span raw)
 {
-    if (s->a->out->begun) put(s, raw);
+    if (s->content) put(s, raw);
     else if (buf_span(&s->held, raw) != WEIR_OK) fail(s, WEIR_UPSTREAM, "its stream has no content for too long", NULL);
 }
 
@@ -98,7 +102,7 @@ static void take_event(struct stream *s, const struct sse_event *ev)
     switch (kind) {
     case EVENT_EMPTY: break; /* comments, and events that some SDKs choke on (WIRE.md 1) */
     case EVENT_CONTENT:
-        if (!a->out->begun) begin(s);
+        if (!s->content) begin(s);
         if (!s->over) put(s, ev->raw);
         break;
     case EVENT_USAGE:
@@ -148,18 +152,23 @@ static int64_t earliest(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t deadline_of(const struct stream *s)
 {
     const struct attempt *a = s->a;
-    if (!a->out->begun) return earliest(a->first_by, a->total_by);
+    if (!s->content) return earliest(a->first_by, a->total_by);
     int64_t silence = earliest(s->heard + a->idle_ms, a->unheard ? INT64_MAX : s->spoke + a->settings->keepalive_ms);
     return earliest(silence, a->total_by);
 }
 
-static void time_out(struct stream *s)
+/* Also after bytes: those that never stop are no excuse. */
+static void look_at_clock(struct stream *s)
 {
     const struct attempt *a = s->a;
     int64_t now = clock_mono_ms();
-    if (!a->out->begun || now >= a->total_by || now >= s->heard + a->idle_ms) {
-        fail(s, WEIR_UPSTREAM_TIMEOUT, a->out->begun ? "fell silent in the middle of its stream" : "did not answer in time", NULL);
-    } else {
+    if (now >= a->total_by) {
+        fail(s, WEIR_UPSTREAM_TIMEOUT, "took longer than its whole time", NULL);
+    } else if (!s->content) {
+        if (now >= a->first_by) fail(s, WEIR_UPSTREAM_TIMEOUT, "did not answer in time", NULL);
+    } else if (now >= s->heard + a->idle_ms) {
+        fail(s, WEIR_UPSTREAM_TIMEOUT, "fell silent in the middle of its stream", NULL);
+    } else if (!a->unheard && now >= s->spoke + a->settings->keepalive_ms) {
         put(s, SPAN(": keep-alive\n\n"));
         flush(s);
     }
@@ -175,13 +184,16 @@ static void step(struct stream *s)
         s->heard = clock_mono_ms();
         if (s->a->up->status != 200) over(s, attempt_plain(s->a));
         break;
-    case UPSTREAM_BYTES: take_bytes(s); break;
+    case UPSTREAM_BYTES:
+        take_bytes(s);
+        if (!s->over) look_at_clock(s);
+        break;
     case UPSTREAM_END:
     case UPSTREAM_FAILED: take_end(s, event); break;
-    case UPSTREAM_TIMEOUT: time_out(s); break;
+    case UPSTREAM_TIMEOUT: look_at_clock(s); break;
     case UPSTREAM_GONE: gone(s); break;
     case UPSTREAM_STOP:
-        if (s->a->out->begun) fail(s, WEIR_UNAVAILABLE, "the gateway is stopping", NULL);
+        if (s->content) fail(s, WEIR_UNAVAILABLE, "the gateway is stopping", NULL);
         else over(s, VERDICT_STOPPED);
         break;
     }

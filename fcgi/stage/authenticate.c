@@ -59,7 +59,7 @@ static enum weir_err take_identity(struct caller *c, const struct request *r, st
         {"x-role", &r->role, &c->role}, {"x-llm-rolegroup", &r->rolegroup, &c->rolegroup},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        if (all[i].seen->times > 1) return doubled(p, all[i].name);
+        if (all[i].seen->times > 1 || is_joined(span_of(all[i].seen->value))) return doubled(p, all[i].name);
         if (!all[i].seen->value || !*all[i].seen->value) continue;
         if (!c->key.may_assert)
             return problem_set(p, WEIR_IDENTITY_FORBIDDEN, NULL, "This key may not assert another identity (%s).", all[i].name);

@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+#include "fcgi/base/text.h"
+
 /* ---- what a field may be ---- */
 
 #define IS(kind) (1u << (kind))
@@ -150,14 +152,16 @@ static enum weir_err check_body(struct span body, struct jval *root, struct prob
     if (jscan_is_unique(*root, &twice)) return WEIR_OK;
     if (!twice.at) return problem_set(p, WEIR_INVALID, NULL, "The body has more than %d members.", BOUND_JSON_MEMBERS);
     char name[64];
-    snprintf(name, sizeof name, "%.*s", (int)(twice.len < 60 ? twice.len : 60), twice.at);
+    snprintf(name, sizeof name, "%.*s", (int)text_cut(twice, 60), twice.at);
     return problem_set(p, WEIR_INVALID, name, "%s is given twice.", name);
 }
 
 static enum weir_err note_stream(struct chat *c, const struct jval at[PLACE_COUNT], struct problem *p)
 {
     c->stream = c->face != FACE_EMBEDDINGS && at[PLACE_STREAM].kind == JSON_TRUE;
+    struct span twice;
     c->stream_options = at[PLACE_STREAM_OPTIONS];
+    if (!jscan_is_unique(c->stream_options, &twice)) return refuse(p, "stream_options", "an object whose members have different names");
     struct jval asked = jscan_find(c->stream_options, "include_usage");
     if (!(IS(asked.kind) & (BOOLEAN | IS(JSON_ABSENT)))) return refuse(p, "stream_options.include_usage", "true or false");
     c->wants_usage = asked.kind == JSON_TRUE;

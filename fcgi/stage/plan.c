@@ -29,5 +29,6 @@ enum weir_err plan_targets(const struct caller *c, const struct chat *chat, stru
         out->targets[out->count++] = (struct target){provider, provider->key_count ? provider->keys : NULL, m->targets[i].model};
     }
     if (out->count) return WEIR_OK;
-    return problem_set(p, WEIR_UNAVAILABLE, NULL, "The model \"%.100s\" has no provider that can be used.", m->alias);
+    return problem_set(p, WEIR_UNAVAILABLE, NULL, "The model \"%.*s\" has no provider that can be used.",
+                       (int)text_cut(chat->alias, 100), m->alias);
 }

@@ -104,7 +104,7 @@ void relay_end(struct outcome *out)
     struct upstream *up = out->left_open;
     if (up) {
         int64_t until = clock_mono_ms() + LINGER_MS;
-        while (up->ops->wait(up, -1, until) == UPSTREAM_BYTES) buf_clear(&up->bytes);
+        while (up->ops->wait(up, -1, until) == UPSTREAM_BYTES && clock_mono_ms() < until) buf_clear(&up->bytes);
         up->ops->close(up);
     }
     out->left_open = NULL;

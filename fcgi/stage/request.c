@@ -50,16 +50,19 @@ static enum method method_of(const char *name)
     return METHOD_OTHER;
 }
 
-/* The path as the client wrote it, undecoded: a web server's own decoding loses what %2F meant. */
-static struct span raw_path(const struct variables *v, struct arena *a)
+/* The path as the client wrote it, undecoded: a web server's own decoding loses what %2F meant. Where there is none, what
+ * the web server has decoded (RFC 3875 4.1.5). */
+static struct span raw_path(const struct variables *v, struct arena *a, bool *is_decoded)
 {
-    if (v->uri && *v->uri == '/') return (struct span){v->uri, strcspn(v->uri, "?")};
+    *is_decoded = !v->uri || *v->uri != '/';
+    if (!*is_decoded) return (struct span){v->uri, strcspn(v->uri, "?")};
     return span_of(arena_printf(a, "%s%s", v->script ? v->script : "", v->info ? v->info : ""));
 }
 
 static void take_path(struct request *r, const struct variables *v, const char *mount, struct arena *a)
 {
-    struct span raw = raw_path(v, a);
+    bool is_decoded;
+    struct span raw = raw_path(v, a, &is_decoded);
     struct span prefix = span_of(mount);
     struct buf path;
     while (prefix.len && prefix.at[prefix.len - 1] == '/') prefix.len--;
@@ -69,7 +72,7 @@ static void take_path(struct request *r, const struct variables *v, const char *
         raw.len -= prefix.len;
     }
     buf_init(&path, BOUND_PATH);
-    enum weir_err err = raw.len ? url_decode(&path, raw, false) : buf_char(&path, '/');
+    enum weir_err err = !raw.len ? buf_char(&path, '/') : is_decoded ? buf_span(&path, raw) : url_decode(&path, raw, false);
     r->path_is_bad = err != WEIR_OK || !path.len || path.at[0] != '/';
     r->path = r->path_is_bad ? SPAN("/") : (struct span){arena_str(a, buf_all(&path)), path.len};
     if (!r->path.at) r->path = SPAN("");

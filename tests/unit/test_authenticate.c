@@ -1,0 +1,306 @@
+/* Who asks: a credential is one or none, a key that does not count is told like one that does not exist, and nobody
+ * speaks in another's name without leave. */
+#include "fcgi/stage/authenticate.c"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+/* ---- a store with one key ---- */
+
+#define KEY "sk-weir-right"
+
+static struct {
+    struct master_key *master;
+    struct key key;
+    struct snapshot snap;
+    enum weir_err err; /* of every look */
+    int looks;
+} shop;
+
+const struct master_key *store_master(const struct store *s)
+{
+    (void)s;
+    return shop.master;
+}
+
+enum weir_err store_look(struct store *s, const struct client_hash *hash, struct arena *a, struct snapshot **snap, struct key *k)
+{
+    struct client_hash right;
+    (void)s, (void)a;
+    shop.looks++;
+    *snap = NULL;
+    if (shop.err != WEIR_OK) return shop.err;
+    *snap = &shop.snap;
+    secret_client_hash(shop.master, SPAN(KEY), &right);
+    if (!secret_hash_equal(hash, &right)) return WEIR_NOT_FOUND;
+    *k = shop.key;
+    return WEIR_OK;
+}
+
+static int open_shop(void **state)
+{
+    char path[] = "/tmp/weir-unit-XXXXXX", name[60];
+    (void)state;
+    if (!mkdtemp(path)) return -1;
+    snprintf(name, sizeof name, "%s/master.key", path);
+    int bad = secret_start() != WEIR_OK || master_key_make(name) != WEIR_OK || master_key_load(name, &shop.master) != WEIR_OK;
+    unlink(name);
+    rmdir(path);
+    return bad;
+}
+
+static int close_shop(void **state)
+{
+    (void)state;
+    master_key_free(shop.master);
+    return 0;
+}
+
+static void stock(void)
+{
+    shop.key = (struct key){.id = 1, .name = "k", .user = "alice", .team = "red", .role = "dev", .rolegroup = "staff"};
+    shop.err = WEIR_OK;
+    shop.looks = 0;
+}
+
+/* ---- asking ---- */
+
+#define ONCE(text) ((struct header_seen){(text), 1})
+
+static enum weir_err ask(const struct request *r, struct caller *c, struct problem *p)
+{
+    struct arena a;
+    arena_init(&a);
+    *p = (struct problem){.err = WEIR_OK};
+    enum weir_err err = authenticate(NULL, r, &a, c, p);
+    assert_int_equal(err, p->err);
+    assert_null(strstr(p->text, "sk-weir-"));
+    if (!c->known) assert_true(err != WEIR_OK);
+    arena_end(&a);
+    return err;
+}
+
+static enum weir_err ask_with(struct header_seen api_key, struct header_seen authorization)
+{
+    const struct request r = {.api_key = api_key, .authorization = authorization, .ip = "10.0.0.1", .begun_wall_ms = 1000};
+    struct caller c;
+    struct problem p;
+    stock();
+    return ask(&r, &c, &p);
+}
+
+#define NOT_SENT ((struct header_seen){NULL, 0})
+
+static void a_credential_is_taken_from_either_header(void **state)
+{
+    static const char *const bearers[] = {"Bearer " KEY, "bearer " KEY, "BEARER  " KEY, "  Bearer " KEY "  ", "Bearer \t" KEY};
+    (void)state;
+    assert_int_equal(ask_with(ONCE(KEY), NOT_SENT), WEIR_OK);
+    assert_int_equal(ask_with(ONCE("  " KEY "\t"), NOT_SENT), WEIR_OK);
+    for (size_t i = 0; i < sizeof bearers / sizeof *bearers; i++) assert_int_equal(ask_with(NOT_SENT, ONCE(bearers[i])), WEIR_OK);
+    assert_int_equal(ask_with(ONCE(KEY), ONCE("Bearer " KEY)), WEIR_OK);
+    assert_int_equal(ask_with(ONCE(KEY), ONCE("")), WEIR_OK);
+    assert_int_equal(ask_with(ONCE(""), ONCE("Bearer " KEY)), WEIR_OK);
+    assert_int_equal(ask_with(ONCE(KEY), ONCE("Basic dXNlcjpwYXNz")), WEIR_OK); /* the web server's own */
+}
+
+static void what_is_no_credential_is_401_and_asks_no_database(void **state)
+{
+    static const char *const none[] = {"", "Bearer", "Bearer ", "Bearer\t" KEY, "Basic " KEY, KEY, "Bearer" KEY, "Token " KEY, " ", "earer " KEY};
+    char *longer = malloc(BOUND_CREDENTIAL + 2);
+    (void)state;
+    assert_int_equal(ask_with(NOT_SENT, NOT_SENT), WEIR_UNAUTHENTICATED);
+    assert_int_equal(ask_with(ONCE(" "), NOT_SENT), WEIR_UNAUTHENTICATED);
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        assert_int_equal(ask_with(NOT_SENT, ONCE(none[i])), WEIR_UNAUTHENTICATED);
+        assert_int_equal(shop.looks, 0);
+    }
+    memset(longer, 'k', BOUND_CREDENTIAL + 1);
+    longer[BOUND_CREDENTIAL + 1] = '\0';
+    assert_int_equal(ask_with(ONCE(longer), NOT_SENT), WEIR_UNAUTHENTICATED);
+    assert_int_equal(shop.looks, 0);
+    assert_int_equal(ask_with(ONCE(longer + 1), NOT_SENT), WEIR_UNAUTHENTICATED);
+    assert_int_equal(shop.looks, 1);
+    free(longer);
+}
+
+static void a_credential_given_twice_is_400(void **state)
+{
+    const struct header_seen twice_key = {KEY, 2}, twice_bearer = {"Bearer " KEY, 2}, empty_then = {"", 2};
+    (void)state;
+    assert_int_equal(ask_with(twice_key, NOT_SENT), WEIR_INVALID);
+    assert_int_equal(ask_with(NOT_SENT, twice_bearer), WEIR_INVALID);
+    assert_int_equal(ask_with(empty_then, ONCE("Bearer " KEY)), WEIR_INVALID);
+    assert_int_equal(ask_with(ONCE(KEY ", " KEY), NOT_SENT), WEIR_INVALID);
+    assert_int_equal(ask_with(ONCE(KEY "," KEY), NOT_SENT), WEIR_INVALID);
+    assert_int_equal(ask_with(NOT_SENT, ONCE("Bearer " KEY ", Bearer " KEY)), WEIR_INVALID);
+    assert_int_equal(ask_with(ONCE(KEY), ONCE("Bearer sk-weir-other")), WEIR_INVALID);
+    assert_int_equal(ask_with(ONCE("sk-weir-other"), ONCE("Bearer " KEY)), WEIR_INVALID);
+    assert_int_equal(shop.looks, 0);
+}
+
+static void unknown_revoked_and_expired_keys_are_told_alike(void **state)
+{
+    struct request r = {.api_key = ONCE("sk-weir-wrong"), .ip = "10.0.0.1", .begun_wall_ms = 1000};
+    struct caller c;
+    struct problem unknown, p;
+    (void)state;
+    stock();
+    assert_int_equal(ask(&r, &c, &unknown), WEIR_UNAUTHENTICATED);
+    assert_ptr_equal(c.snap, &shop.snap);
+    assert_false(c.known);
+    r.api_key = ONCE(KEY);
+    for (int i = 0; i < 3; i++) {
+        stock();
+        if (i == 0) shop.key.revoked = 1;
+        if (i == 1) shop.key.expires = 1000;
+        if (i == 2) shop.key.secret_expires = 1000;
+        assert_int_equal(ask(&r, &c, &p), WEIR_UNAUTHENTICATED);
+        assert_false(c.known);
+        assert_null(c.user);
+        assert_string_equal(p.text, unknown.text);
+    }
+    stock();
+    shop.key.expires = shop.key.secret_expires = 1001;
+    assert_int_equal(ask(&r, &c, &p), WEIR_OK);
+}
+
+static void trouble_with_the_database_is_no_401(void **state)
+{
+    const struct request r = {.api_key = ONCE(KEY), .ip = "10.0.0.1"};
+    static const enum weir_err all[] = {WEIR_STORAGE, WEIR_BUSY, WEIR_NOMEM, WEIR_CORRUPT};
+    struct caller c;
+    struct problem p;
+    (void)state;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        stock();
+        shop.err = all[i];
+        assert_int_equal(ask(&r, &c, &p), all[i]);
+        assert_null(c.snap);
+    }
+}
+
+static void a_key_is_used_from_its_addresses_only(void **state)
+{
+    struct request r = {.api_key = ONCE(KEY), .ip = "10.0.0.1"};
+    struct caller c;
+    struct problem p;
+    (void)state;
+    stock();
+    shop.key.allow_ip = "[\"192.168.0.0/16\",\"10.0.0.0/24\"]";
+    assert_int_equal(ask(&r, &c, &p), WEIR_OK);
+    static const char *const others[] = {"10.0.1.1", "", "::1", "10.0.0.1, 10.0.0.1"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        r.ip = others[i];
+        assert_int_equal(ask(&r, &c, &p), WEIR_IP_FORBIDDEN);
+        assert_true(c.known); /* the audit row names the key */
+        assert_string_equal(c.user, "alice");
+    }
+}
+
+static void a_key_speaks_in_its_own_name(void **state)
+{
+    struct request r = {.api_key = ONCE(KEY), .ip = "", .user = ONCE(""), .team = NOT_SENT};
+    struct caller c;
+    struct problem p;
+    (void)state;
+    stock();
+    assert_int_equal(ask(&r, &c, &p), WEIR_OK);
+    assert_true(c.known);
+    assert_string_equal(c.key.name, "k");
+    assert_string_equal(c.user, "alice");
+    assert_string_equal(c.team, "red");
+    assert_string_equal(c.role, "dev");
+    assert_string_equal(c.rolegroup, "staff");
+    struct header_seen *const seen[] = {&r.user, &r.team, &r.role, &r.rolegroup};
+    static const char *const names[] = {"x-user-id", "x-team-id", "x-role", "x-llm-rolegroup"};
+    for (int i = 0; i < 4; i++) {
+        *seen[i] = ONCE("bob");
+        assert_int_equal(ask(&r, &c, &p), WEIR_IDENTITY_FORBIDDEN);
+        assert_non_null(strstr(p.text, names[i]));
+        assert_true(c.known);
+        assert_string_equal(c.user, "alice");
+        *seen[i] = ONCE("alice"); /* not even its own: refused, not ignored */
+        assert_int_equal(ask(&r, &c, &p), WEIR_IDENTITY_FORBIDDEN);
+        *seen[i] = NOT_SENT;
+    }
+}
+
+static void a_key_that_may_speaks_for_others_one_by_one(void **state)
+{
+    struct request r = {.api_key = ONCE(KEY), .ip = "", .user = ONCE("bob \xC3\xA9"), .role = ONCE("ops"), .rolegroup = ONCE("")};
+    struct caller c;
+    struct problem p;
+    (void)state;
+    stock();
+    shop.key.may_assert = true;
+    assert_int_equal(ask(&r, &c, &p), WEIR_OK);
+    assert_string_equal(c.user, "bob \xC3\xA9");
+    assert_string_equal(c.team, "red");
+    assert_string_equal(c.role, "ops");
+    assert_string_equal(c.rolegroup, "staff");
+}
+
+static void an_identity_is_a_name_and_one(void **state)
+{
+    struct request r = {.api_key = ONCE(KEY), .ip = ""};
+    char longest[BOUND_NAME + 2];
+    static const char *const bad[] = {"a\nb", "\x01", "a\x7F", "\xFF", "a\tb", "\xC3"};
+    struct caller c;
+    struct problem p;
+    (void)state;
+    stock();
+    shop.key.may_assert = true;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        r.team = ONCE(bad[i]);
+        assert_int_equal(ask(&r, &c, &p), WEIR_INVALID);
+        assert_non_null(strstr(p.text, "x-team-id"));
+    }
+    memset(longest, 'n', sizeof longest - 1);
+    longest[BOUND_NAME + 1] = '\0';
+    r.team = ONCE(longest);
+    assert_int_equal(ask(&r, &c, &p), WEIR_INVALID);
+    r.team = ONCE(longest + 1);
+    assert_int_equal(ask(&r, &c, &p), WEIR_OK);
+    assert_ptr_equal(c.team, longest + 1);
+    r.team = (struct header_seen){"red", 2};
+    assert_int_equal(ask(&r, &c, &p), WEIR_INVALID);
+    r.team = (struct header_seen){"", 2};
+    assert_int_equal(ask(&r, &c, &p), WEIR_INVALID);
+}
+
+/* Web servers join repeated headers: two names are not one (DESIGN.md, facts: a doubled or joined identity is a 400). */
+static void joined_identities_are_400(void **state)
+{
+    struct request r = {.api_key = ONCE(KEY), .ip = "", .user = ONCE("bob, eve")};
+    struct caller c;
+    struct problem p;
+    (void)state;
+    stock();
+    shop.key.may_assert = true;
+    assert_int_equal(ask(&r, &c, &p), WEIR_INVALID);
+    assert_non_null(strstr(p.text, "x-user-id"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_credential_is_taken_from_either_header),
+        cmocka_unit_test(what_is_no_credential_is_401_and_asks_no_database),
+        cmocka_unit_test(a_credential_given_twice_is_400),
+        cmocka_unit_test(unknown_revoked_and_expired_keys_are_told_alike),
+        cmocka_unit_test(trouble_with_the_database_is_no_401),
+        cmocka_unit_test(a_key_is_used_from_its_addresses_only),
+        cmocka_unit_test(a_key_speaks_in_its_own_name),
+        cmocka_unit_test(a_key_that_may_speaks_for_others_one_by_one),
+        cmocka_unit_test(an_identity_is_a_name_and_one),
+        cmocka_unit_test(joined_identities_are_400),
+    };
+    return cmocka_run_group_tests(tests, open_shop, close_shop);
+}

@@ -1,0 +1,153 @@
+/* The planner: an alias that is not there is 404 for every key, one that is there but not for this key 403; only targets
+ * that can be spoken to are asked, in the order given. */
+#include "fcgi/stage/plan.c"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+static const struct upstream_key two_keys[] = {{"first", 1, NULL}, {"second", 2, NULL}};
+static const struct provider_row with_keys = {.name = "a", .dialect = "openai", .keys = two_keys, .key_count = 2};
+static const struct provider_row without = {.name = "b", .dialect = "mock"};
+static const struct provider_row foreign = {.name = "c", .dialect = "anthropic"};
+
+static const struct target_row mixed[] = {{&foreign, "x", 1}, {&without, "one", 1}, {&foreign, "y", 1}, {&with_keys, "two", 9}, {&with_keys, "three", 1}};
+static const struct target_row dead[] = {{&foreign, "x", 1}};
+static const struct model_row models[] = { /* by alias */
+    {.alias = "dead", .targets = dead, .target_count = 1},
+    {.alias = "empty"},
+    {.alias = "mixed", .targets = mixed, .target_count = 5},
+};
+static struct snapshot snap = {.models = models, .model_count = 3};
+
+static struct arena memory;
+
+static int open_memory(void **state)
+{
+    (void)state;
+    arena_init(&memory);
+    return 0;
+}
+
+static int close_memory(void **state)
+{
+    (void)state;
+    arena_end(&memory);
+    return 0;
+}
+
+static enum weir_err plan(const char *allowed, struct span alias, struct plan *out, struct problem *p)
+{
+    const struct caller c = {.known = true, .snap = &snap, .key.models = allowed};
+    const struct chat chat = {.alias = alias};
+    *p = (struct problem){.err = WEIR_OK};
+    return plan_targets(&c, &chat, &memory, out, p);
+}
+
+static void targets_keep_their_order_and_those_of_no_dialect_are_left_out(void **state)
+{
+    struct plan out;
+    struct problem p;
+    (void)state;
+    assert_int_equal(plan(NULL, SPAN("mixed"), &out, &p), WEIR_OK);
+    assert_ptr_equal(out.model, &models[2]);
+    assert_int_equal(out.count, 3);
+    assert_ptr_equal(out.targets[0].provider, &without);
+    assert_string_equal(out.targets[0].model, "one");
+    assert_null(out.targets[0].key);
+    assert_string_equal(out.targets[1].model, "two");
+    assert_ptr_equal(out.targets[1].key, &two_keys[0]);
+    assert_string_equal(out.targets[2].model, "three");
+}
+
+static void unknown_is_404_for_every_key_and_forbidden_403(void **state)
+{
+    struct plan out;
+    struct problem p;
+    static const char *const keys[] = {NULL, "[]", "[\"mixed\"]", "[\"nothing\"]"};
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(plan(keys[i], SPAN("nothing"), &out, &p), WEIR_MODEL_UNKNOWN);
+        assert_string_equal(p.param, "model");
+        assert_non_null(strstr(p.text, "\"nothing\""));
+        assert_null(out.model);
+    }
+    assert_int_equal(plan("[\"mixed\"]", SPAN("mixed"), &out, &p), WEIR_OK);
+    assert_int_equal(plan("[\"other\"]", SPAN("mixed"), &out, &p), WEIR_MODEL_FORBIDDEN);
+    assert_string_equal(p.param, "model");
+    assert_non_null(strstr(p.text, "\"mixed\""));
+    assert_int_equal(out.count, 0);
+    assert_int_equal(plan("[]", SPAN("dead"), &out, &p), WEIR_MODEL_FORBIDDEN);
+}
+
+static void a_model_without_usable_target_is_unavailable(void **state)
+{
+    struct plan out;
+    struct problem p;
+    (void)state;
+    assert_int_equal(plan(NULL, SPAN("dead"), &out, &p), WEIR_UNAVAILABLE);
+    assert_non_null(strstr(p.text, "\"dead\""));
+    assert_ptr_equal(out.model, &models[0]); /* the audit row has its price */
+    assert_int_equal(plan(NULL, SPAN("empty"), &out, &p), WEIR_UNAVAILABLE);
+    assert_int_equal(out.count, 0);
+}
+
+/* Any string that is no alias, however long or odd (INTERFACE.md). */
+static void odd_aliases_are_told_whole_characters(void **state)
+{
+    struct plan out;
+    struct problem p;
+    char alias[10240];
+    (void)state;
+    assert_int_equal(plan(NULL, SPAN(""), &out, &p), WEIR_MODEL_UNKNOWN);
+    assert_int_equal(plan(NULL, SPAN("mix\0ed"), &out, &p), WEIR_MODEL_UNKNOWN);
+    assert_int_equal(plan(NULL, SPAN("mixed\0"), &out, &p), WEIR_MODEL_UNKNOWN);
+    assert_int_equal(plan(NULL, SPAN("%s%n\"\n"), &out, &p), WEIR_MODEL_UNKNOWN);
+    for (size_t lead = 0; lead < 4; lead++) {
+        memset(alias, 'm', lead);
+        for (size_t i = lead; i + 4 <= sizeof alias; i += 4) memcpy(alias + i, "\xF0\x9F\x98\x80", 4);
+        size_t len = lead + (sizeof alias - lead) / 4 * 4;
+        assert_int_equal(plan("[]", (struct span){alias, len}, &out, &p), WEIR_MODEL_UNKNOWN);
+        assert_true(text_is_utf8(span_of(p.text)));
+        assert_true(strlen(p.text) < 200 && strstr(p.text, "...\""));
+    }
+}
+
+/* The same where the alias is one: its name is cut at a character too. */
+static void long_names_of_models_are_told_whole_characters(void **state)
+{
+    struct plan out;
+    struct problem p;
+    char alias[BOUND_ALIAS + 1];
+    (void)state;
+    for (size_t lead = 0; lead < 3; lead++) {
+        struct model_row m = {.alias = alias};
+        struct snapshot one = {.models = &m, .model_count = 1};
+        memset(alias, 0, sizeof alias);
+        memset(alias, 'm', lead);
+        for (size_t i = lead; i + 3 < 200; i += 3) memcpy(alias + i, "\xE2\x82\xAC", 3);
+        const struct chat chat = {.alias = span_of(alias)};
+        struct caller c = {.snap = &one};
+            assert_int_equal(plan_targets(&c, &chat, &memory, &out, &p), WEIR_UNAVAILABLE);
+        assert_true(text_is_utf8(span_of(p.text)));
+        c.key.models = "[]";
+        assert_int_equal(plan_targets(&c, &chat, &memory, &out, &p), WEIR_MODEL_FORBIDDEN);
+        assert_true(text_is_utf8(span_of(p.text)));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(targets_keep_their_order_and_those_of_no_dialect_are_left_out),
+        cmocka_unit_test(unknown_is_404_for_every_key_and_forbidden_403),
+        cmocka_unit_test(a_model_without_usable_target_is_unavailable),
+        cmocka_unit_test(odd_aliases_are_told_whole_characters),
+        cmocka_unit_test(long_names_of_models_are_told_whole_characters),
+    };
+    return cmocka_run_group_tests(tests, open_memory, close_memory);
+}

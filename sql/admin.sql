@@ -130,3 +130,64 @@ FROM audit WHERE time >= ?1 GROUP BY provider ORDER BY provider;
 -- name: usage_key
 SELECT key, count(*), sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens), sum(cost), max(cost IS NULL)
 FROM audit WHERE time >= ?1 GROUP BY key ORDER BY key;
+
+-- ---- the ledger ----
+
+-- name: limit_remove
+DELETE FROM limit_rule
+WHERE scope = ?1 AND metric = ?2 AND (?3 IS NULL OR shape = ?3) AND (?4 IS NULL OR period = ?4) AND (?5 = 0 OR seconds = ?5);
+
+-- What a default has counted for a member ends where the member gets a limit of its own.
+-- name: counter_shadow
+DELETE FROM counter
+WHERE member = ?1 AND rule IN (SELECT id FROM limit_rule WHERE scope = ?2 AND metric = ?3 AND shape = ?4);
+
+-- name: reset_note
+INSERT INTO counter_reset (time, scope, metric, shape, member, used)
+SELECT ?6, r.scope, r.metric, r.shape, c.member, c.used
+FROM limit_rule r JOIN counter c ON c.rule = r.id
+WHERE r.scope = ?1 AND r.metric = ?2 AND (?3 IS NULL OR r.shape = ?3) AND (?4 IS NULL OR r.period = ?4)
+  AND (?5 = 0 OR r.seconds = ?5) AND (?7 IS NULL OR c.member = ?7);
+
+-- name: reset_slots
+DELETE FROM slot WHERE counter IN (
+    SELECT c.id FROM limit_rule r JOIN counter c ON c.rule = r.id
+    WHERE r.scope = ?1 AND r.metric = ?2 AND (?3 IS NULL OR r.shape = ?3) AND (?4 IS NULL OR r.period = ?4)
+      AND (?5 = 0 OR r.seconds = ?5) AND (?6 IS NULL OR c.member = ?6));
+
+-- name: reset_counters
+UPDATE counter SET used = 0, carry = 0, rem = 0, warned = 0, first = (SELECT ticket + 1 FROM ledger_state)
+WHERE id IN (
+    SELECT c.id FROM limit_rule r JOIN counter c ON c.rule = r.id
+    WHERE r.scope = ?1 AND r.metric = ?2 AND (?3 IS NULL OR r.shape = ?3) AND (?4 IS NULL OR r.period = ?4)
+      AND (?5 = 0 OR r.seconds = ?5) AND (?6 IS NULL OR c.member = ?6));
+
+-- name: ledger_token
+UPDATE ledger_state SET token = random() WHERE id = 1;
+
+-- name: rule_list
+SELECT id, scope, metric, shape, period, seconds, mode, amount, refill_nano, utc_offset_min, warn_percent
+FROM limit_rule WHERE ?1 IS NULL OR scope = ?1 ORDER BY scope, metric, shape, period, seconds;
+
+-- name: counter_of_rule
+SELECT id FROM counter WHERE rule = ?1 ORDER BY member;
+
+-- name: check_counters
+SELECT c.id, c.first, c.used, c.held, c.at, c.rem, c.mark, c.warned, c.carry, r.metric, r.shape, r.seconds, r.amount,
+       c.member
+FROM counter c JOIN limit_rule r ON r.id = c.rule ORDER BY c.id;
+
+-- name: check_slots
+SELECT counter, slot, amount, carry FROM slot ORDER BY counter, slot;
+
+-- name: check_audit
+SELECT ticket, time, prompt_tokens + completion_tokens, coalesce(cost, 0), counters FROM audit WHERE counters IS NOT NULL;
+
+-- name: check_attempts
+SELECT sequence, time, tokens, cost, counters, pairs FROM attempt;
+
+-- name: check_tickets
+SELECT id, time, pairs FROM ticket;
+
+-- name: check_rules
+SELECT count(*) FROM limit_rule;

@@ -28,6 +28,10 @@ enum weir_err audit_insert(struct db *db, const struct audit_row *r)
     bind_known(s, 24, r->first_byte_ms);
     stmt_int(s, 25, r->latency_ms);
     stmt_text(s, 26, span_of(r->error));
+    if (r->ticket) stmt_int(s, 27, r->ticket); else stmt_null(s, 27);
+    if (r->over_bound) stmt_int(s, 28, 1); else stmt_null(s, 28);
+    stmt_text(s, 29, span_of(r->warned));
+    stmt_blob(s, 30, r->counters);
     return stmt_run(s);
 }
 

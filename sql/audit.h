@@ -19,6 +19,11 @@ struct audit_row {
     int64_t first_byte_ms; /* -1: nothing was sent */
     int64_t latency_ms;
     const char *error;
+    /* the ledger's; not read back by audit_page */
+    int64_t ticket;        /* 0: was never admitted */
+    bool over_bound;       /* used more than a hard limit held for it */
+    const char *warned;    /* the limit whose warning threshold it crossed */
+    struct span counters;  /* packed ids of the counters it was charged to; absent: none */
 };
 
 enum weir_err audit_insert(struct db *db, const struct audit_row *r);

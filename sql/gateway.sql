@@ -1,4 +1,5 @@
--- All that weir.fcgi may ever ask of weir.db: reads of configuration and keys, the audit row, the last use of a key.
+-- All that weir.fcgi may ever ask of weir.db: reads of configuration and keys, the last use of a key, the ledger and its
+-- audit rows.
 -- What changes configuration or keys stands in admin.sql and is not linked into weir.fcgi.
 
 -- name: config_version
@@ -51,6 +52,153 @@ UPDATE client_key SET last_used = ?2 WHERE id = ?1 AND (last_used IS NULL OR las
 -- name: audit_insert
 INSERT INTO audit (time, request_id, user, team, role, rolegroup, key, ip, endpoint, alias, provider, model, stream,
                    status, outcome, attempts, cache, prompt_tokens, cached_tokens, cache_write_tokens,
-                   completion_tokens, cost, usage_source, first_byte_ms, latency_ms, error)
+                   completion_tokens, cost, usage_source, first_byte_ms, latency_ms, error, ticket, over_bound,
+                   warned, counters)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,
-        ?24, ?25, ?26);
+        ?24, ?25, ?26, ?27, ?28, ?29, ?30);
+
+-- ---- the ledger ----
+
+-- name: ledger_state
+SELECT s.time, s.ticket, s.token, c.version FROM ledger_state s, config_version c WHERE s.id = 1 AND c.id = 1;
+
+-- name: ledger_state_put
+UPDATE ledger_state SET time = ?1, ticket = ?2, token = ?3 WHERE id = 1;
+
+-- name: rule_by_scope
+SELECT id, scope, metric, shape, period, seconds, mode, amount, refill_nano, utc_offset_min, warn_percent
+FROM limit_rule WHERE scope = ?1 ORDER BY metric, shape, period, seconds;
+
+-- name: rule_ranges
+SELECT DISTINCT scope FROM limit_rule WHERE scope > 'ip/' AND scope < 'ip0' AND instr(substr(scope, 4), '/') > 0;
+
+-- name: counter_find
+SELECT id, first, used, held, at, rem, mark, warned, carry FROM counter WHERE rule = ?1 AND member = ?2;
+
+-- name: counter_by_id
+SELECT c.id, c.first, c.used, c.held, c.at, c.rem, c.mark, c.warned, c.carry,
+       r.id, r.scope, r.metric, r.shape, r.period, r.seconds, r.mode, r.amount, r.refill_nano, r.utc_offset_min,
+       r.warn_percent, c.member
+FROM counter c JOIN limit_rule r ON r.id = c.rule WHERE c.id = ?1;
+
+-- name: counter_add
+INSERT INTO counter (rule, member, first, used, held, at, rem, mark, warned, carry)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10);
+
+-- name: counter_put
+UPDATE counter SET first = ?2, used = ?3, held = ?4, at = ?5, rem = ?6, mark = ?7, warned = ?8, carry = ?9
+WHERE id = ?1;
+
+-- name: slot_left
+SELECT (SELECT coalesce(sum(amount), 0) FROM slot WHERE counter = ?1 AND slot < ?2),
+       (SELECT min(slot) FROM slot WHERE counter = ?1 AND slot >= ?2);
+
+-- name: slot_drop
+DELETE FROM slot WHERE counter = ?1 AND slot < ?2;
+
+-- name: slot_add
+INSERT INTO slot (counter, slot, amount) VALUES (?1, ?2, ?3)
+ON CONFLICT (counter, slot) DO UPDATE SET amount = amount + excluded.amount;
+
+-- name: slot_newest
+SELECT max(slot) FROM slot WHERE counter = ?1;
+
+-- name: slot_all
+SELECT slot, amount FROM slot WHERE counter = ?1 AND slot >= ?2 ORDER BY slot;
+
+-- name: process_find
+SELECT id FROM process WHERE lock = ?1;
+
+-- name: process_add
+INSERT INTO process (started, lock) VALUES (?1, ?2);
+
+-- name: process_all
+SELECT id, lock FROM process ORDER BY id;
+
+-- name: process_drop
+DELETE FROM process WHERE id = ?1;
+
+-- name: ticket_add
+INSERT INTO ticket (id, process, time, request_id, user, team, role, rolegroup, key, ip, endpoint, alias, provider,
+                    model, stream, prompt_bound, output_bound, cost_bound, prompt_estimate, output_estimate,
+                    cost_estimate, attempts, pairs)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, 0, ?22);
+
+-- name: ticket_get
+SELECT time, process, request_id, user, team, role, rolegroup, key, ip, endpoint, alias, provider, model, stream,
+       prompt_bound, output_bound, cost_bound, prompt_estimate, output_estimate, cost_estimate, attempts, pairs
+FROM ticket WHERE id = ?1;
+
+-- name: ticket_held
+SELECT time, attempts, pairs FROM ticket WHERE id = ?1;
+
+-- name: ticket_drop
+DELETE FROM ticket WHERE id = ?1;
+
+-- name: ticket_put
+UPDATE ticket SET prompt_bound = ?2, output_bound = ?3, cost_bound = ?4, prompt_estimate = ?5, output_estimate = ?6,
+    cost_estimate = ?7, attempts = ?8, pairs = ?9
+WHERE id = ?1;
+
+-- name: ticket_attempts
+UPDATE ticket SET attempts = ?2 WHERE id = ?1;
+
+-- name: ticket_of_process
+SELECT id FROM ticket WHERE process = ?1 ORDER BY id LIMIT 1;
+
+-- name: ticket_oldest
+SELECT min(time) FROM ticket;
+
+-- name: attempt_add
+INSERT INTO attempt (ticket, number, sequence, time, provider, ended, tokens, cost, soft_tokens, soft_cost, pairs)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11);
+
+-- name: attempt_of_ticket
+SELECT number, sequence, time, provider, ended, tokens, cost, soft_tokens, soft_cost, pairs
+FROM attempt WHERE ticket = ?1 ORDER BY number;
+
+-- name: attempt_end
+UPDATE attempt SET ended = 1, tokens = ?3, cost = ?4, soft_tokens = ?3, soft_cost = ?4, pairs = x'', counters = ?5
+WHERE ticket = ?1 AND number = ?2;
+
+-- name: rollup_find
+SELECT id FROM rollup
+WHERE hour = ?1 AND user = ?2 AND team = ?3 AND role = ?4 AND alias = ?5 AND provider = ?6 AND key = ?7;
+
+-- name: rollup_new
+INSERT INTO rollup (hour, user, team, role, alias, provider, key, requests, prompt_tokens, cached_tokens,
+                    completion_tokens, cost, unpriced, errors, l0, l1, l2, l3, l4, l5, l6, l7, l8, l9)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+
+-- name: rollup_add
+UPDATE rollup SET requests = requests + 1, prompt_tokens = prompt_tokens + ?2, cached_tokens = cached_tokens + ?3,
+    completion_tokens = completion_tokens + ?4, cost = cost + ?5, unpriced = unpriced + ?6, errors = errors + ?7,
+    l0 = l0 + (?8 = 0), l1 = l1 + (?8 = 1), l2 = l2 + (?8 = 2), l3 = l3 + (?8 = 3), l4 = l4 + (?8 = 4),
+    l5 = l5 + (?8 = 5), l6 = l6 + (?8 = 6), l7 = l7 + (?8 = 7), l8 = l8 + (?8 = 8), l9 = l9 + (?8 = 9)
+WHERE id = ?1;
+
+-- A piece of all counters, and whether each may be idle.
+-- name: counter_members
+SELECT c.id, c.held = 0 AND c.at < ?2 AND c.member <> r.scope
+FROM counter c JOIN limit_rule r ON r.id = c.rule WHERE c.id > ?1 ORDER BY c.id LIMIT ?3;
+
+-- name: counter_drop
+DELETE FROM counter WHERE id = ?1;
+
+-- name: audit_oldest
+SELECT id, time, ticket, counters, prompt_tokens + completion_tokens, coalesce(cost, 0) FROM audit ORDER BY id LIMIT ?1;
+
+-- name: audit_newest
+SELECT max(id) FROM audit;
+
+-- name: audit_drop
+DELETE FROM audit WHERE id = ?1;
+
+-- name: attempt_charges
+SELECT sequence, time, tokens, cost, counters FROM attempt WHERE ticket = ?1 AND counters IS NOT NULL;
+
+-- name: attempt_drop
+DELETE FROM attempt WHERE ticket = ?1;
+
+-- name: slot_carry
+UPDATE slot SET carry = carry + ?3 WHERE counter = ?1 AND slot = ?2;

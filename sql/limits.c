@@ -1,10 +1,26 @@
-/* Limits and token verifiers as they are configured: their rows, and nothing of what they mean. */
+/* Limits and token verifiers as they are configured: their rows, and what becomes of their counters when these change. */
 #include <stdio.h>
 #include "fcgi/base/bounds.h"
 #include "sql/limits.h"
 #include "sql_ids.h"
 
 #define SEALED_MAX (64 << 10)
+
+/* The member's own limit takes over from the star limit of that metric and shape. */
+static enum weir_err shadow(struct db *db, const struct limit_rule *r)
+{
+    char star[40];
+    const char *slash = strchr(r->scope, '/');
+    if (!slash || strcmp(slash, "/*") == 0) return WEIR_OK;
+    int n = snprintf(star, sizeof star, "%.*s/*", (int)(slash - r->scope), r->scope);
+    if (n < 0 || n >= (int)sizeof star) return WEIR_OK;
+    struct stmt *s = db_stmt(db, SQL_COUNTER_SHADOW);
+    stmt_text(s, 1, span_of(r->scope));
+    stmt_text(s, 2, span_of(star));
+    stmt_text(s, 3, span_of(r->metric));
+    stmt_text(s, 4, span_of(r->shape));
+    return stmt_run(s);
+}
 
 enum weir_err limit_put(struct db *db, const struct limit_rule *r)
 {
@@ -20,7 +36,42 @@ enum weir_err limit_put(struct db *db, const struct limit_rule *r)
     stmt_int(s, 9, r->utc_offset_min);
     stmt_int(s, 10, r->warn_percent);
     stmt_int(s, 11, r->created);
-    return stmt_run(s);
+    enum weir_err err = stmt_run(s);
+    return err == WEIR_OK ? shadow(db, r) : err;
+}
+
+static struct stmt *bind_key(struct db *db, int id, const struct limit_key *k)
+{
+    struct stmt *s = db_stmt(db, id);
+    stmt_text(s, 1, span_of(k->scope));
+    stmt_text(s, 2, span_of(k->metric));
+    stmt_text(s, 3, span_of(k->shape));
+    stmt_text(s, 4, span_of(k->period));
+    stmt_int(s, 5, k->seconds);
+    return s;
+}
+
+enum weir_err limit_remove(struct db *db, const struct limit_key *k, int *removed)
+{
+    enum weir_err err = stmt_run(bind_key(db, SQL_LIMIT_REMOVE, k));
+    *removed = err == WEIR_OK ? db_changes(db) : 0;
+    return err == WEIR_OK && !*removed ? WEIR_NOT_FOUND : err;
+}
+
+enum weir_err limit_reset(struct db *db, const struct limit_key *k, const char *member, int64_t now_ms, int *reset)
+{
+    struct stmt *s = bind_key(db, SQL_RESET_NOTE, k);
+    stmt_int(s, 6, now_ms);
+    stmt_text(s, 7, span_of(member));
+    enum weir_err err = stmt_run(s);
+    *reset = err == WEIR_OK ? db_changes(db) : 0;
+    const int steps[] = {SQL_RESET_SLOTS, SQL_RESET_COUNTERS};
+    for (int i = 0; i < 2 && err == WEIR_OK; i++) {
+        s = bind_key(db, steps[i], k);
+        stmt_text(s, 6, span_of(member));
+        err = stmt_run(s);
+    }
+    return err == WEIR_OK ? stmt_run(db_stmt(db, SQL_LEDGER_TOKEN)) : err;
 }
 
 /* The secret's binding is its row's name: "jwt/NAME". */

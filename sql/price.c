@@ -1,0 +1,47 @@
+/* What tokens cost. Products are taken in 128 bits: a price of 2^63 times 2^63 tokens still fits, and so do four. */
+#include "sql/price.h"
+
+#define MILLION 1000000
+
+typedef __int128 wide;
+
+static int64_t positive(int64_t n) { return n > 0 ? n : 0; }
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static int64_t rounded_up(wide sum)
+{
+    wide nano = (sum + MILLION - 1) / MILLION;
+    return nano > INT64_MAX ? INT64_MAX : (int64_t)nano;
+}
+
+int64_t price_cost(const struct price *p, const struct price_use *u)
+{
+    if (!p->known) return -1;
+    int64_t prompt = positive(u->prompt), cached = least(positive(u->cached), prompt);
+    int64_t written = least(positive(u->cache_write), prompt - cached);
+    wide sum = (wide)p->input * (prompt - cached - written) + (wide)p->cached_input * cached;
+    sum += (wide)p->cache_write * written;
+    sum += (wide)p->output * positive(u->completion);
+    return rounded_up(sum);
+}
+
+static int64_t dearest_input(const struct price *p)
+{
+    int64_t most = p->input > p->cached_input ? p->input : p->cached_input;
+    return most > p->cache_write ? most : p->cache_write;
+}
+
+int64_t price_bound(const struct price *p, int64_t prompt, int64_t output)
+{
+    if (!p->known) return -1;
+    return rounded_up((wide)dearest_input(p) * positive(prompt) + (wide)p->output * positive(output));
+}
+
+int64_t price_room(const struct price *p, int64_t prompt, int64_t left)
+{
+    wide room = (wide)left * MILLION - (wide)dearest_input(p) * positive(prompt);
+    if (room < 0) return -1;
+    if (p->output <= 0) return INT64_MAX;
+    wide most = room / p->output;
+    return most > INT64_MAX ? INT64_MAX : (int64_t)most;
+}

@@ -1,0 +1,110 @@
+/* Hourly sums, one row an hour and caller, model, provider: what charts and listings read instead of the audit log.
+ * The numbers of rows lately written are kept, for finding a row by its seven names costs more than adding to it. */
+#include <stdlib.h>
+#include "sql/ledger_room.h"
+#include "sql_ids.h"
+
+#define HOUR_MS 3600000
+#define NAMES 6
+#define PLACES 256
+#define NAMES_MAX 240 /* bytes of all names of a row that is remembered */
+
+struct stored_rollup {
+    struct { int64_t id, hour; unsigned len; char names[NAMES_MAX]; } at[PLACES];
+};
+
+static const int latency_most[] = {50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000};
+
+static int latency_bucket(int64_t ms)
+{
+    int i = 0;
+    while (i < 9 && ms > latency_most[i]) i++;
+    return i;
+}
+
+void rollup_forget(struct ledger *l)
+{
+    for (int i = 0; l->rollups && i < PLACES; i++) l->rollups->at[i].id = 0;
+}
+
+void rollup_free(struct ledger *l)
+{
+    free(l->rollups);
+    l->rollups = NULL;
+}
+
+static void bind_names(struct stmt *s, int64_t hour, const char *const *names)
+{
+    stmt_int(s, 1, hour);
+    for (int i = 0; i < NAMES; i++) stmt_text(s, 2 + i, span_of(names[i]));
+}
+
+static enum weir_err find_row(struct db *db, int64_t hour, const char *const *names, int64_t *id)
+{
+    bool row;
+    struct stmt *s = db_stmt(db, SQL_ROLLUP_FIND);
+    bind_names(s, hour, names);
+    enum weir_err err = stmt_step(s, &row);
+    if (err == WEIR_OK && row) *id = stmt_get_int(s, 0);
+    stmt_reset(s);
+    if (err != WEIR_OK || row) return err;
+    s = db_stmt(db, SQL_ROLLUP_NEW);
+    bind_names(s, hour, names);
+    err = stmt_run(s);
+    if (err == WEIR_OK) *id = db_last_id(db);
+    return err;
+}
+
+/* The names with a NUL behind each; 0: too long to be remembered. */
+static unsigned join(const char *const *names, char out[NAMES_MAX], unsigned *hash)
+{
+    size_t len = 0;
+    *hash = 2166136261u;
+    for (int i = 0; i < NAMES; i++) {
+        size_t n = strlen(names[i]) + 1;
+        if (len + n > NAMES_MAX) return 0;
+        memcpy(out + len, names[i], n);
+        len += n;
+    }
+    for (size_t i = 0; i < len; i++) *hash = (*hash ^ (unsigned char)out[i]) * 16777619u;
+    return (unsigned)len;
+}
+
+static enum weir_err row_for(struct ledger *l, struct db *db, int64_t hour, const char *const *names, int64_t *id)
+{
+    char joined[NAMES_MAX];
+    unsigned hash, len = join(names, joined, &hash);
+    if (!l->rollups) l->rollups = calloc(1, sizeof *l->rollups);
+    if (!len || !l->rollups) return find_row(db, hour, names, id);
+    int place = (int)((hash ^ (unsigned)(hour / HOUR_MS)) % PLACES);
+    if (l->rollups->at[place].id && l->rollups->at[place].hour == hour && l->rollups->at[place].len == len &&
+        memcmp(l->rollups->at[place].names, joined, len) == 0) {
+        *id = l->rollups->at[place].id;
+        return WEIR_OK;
+    }
+    enum weir_err err = find_row(db, hour, names, id);
+    if (err != WEIR_OK) return err;
+    l->rollups->at[place].id = *id;
+    l->rollups->at[place].hour = hour;
+    l->rollups->at[place].len = len;
+    memcpy(l->rollups->at[place].names, joined, len);
+    return WEIR_OK;
+}
+
+static bool is_error(const struct audit_row *r) { return strcmp(r->outcome, "ok") != 0 && strcmp(r->outcome,
+                     "cancelled") != 0; }
+
+enum weir_err rollup_add(struct ledger *l, struct db *db, const struct audit_row *r)
+{
+    const char *names[NAMES] = {r->user, r->team, r->role, r->alias, r->provider, r->key};
+    int64_t id = 0, hour = r->time - (r->time % HOUR_MS + HOUR_MS) % HOUR_MS;
+    for (int i = 0; i < NAMES; i++)
+        if (!names[i]) names[i] = "";
+    enum weir_err err = row_for(l, db, hour, names, &id);
+    if (err != WEIR_OK) return err;
+    struct stmt *s = db_stmt(db, SQL_ROLLUP_ADD);
+    const int64_t values[] = {id, r->prompt_tokens, r->cached_tokens, r->completion_tokens, r->cost > 0 ? r->cost : 0,
+                              r->cost < 0, is_error(r), latency_bucket(r->latency_ms)};
+    for (int i = 0; i < 8; i++) stmt_int(s, 1 + i, values[i]);
+    return stmt_run(s);
+}

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "fcgi/base/log.h"
+#include "fcgi/housekeeper.h"
 #include "fcgi/worker.h"
 
 #define THREADS_MOST   16384
@@ -109,14 +110,21 @@ static void raise_limits(void)
     mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
 }
 
-static enum weir_err open_store(const struct start *s, struct store **store)
+static void close_store(struct book *b, int wait_ms)
+{
+    store_close(b->store, wait_ms);
+    ledger_close(b->ledger);
+}
+
+static enum weir_err open_store(const struct start *s, struct book *b)
 {
     if (mkdir(s->data, 0700) != 0 && errno != EEXIST) {
         log_event(LOG_ERROR, "start_failed", LOG_TEXT("data", s->data), LOG_TEXT("reason", strerror(errno)));
         return WEIR_IO;
     }
     enum weir_err err = db_migrate(s->db_path, NULL, NULL);
-    if (err == WEIR_OK) err = store_open(s->data, s->master_path, store);
+    if (err == WEIR_OK) err = ledger_open(s->data, &b->ledger);
+    if (err == WEIR_OK && (err = store_open(s->data, s->master_path, &b->store)) != WEIR_OK) ledger_close(b->ledger);
     if (err == WEIR_NOT_FOUND)
         log_event(LOG_ERROR, "start_failed", LOG_TEXT("file", s->master_path),
                   LOG_TEXT("reason", "the master key is missing; `weir init` makes it"));
@@ -137,8 +145,13 @@ static bool serve(const struct start *s, struct gateway *g, int stop_fd)
         conn_free(conn);
         return true;
     }
+    struct housekeeper *keeper;
     workers_prepare();
-    return workers_run(g, s->threads_max, take_signals(), stop_fd, s->drain_ms);
+    int signal_fd = take_signals();
+    if (housekeeper_start(&g->tools.book, &keeper) != WEIR_OK) log_event(LOG_ERROR, "no_housekeeper");
+    bool whole = workers_run(g, s->threads_max, signal_fd, stop_fd, s->drain_ms);
+    housekeeper_stop(keeper);
+    return whole;
 }
 
 /* Whatever fails is in the log; the web server only sees that there is no answer. */
@@ -148,19 +161,19 @@ static bool run(const struct start *s, bool is_cgi)
     struct id_source ids;
     struct gateway g = {.tools = {.stop_fd = stop_fd, .is_cgi = is_cgi}, .ids = &ids, .mount = s->mount};
     ids_start(&ids);
-    if (stop_fd < 0 || open_store(s, &g.store) != WEIR_OK) return false;
+    if (stop_fd < 0 || open_store(s, &g.tools.book) != WEIR_OK) return false;
     if (http_pool_new(stop_fd, &g.tools.pool) != WEIR_OK) {
-        store_close(g.store, 0);
+        close_store(&g.tools.book, 0);
         return false;
     }
     log_event(LOG_INFO, "started", LOG_TEXT("version", WEIR_VERSION), LOG_TEXT("data", s->data), LOG_INT("pid", getpid()));
     bool whole = serve(s, &g, stop_fd);
     if (!whole) {
         log_event(LOG_ERROR, "requests_left_behind");
-        writer_stop(store_writer(g.store), CLOSE_MS);
+        writer_stop(store_writer(g.tools.book.store), CLOSE_MS);
         return true; /* their threads still use the rest; the process's end frees it */
     }
-    store_close(g.store, CLOSE_MS);
+    close_store(&g.tools.book, CLOSE_MS);
     http_pool_free(g.tools.pool);
     close(stop_fd);
     log_event(LOG_INFO, "stopped");

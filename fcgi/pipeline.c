@@ -4,12 +4,14 @@
 
 #include "fcgi/base/log.h"
 #include "fcgi/base/text.h"
+#include "fcgi/stage/admit.h"
 #include "fcgi/stage/answer.h"
 #include "fcgi/stage/authenticate.h"
 #include "fcgi/stage/parse.h"
 #include "fcgi/stage/plan.h"
 #include "fcgi/stage/request.h"
 #include "fcgi/stage/settle.h"
+#include "fcgi/stage/usage.h"
 
 struct route;
 struct way { const struct gateway *g; struct request r; struct arena memory; const struct route *route; };
@@ -17,6 +19,7 @@ struct way { const struct gateway *g; struct request r; struct arena memory; con
 static void model_call(struct way *w);
 static void model_list(struct way *w);
 static void model_one(struct way *w);
+static void own_usage(struct way *w);
 static void alive(struct way *w);
 static void ready(struct way *w);
 
@@ -36,6 +39,7 @@ static const struct route {
     {"/v1/embeddings", false, true, model_call, FACE_EMBEDDINGS, "/v1/embeddings"},
     {"/v1/models", false, false, model_list, 0, NULL},
     {"/v1/models/", true, false, model_one, 0, NULL},
+    {"/v1/usage", false, false, own_usage, 0, NULL},
     {"/health", false, false, alive, 0, NULL},
     {"/readyz", false, false, ready, 0, NULL},
     {"/", false, false, alive, 0, NULL},
@@ -65,7 +69,7 @@ static void refuse(struct way *w, struct problem *p)
 
 /* ---- a model's answer ---- */
 
-struct model_way { struct caller caller; struct buf body; struct chat chat; struct plan plan; struct outcome out; };
+struct model_way { struct caller caller; struct buf body; struct chat chat; struct plan plan; struct ticket ticket; struct outcome out; };
 
 /* Everything up to the relay; the first failure is the outcome. */
 static enum weir_err prepare(struct way *w, struct model_way *m)
@@ -75,32 +79,38 @@ static enum weir_err prepare(struct way *w, struct model_way *m)
     if (err == WEIR_OK) err = request_body(&w->r, (size_t)m->caller.snap->settings.max_body, &m->body, p);
     if (err == WEIR_OK) err = parse_chat(w->route->face, buf_all(&m->body), &w->memory, &m->chat, p);
     if (err == WEIR_OK) err = plan_targets(&m->caller, &m->chat, &w->memory, &m->plan, p);
+    conn_skip(w->r.conn, BOUND_BODY_MAX);
+    if (err == WEIR_OK && http_client_is_gone(conn_watch_fd(w->r.conn))) err = problem_set(p, WEIR_GONE, NULL, NULL);
+    if (err == WEIR_OK)
+        err = admit(&w->g->tools.book, &w->r, &m->caller, w->route->endpoint, &m->chat, &m->plan, &m->ticket, p);
     return err;
 }
 
 static void refused(struct model_way *m, enum weir_err err)
 {
     m->out.status = weir_err_info(err)->status;
-    m->out.end = m->out.status < 500 ? END_REFUSED : END_FAILED;
+    m->out.end = err == WEIR_GONE ? END_CANCELLED : m->out.status < 500 ? END_REFUSED : END_FAILED;
+    m->out.requests = m->ticket.grant.requests;
+    m->out.tokens = m->ticket.grant.tokens;
 }
 
 static void serve_model(struct way *w, struct model_way *m)
 {
     struct problem *p = &m->out.problem;
-    enum weir_err err = authenticate(w->g->store, &w->r, &w->memory, &m->caller, p);
+    enum weir_err err = authenticate(w->g->tools.book.store, &w->r, &w->memory, &m->caller, p);
     if (!m->caller.known) {
         refuse(w, p);
         return;
     }
-    if (err == WEIR_OK && settle_is_possible(w->g->store, p) != WEIR_OK) {
+    if (err == WEIR_OK) err = book_is_able(&w->g->tools.book) ? prepare(w, m) : problem_set(p, WEIR_STORAGE, NULL, NULL);
+    if (err == WEIR_STORAGE) { /* nothing can be written, so nothing was sent, and there is no row */
         refuse(w, p);
         return;
     }
-    if (err == WEIR_OK) err = prepare(w, m);
     conn_skip(w->r.conn, BOUND_BODY_MAX);
-    if (err == WEIR_OK) relay_run(&w->g->tools, &w->r, &m->caller, &m->chat, &m->plan, &w->memory, &m->out);
+    if (err == WEIR_OK) relay_run(&w->g->tools, &w->r, &m->caller, &m->chat, &m->plan, &m->ticket, &w->memory, &m->out);
     else refused(m, err);
-    settle(w->g->store, &w->r, &m->caller, w->route->endpoint, &m->chat, &m->plan, &m->out);
+    settle(&w->g->tools.book, &w->r, &m->caller, w->route->endpoint, &m->chat, &m->plan, &m->ticket, &m->out, &w->memory);
     if (m->out.end != END_CANCELLED) answer_outcome(&w->r, &m->out);
     conn_end(w->r.conn);
     relay_end(&m->out);
@@ -110,9 +120,9 @@ static void model_call(struct way *w)
 {
     struct model_way m = {.out = {.first_byte_ms = -1}};
     buf_init(&m.body, BOUND_BODY_MAX + 1);
-    writer_enter(store_writer(w->g->store));
+    writer_enter(store_writer(w->g->tools.book.store));
     serve_model(w, &m);
-    writer_leave(store_writer(w->g->store));
+    writer_leave(store_writer(w->g->tools.book.store));
     buf_free(&m.body);
     snapshot_release(m.caller.snap);
 }
@@ -156,7 +166,7 @@ static void models(struct way *w, struct span id)
     struct problem p = {0};
     struct buf body;
     buf_init(&body, BOUND_ANSWER);
-    enum weir_err err = authenticate(w->g->store, &w->r, &w->memory, &c, &p);
+    enum weir_err err = authenticate(w->g->tools.book.store, &w->r, &w->memory, &c, &p);
     if (err == WEIR_OK && id.at) err = find_model(&c, id, &body, &p);
     else if (err == WEIR_OK) list_models(&c, &body);
     if (err == WEIR_OK && body.err) err = problem_set(&p, body.err, NULL, NULL);
@@ -174,6 +184,22 @@ static void model_one(struct way *w)
     models(w, (struct span){w->r.path.at + n, w->r.path.len - n});
 }
 
+/* ---- a caller's own limits ---- */
+
+static void own_usage(struct way *w)
+{
+    struct caller c;
+    struct problem p = {0};
+    struct buf body;
+    buf_init(&body, BOUND_ANSWER);
+    enum weir_err err = authenticate(w->g->tools.book.store, &w->r, &w->memory, &c, &p);
+    if (err == WEIR_OK && (err = usage_report(w->g->tools.book.store, &w->r, &c, &body)) != WEIR_OK) problem_set(&p, err, NULL, NULL);
+    if (err == WEIR_OK) answer_json(&w->r, 200, buf_all(&body), NULL, NULL);
+    else refuse(w, &p);
+    buf_free(&body);
+    snapshot_release(c.snap);
+}
+
 /* ---- is it there, and does it work ---- */
 
 static void alive(struct way *w)
@@ -186,9 +212,9 @@ static const char *unready(const struct gateway *g)
     struct snapshot *snap;
     struct arena none;
     int usable = 0;
-    if (!writer_is_able(store_writer(g->store))) return "{\"status\":\"unready\",\"reason\":\"the database cannot be written\"}";
+    if (!writer_is_able(store_writer(g->tools.book.store))) return "{\"status\":\"unready\",\"reason\":\"the database cannot be written\"}";
     arena_init(&none);
-    if (store_look(g->store, NULL, &none, &snap, NULL) != WEIR_OK)
+    if (store_look(g->tools.book.store, NULL, &none, &snap, NULL) != WEIR_OK)
         return "{\"status\":\"unready\",\"reason\":\"the database cannot be read\"}";
     for (int i = 0; i < snap->model_count; i++)
         for (int t = 0; t < snap->models[i].target_count; t++)

@@ -7,7 +7,6 @@
 
 /* What a process serves requests with. */
 struct gateway {
-    struct store *store;
     struct relay_tools tools;
     struct id_source *ids;
     const char *mount; /* URL prefix, "" for none */

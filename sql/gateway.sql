@@ -202,3 +202,13 @@ DELETE FROM attempt WHERE ticket = ?1;
 
 -- name: slot_carry
 UPDATE slot SET carry = carry + ?3 WHERE counter = ?1 AND slot = ?2;
+
+-- What was spent, by the hour (sql/spend.c).
+
+-- name: spend_user
+SELECT sum(requests), sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens), sum(cost), sum(unpriced)
+FROM rollup WHERE user = ?1 AND hour >= ?2;
+
+-- name: spend_key
+SELECT sum(requests), sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens), sum(cost), sum(unpriced)
+FROM rollup WHERE key = ?1 AND hour >= ?2;

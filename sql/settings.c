@@ -13,10 +13,15 @@ const struct setting_def setting_defs[] = {
      .expected = "\"cancel\" or \"drain\"", .in_force = true,
      .meaning = "when a caller leaves in mid-stream: cancel upstream, or read on to the provider's own usage figure"},
     {.name = "orphans", .type = SETTING_CHOICE, .standard = "\"charge\"", .choices = "charge|release",
-     .expected = "\"charge\" or \"release\"",
+     .expected = "\"charge\" or \"release\"", .in_force = true,
      .meaning = "what was held by a process that died: charge it, or give it back"},
     {.name = "audit_content", .type = SETTING_CHOICE, .standard = "\"none\"", .choices = "none|prompt|all",
      .expected = "\"none\", \"prompt\" or \"all\"", .meaning = "what of requests and answers the audit log keeps"},
+    {.name = "audit_keep_days", .type = SETTING_INT, .standard = "365", .least = 0, .most = 36500,
+     .expected = "a whole number of days from 0 (for ever) to 36500", .in_force = true,
+     .meaning = "days after which audit rows are deleted; what they charged stays counted"},
+    {.name = "audit_keep_rows", .type = SETTING_INT, .standard = "0", .least = 0, .most = 1000000000000,
+     .expected = "a whole number of rows, 0 for any", .in_force = true, .meaning = "the most audit rows that are kept, 0 for any number"},
     {.name = "cors_origins", .type = SETTING_ORIGINS, .standard = "[]",
      .expected = "an array of origins like \"https://app.example\", or \"*\"",
      .meaning = "web origins whose pages may call"},
@@ -101,6 +106,9 @@ static void take(struct settings *out, const char *name, struct jval value)
 {
     int64_t n;
     if (strcmp(name, "on_disconnect") == 0) out->drain_on_disconnect = jval_is(value, "drain");
+    else if (strcmp(name, "orphans") == 0) out->release_orphans = jval_is(value, "release");
+    else if (strcmp(name, "audit_keep_days") == 0) jval_int(value, &out->audit_keep_days);
+    else if (strcmp(name, "audit_keep_rows") == 0) jval_int(value, &out->audit_keep_rows);
     else if (strcmp(name, "http2") == 0) jval_bool(value, &out->http2);
     else if (strcmp(name, "max_body") == 0) jval_int(value, &out->max_body);
     else if (strcmp(name, "keepalive_s") == 0 && jval_int(value, &n)) out->keepalive_ms = n * 1000;

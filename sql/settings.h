@@ -28,6 +28,8 @@ enum weir_err setting_check(const struct setting_def *d, struct jval value, cons
 /* What the gateway reads: all settings in force, as C values. */
 struct settings {
     bool drain_on_disconnect;
+    bool release_orphans;    /* what dead processes held is given back, not charged */
+    int64_t audit_keep_days, audit_keep_rows; /* 0: all */
     bool http2;
     int64_t max_body;     /* bytes */
     int64_t keepalive_ms;

@@ -213,6 +213,16 @@ enum weir_err store_look(struct store *s, const struct client_hash *hash, struct
     return err;
 }
 
+enum weir_err store_read(struct store *s, enum weir_err (*use)(struct db *db, void *arg), void *arg)
+{
+    struct reader *r;
+    enum weir_err err = take(s, &r);
+    if (err != WEIR_OK) return err;
+    err = use(r->db, arg);
+    give(s, r);
+    return err;
+}
+
 void store_key_used(struct store *s, const struct client_hash *hash, int64_t now_ms)
 {
     pthread_mutex_lock(&s->lock);

@@ -21,6 +21,8 @@ enum weir_err store_look(struct store *s, const struct client_hash *hash, struct
                          struct snapshot **snap, struct key *k);
 /* The key's last_used was written as now_ms (keys_touch): looks say so from now on, and need not ask for it again. */
 void store_key_used(struct store *s, const struct client_hash *hash, int64_t now_ms);
+/* Calls use(db, arg) with one of the readers, outside any transaction; returns what it returned, or why there is none. */
+enum weir_err store_read(struct store *s, enum weir_err (*use)(struct db *db, void *arg), void *arg);
 const struct master_key *store_master(const struct store *s);
 struct writer *store_writer(struct store *s);
 

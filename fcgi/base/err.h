@@ -21,6 +21,9 @@ enum weir_err {
     WEIR_LENGTH_REQUIRED,   /* 411 */
     WEIR_TOO_LARGE,         /* 413: body above max_body */
     WEIR_NOT_JSON,          /* 415: content-type is not JSON */
+    WEIR_UNPRICED,          /* 403: a limit on cost applies to a model without a price */
+    WEIR_RATE_LIMITED,      /* 429: a limit refuses, and may have room within 60 s */
+    WEIR_QUOTA,             /* 429: a limit refuses, and waiting does not help soon */
     WEIR_UPSTREAM,          /* 502: every target failed */
     WEIR_OVERLOADED,        /* 503: no thread free */
     WEIR_UNAVAILABLE,       /* 503: not ready, shutting down, or no usable target */

@@ -121,6 +121,7 @@ static const struct form tool_form = {
 struct mock {
     struct upstream up;          /* first: the relay's view */
     const struct chat *chat;
+    int64_t max_output; /* -1: none */
     const char *model;
     struct script script;
     const struct form *form;
@@ -161,7 +162,7 @@ static bool script_word(const struct mock *m, struct cursor *c, struct span *wor
 
 static bool next_word(const struct mock *m, struct cursor *c, struct span *word)
 {
-    return (m->chat->max_output < 0 || c->tokens < m->chat->max_output) && script_word(m, c, word);
+    return (m->max_output < 0 || c->tokens < m->max_output) && script_word(m, c, word);
 }
 
 static bool words_follow(const struct mock *m)
@@ -623,6 +624,7 @@ static enum weir_err mock_open(const struct call *c, struct upstream **out)
     if (!m) return WEIR_NOMEM;
     m->up.ops = &mock_ops;
     m->chat = c->chat;
+    m->max_output = c->max_output >= 0 ? c->max_output : c->chat->max_output;
     m->model = c->target->model;
     m->stop_fd = c->stop_fd;
     m->script = script_of(m->model);

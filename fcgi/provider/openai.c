@@ -2,6 +2,8 @@
  * Shapes: WIRE.md 1 and 3. Nothing is built into a tree. */
 #include "fcgi/provider/openai.h"
 
+#include <stdio.h>
+
 #include "fcgi/base/bounds.h"
 #include "fcgi/base/text.h"
 
@@ -38,6 +40,32 @@ static bool usage_edit(const struct chat *c, struct edit *e)
     }
 }
 
+/* The maximum that is forwarded, in the caller's own field if there is one. False: the caller's stands. */
+static bool maximum_edit(const struct call *c, char text[64], struct edit *e)
+{
+    struct jval given = c->chat->max_output_at;
+    if (c->max_output < 0) return false;
+    if (given.kind != JSON_ABSENT) {
+        snprintf(text, 64, "%lld", (long long)c->max_output);
+        *e = (struct edit){given.text.at, given.text.len, span_of(text)};
+    } else {
+        const char *name = c->chat->face == FACE_CHAT ? "max_completion_tokens" : "max_tokens";
+        snprintf(text, 64, ",\"%s\":%lld", name, (long long)c->max_output);
+        *e = (struct edit){c->chat->model.text.at + c->chat->model.text.len, 0, span_of(text)};
+    }
+    return true;
+}
+
+static void sort(struct edit *edits, int count)
+{
+    for (int i = 1; i < count; i++)
+        for (int k = i; k > 0 && edits[k].at < edits[k - 1].at; k--) {
+            struct edit later = edits[k];
+            edits[k] = edits[k - 1];
+            edits[k - 1] = later;
+        }
+}
+
 static void splice(struct span body, const struct edit *edits, int count, struct buf *out)
 {
     const char *from = body.at, *end = body.at + body.len;
@@ -53,21 +81,17 @@ static enum weir_err build_body(const struct call *c)
 {
     const struct chat *chat = c->chat;
     struct buf name;
-    struct edit edits[2];
+    struct edit edits[3];
+    char maximum[64];
     int count = 1;
 
     buf_init(&name, 6 * strlen(c->target->model) + 2);
     json_string(&name, span_of(c->target->model));
     edits[0] = (struct edit){chat->model.text.at, chat->model.text.len, buf_all(&name)};
-    if (usage_edit(chat, &edits[1])) {
-        count = 2;
-        if (edits[1].at < edits[0].at) {
-            struct edit first = edits[1];
-            edits[1] = edits[0];
-            edits[0] = first;
-        }
-    }
-    if (!name.err && buf_room(c->body, chat->body.len + name.len + 64)) splice(chat->body, edits, count, c->body);
+    count += usage_edit(chat, &edits[count]);
+    count += maximum_edit(c, maximum, &edits[count]);
+    sort(edits, count);
+    if (!name.err && buf_room(c->body, chat->body.len + name.len + 128)) splice(chat->body, edits, count, c->body);
     enum weir_err err = name.err ? name.err : c->body->err;
     buf_free(&name);
     return err ? WEIR_NOMEM : WEIR_OK;

@@ -21,6 +21,7 @@ struct call {
     int stop_fd;                /* readable when running calls must end; -1: none */
     const struct chat *chat;
     const struct target *target;
+    int64_t max_output;         /* the maximum to forward, a choice; -1: the caller's own, or none */
     bool http2;
     struct buf *body;           /* empty; the dialect may keep the body it sends here */
     struct arena *memory;       /* the request's */

@@ -42,9 +42,36 @@ static void head_start(struct buf *head, const struct request *r, int status, co
     header(head, "x-request-id", span_of(r->id));
 }
 
+/* "12ms", "1.5s", "6m0s": Go's durations, as OpenAI has them. */
+static void duration(struct buf *head, int64_t ms)
+{
+    int64_t s = ms / 1000;
+    if (ms < 1000) {
+        buf_printf(head, "%lldms", (long long)ms);
+        return;
+    }
+    if (s >= 3600) buf_printf(head, "%lldh", (long long)(s / 3600));
+    if (s >= 60) buf_printf(head, "%lldm", (long long)(s / 60 % 60));
+    buf_printf(head, ms % 1000 ? "%lld.%03llds" : "%llds", (long long)(s % 60), (long long)(ms % 1000));
+}
+
+static void head_tight(struct buf *head, const char *metric, const struct ledger_tight *t)
+{
+    if (!t->known) return;
+    buf_printf(head, "x-ratelimit-limit-%s: %lld\r\nx-ratelimit-remaining-%s: %lld\r\n", metric, (long long)t->limit, metric,
+               (long long)t->remaining);
+    if (t->reset_ms < 0) return;
+    buf_printf(head, "x-ratelimit-reset-%s: ", metric);
+    duration(head, t->reset_ms);
+    buf_str(head, "\r\n");
+}
+
 static void head_outcome(struct buf *head, const struct outcome *o)
 {
-    if (!o || !o->target) return;
+    if (!o) return;
+    head_tight(head, "requests", &o->requests);
+    head_tight(head, "tokens", &o->tokens);
+    if (!o->target) return;
     header(head, "x-weir-provider", span_of(o->target->provider->name));
     header(head, "x-weir-model", span_of(o->target->model));
     buf_printf(head, "x-weir-attempts: %d\r\nx-weir-cache: bypass\r\n", o->attempts);

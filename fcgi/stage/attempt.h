@@ -8,6 +8,7 @@ enum verdict {
     VERDICT_ANSWERED, /* the outcome is complete, be it whole or truncated */
     VERDICT_FAILED,   /* nothing reached the caller: the next target may be asked */
     VERDICT_FINAL,    /* the provider faults the request itself: no other is asked */
+    VERDICT_REFUSED,  /* a limit of the caller's refuses a further attempt */
     VERDICT_GONE,     /* the client has gone */
     VERDICT_STOPPED   /* the process must end */
 };
@@ -17,6 +18,8 @@ struct attempt {
     const struct request *r;
     const struct chat *chat;
     const struct settings *settings;
+    const struct ticket *ticket;
+    const struct price *price;
     const struct target *target;
     const struct dialect *dialect;
     struct arena *memory;

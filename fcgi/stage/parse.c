@@ -173,7 +173,8 @@ static void note_numbers(struct chat *c, const struct jval at[PLACE_COUNT])
     c->choices = 1;
     jval_int(at[PLACE_N], &c->choices);
     c->max_output = -1;
-    c->max_output_at = at[PLACE_MAX_COMPLETION].kind == JSON_NUMBER ? at[PLACE_MAX_COMPLETION] : at[PLACE_MAX];
+    bool newer = at[PLACE_MAX_COMPLETION].kind == JSON_NUMBER || at[PLACE_MAX].kind == JSON_ABSENT;
+    c->max_output_at = at[newer ? PLACE_MAX_COMPLETION : PLACE_MAX];
     jval_int(c->max_output_at, &c->max_output);
     c->wants_base64 = jval_is(at[PLACE_ENCODING], "base64");
     c->prompt_bytes = (int64_t)(at[PLACE_MESSAGES].text.len + at[PLACE_PROMPT].text.len + at[PLACE_INPUT].text.len +

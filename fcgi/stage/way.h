@@ -1,5 +1,5 @@
 /* What each step of a request's way leaves for the later ones: plain structs, filled by one stage, then only read.
- * accept -> request -> authenticate -> parse -> plan -> relay -> settle */
+ * accept -> request -> authenticate -> parse -> plan -> admit -> relay -> settle */
 #ifndef WEIR_STAGE_WAY_H
 #define WEIR_STAGE_WAY_H
 
@@ -7,7 +7,8 @@
 #include "fcgi/base/bounds.h"
 #include "fcgi/door/fastcgi.h"
 #include "fcgi/provider/provider.h"
-#include "sql/store.h"
+#include "fcgi/stage/book.h"
+#include "fcgi/stage/estimate.h"
 
 enum method { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_OPTIONS, METHOD_OTHER };
 
@@ -42,6 +43,14 @@ struct plan {
     int count;
 };
 
+/* By admit: what is held. grant.ticket > 0: it has to be settled. */
+struct ticket {
+    struct estimate estimate;
+    struct ledger_grant grant;
+    enum ledger_may first;         /* may the plan's first target be asked? */
+    struct ledger_refusal skipped; /* if not, why */
+};
+
 enum end { END_OK, END_REFUSED, END_FAILED, END_CANCELLED, END_TRUNCATED };
 
 /* By relay: how it went. What still has to be sent when the audit row is written stands in body or tail. */
@@ -55,10 +64,14 @@ struct outcome {
     struct buf tail;             /* the end of a stream */
     struct problem problem;      /* what to tell where there is no body */
     struct fault fault;          /* its message, type, code and param where the upstream had any */
-    struct usage usage;
-    int64_t delivered;           /* characters of content that went by */
+    struct usage usage;          /* of all attempts together */
+    bool estimated;              /* some of it, or all, is an estimate */
+    int64_t cost;                /* of them all, nano-dollars; 0 where unpriced */
+    bool sent;                   /* something went upstream */
+    struct ledger_use last;      /* what the last attempt used; number 0: there was none */
     int64_t first_byte_ms;       /* since the request began; -1: nothing was sent */
     const char *error;           /* a short reason for the audit row, NULL: none; the arena's */
+    struct ledger_tight requests, tokens; /* for x-ratelimit-*: the tightest limits */
     struct upstream *left_open;  /* to be closed once the answer is out */
 };
 

@@ -99,7 +99,7 @@ static void check_accepted(const struct chat *c, struct arena *memory)
     must(c->choices >= 1 && c->choices <= BOUND_CHOICES && c->max_output >= -1 && c->prompt_bytes >= 0);
     must((size_t)c->prompt_bytes <= c->body.len);
     buf_init(&body, SIZE_MAX - 1);
-    const struct call call = {.chat = c, .target = &target, .body = &body, .memory = memory, .stop_fd = -1};
+    const struct call call = {.chat = c, .target = &target, .body = &body, .memory = memory, .stop_fd = -1, .max_output = -1};
     must(dialect_openai.open(&call, &up) == WEIR_OK);
     check_sent(c);
     buf_free(&body);

@@ -18,7 +18,7 @@
 
 enum what {
     QUIET, /* and so to the end: the script is over */
-    HEAD, BYTES, END, FAILED, GONE, STOPPED,
+    HEAD, BYTES, END, FAILED, GONE, STOPS,
     DRIP,  /* its bytes one by one */
     FLOOD  /* its bytes again and again, 10 ms each, always there at once */
 };
@@ -105,7 +105,7 @@ static enum upstream_event fake_wait(struct upstream *u, int client_fd, int64_t 
         strcpy(u->failure_text, "connection reset");
         return UPSTREAM_FAILED;
     case GONE: rig.client_gone = true; return UPSTREAM_GONE;
-    case STOPPED: return UPSTREAM_STOP;
+    case STOPS: return UPSTREAM_STOP;
     default: return UPSTREAM_BYTES;
     }
 }
@@ -174,6 +174,25 @@ enum weir_err conn_flush(struct conn *c)
 
 /* ---- the whole way ---- */
 
+/* ---- the ledger's double ---- */
+
+static struct { int calls; struct ledger_use ended[4]; struct ledger_try next[4]; enum ledger_may may; } booked;
+
+enum weir_err book_attempt(const struct book *b, const struct ledger_use *ended, const struct ledger_try *next,
+                           enum ledger_may *may, struct ledger_refusal *refusal)
+{
+    (void)b;
+    booked.ended[booked.calls] = ended ? *ended : (struct ledger_use){0};
+    booked.next[booked.calls++] = *next;
+    *may = booked.may;
+    *refusal = (struct ledger_refusal){.kind = LEDGER_OVER_LIMIT, .scope = "user/ada", .metric = METRIC_TOKENS, .shape = SHAPE_TOTAL,
+                                       .limit = 10, .used = 10, .asked = 5, .retry_after_ms = -1};
+    return WEIR_OK;
+}
+
+static const struct model_row priced = {.alias = "m", .price = {true, 1000000000, 500000000, 1000000000, 2000000000}};
+static struct ticket ticket;
+
 static int set_up(void **state)
 {
     static const char *const names[] = {"p0", "p1", "p2"}, *const urls[] = {"http://p0", "http://p1", "http://p2"};
@@ -188,6 +207,8 @@ static int set_up(void **state)
                                                  .first_byte_ms = 1000, .idle_ms = 500, .total_ms = 10000};
         rig.targets[i] = (struct target){&rig.providers[i], NULL, "real"};
     }
+    memset(&booked, 0, sizeof booked);
+    ticket = (struct ticket){.grant = {.ticket = 7}};
     arena_init(&rig.memory);
     buf_init(&rig.door.sent, 1 << 28);
     clock_replace(now_ms, now_ms);
@@ -214,9 +235,10 @@ static void relay(enum face face, const char *body, const struct script *scripts
 {
     struct problem p;
     assert_int_equal(parse_chat(face, span_of(body), &rig.memory, &rig.chat, &p), WEIR_OK);
-    const struct plan plan = {.targets = rig.targets, .count = count};
+    const struct plan plan = {.model = &priced, .targets = rig.targets, .count = count};
+    estimate_request(&rig.chat, &priced, &ticket.estimate);
     rig.scripts = scripts;
-    relay_run(&rig.tools, &rig.r, &rig.caller, &rig.chat, &plan, &rig.memory, &rig.out);
+    relay_run(&rig.tools, &rig.r, &rig.caller, &rig.chat, &plan, &ticket, &rig.memory, &rig.out);
 }
 
 /* As the pipeline does: the rest goes out, then the upstream is let go. Everything that was sent. */
@@ -265,6 +287,78 @@ static void again(void)
     set_up(NULL);
 }
 
+/* ---- what is booked ---- */
+
+static void every_further_attempt_is_booked_with_what_the_last_one_used(void **state)
+{
+    static const struct script s[] = {{.status = 503, .steps = {{HEAD}, {BYTES, "{}"}, {END}}},
+                                      {.steps = {{HEAD}, {BYTES, "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":4,\"completion_tokens\":1}}\n\n"}, {END}}}, GOOD};
+    (void)state;
+    relay(FACE_CHAT, STREAM, s, 3);
+    assert_int_equal(rig.out.end, END_OK);
+    assert_int_equal(booked.calls, 2);
+    assert_int_equal(booked.next[0].number, 2);
+    assert_int_equal(booked.next[0].ticket, 7);
+    assert_int_equal(booked.ended[0].number, 1);
+    assert_int_equal(booked.ended[0].tokens, 0);
+    assert_true(booked.ended[0].sent);
+    assert_int_equal(booked.next[1].number, 3);
+    assert_int_equal(booked.ended[1].tokens, 5); /* it failed, and the provider has counted all the same */
+    assert_int_equal(rig.out.usage.prompt, 4 + ticket.estimate.prompt_estimate);
+    assert_true(rig.out.estimated);
+    assert_int_equal(rig.out.last.number, 3);
+    finish();
+}
+
+static void a_limit_that_refuses_a_further_attempt_stops_failover(void **state)
+{
+    static const struct script s[] = {{.status = 503, .steps = {{HEAD}, {BYTES, "{}"}, {END}}}, GOOD};
+    (void)state;
+    booked.may = LEDGER_STOP;
+    relay(FACE_CHAT, PLAIN, s, 2);
+    assert_int_equal(rig.out.end, END_FAILED);
+    assert_int_equal(rig.out.status, 503);
+    assert_int_equal(rig.out.attempts, 1);
+    finish();
+}
+
+static void providers_whose_limits_refuse_are_passed_over(void **state)
+{
+    static const struct script s[] = {GOOD, GOOD};
+    (void)state;
+    ticket.first = LEDGER_SKIP_TARGET;
+    relay(FACE_CHAT, STREAM, s, 2);
+    assert_int_equal(rig.out.end, END_OK);
+    assert_int_equal(rig.out.attempts, 1);
+    assert_int_equal(booked.next[0].number, 1);
+    assert_int_equal(booked.ended[0].number, 0);
+    finish();
+    again();
+    ticket.first = LEDGER_SKIP_TARGET;
+    booked.may = LEDGER_SKIP_TARGET;
+    relay(FACE_CHAT, STREAM, s, 2);
+    assert_int_equal(rig.out.end, END_REFUSED);
+    assert_int_equal(rig.out.status, 429);
+    assert_int_equal(rig.out.attempts, 0);
+    assert_false(rig.out.sent);
+    assert_non_null(strstr(finish(), "user/ada"));
+}
+
+static void under_hard_limits_the_held_maximum_goes_along(void **state)
+{
+    static const struct script s[] = {GOOD};
+    (void)state;
+    ticket.grant = (struct ledger_grant){.ticket = 7, .hard_tokens = true, .output = 100};
+    relay(FACE_CHAT, "{\"model\":\"m\",\"stream\":true,\"n\":2,\"max_tokens\":900" MESSAGES, s, 1);
+    assert_non_null(strstr(rig.bodies[0], "\"max_tokens\":50,"));
+    finish();
+    again();
+    ticket.grant = (struct ledger_grant){.ticket = 7, .hard_tokens = true, .output = 4096};
+    relay(FACE_CHAT, STREAM, s, 1);
+    assert_non_null(strstr(rig.bodies[0], "\"max_completion_tokens\":4096,"));
+    finish();
+}
+
 /* ---- streams that end well ---- */
 
 static void a_stream_goes_through_unchanged(void **state)
@@ -278,8 +372,9 @@ static void a_stream_goes_through_unchanged(void **state)
     assert_true(rig.out.begun);
     assert_int_equal(rig.out.first_byte_ms, 20);
     assert_int_equal(rig.out.attempts, 1);
-    assert_int_equal(rig.out.delivered, 2);
-    assert_true(rig.out.usage.known);
+    assert_true(rig.out.usage.known && !rig.out.estimated);
+    assert_int_equal(rig.out.cost, 3 * 1000 + 2 * 2000);
+    assert_int_equal(rig.out.last.tokens, 5);
     assert_int_equal(rig.out.usage.prompt, 3);
     assert_int_equal(rig.out.usage.completion, 2);
     assert_null(rig.out.error);
@@ -329,7 +424,7 @@ static void the_same_goes_out_however_it_comes_in(void **state)
     expect_stream(STREAM, &whole, want, END_OK);
     again();
     expect_stream(STREAM, &drip, want, END_OK);
-    assert_int_equal(rig.out.delivered, 1);
+    assert_int_equal(rig.out.usage.completion, 2);
 }
 
 /* Comments, and events without data that some SDKs choke on (WIRE.md 1). */
@@ -369,7 +464,8 @@ static void a_stream_that_breaks_off_is_not_ended_cleanly(void **state)
         again();
         expect_stream(STREAM, &all[i], i == 5 ? SAY("a") ROLE BROKE : SAY("a") BROKE, END_TRUNCATED);
         assert_int_equal(rig.out.status, 200);
-        assert_int_equal(rig.out.delivered, 1);
+        assert_int_equal(rig.out.usage.completion, i == 5 ? 2 : 1); /* told, or estimated from one character */
+        assert_int_equal(rig.out.estimated, i != 5);
         assert_int_equal(strncmp(rig.out.error, "p0: ", 4), 0);
     }
 }
@@ -486,7 +582,7 @@ static void targets_are_asked_in_order_until_none_is_left(void **state)
 static void nothing_is_asked_elsewhere_after_content(void **state)
 {
     static const struct step ends[] = {{.what = END}, {.what = FAILED}, {.what = BYTES, .text = "data: {\"error\":\"busy\"}\n\n"},
-                                       {.what = BYTES, .text = "data: oops\n\n"}, {.what = QUIET}, {.what = STOPPED}, {.what = GONE}};
+                                       {.what = BYTES, .text = "data: oops\n\n"}, {.what = QUIET}, {.what = STOPS}, {.what = GONE}};
     (void)state;
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
         const struct script s[] = {{.steps = {{HEAD}, {BYTES, SAY("a")}, ends[i]}}, GOOD};
@@ -592,7 +688,8 @@ static void a_client_that_goes_ends_the_call_at_once(void **state)
     relay(FACE_CHAT, STREAM, &after, 2);
     assert_int_equal(rig.out.end, END_CANCELLED);
     assert_int_equal(rig.out.status, 200);
-    assert_int_equal(rig.out.delivered, 3);
+    assert_int_equal(rig.out.usage.completion, 1); /* three characters were delivered */
+    assert_true(rig.out.estimated);
     assert_int_equal(rig.now, 5020);
     assert_false(rig.fakes[0].open);
     assert_string_equal(below_head(finish()), SAY("abc"));
@@ -637,7 +734,6 @@ static void a_stream_is_drained_for_its_usage_where_that_is_set(void **state)
         assert_int_equal(rig.out.end, END_CANCELLED);
         assert_int_equal(rig.out.status, 200);
         assert_true(rig.out.usage.known);
-        assert_int_equal(rig.out.delivered, 2);
         finish();
         assert_int_equal(rig.door.sent.len, most);
         again();
@@ -653,7 +749,7 @@ static void a_stream_is_drained_for_its_usage_where_that_is_set(void **state)
     rig.snap.settings.drain_on_disconnect = true;
     rig.tools.is_cgi = true; /* no time for it */
     relay(FACE_CHAT, STREAM, &gone, 1);
-    assert_false(rig.out.usage.known);
+    assert_true(rig.out.estimated);
     assert_int_equal(rig.now, 5000);
     finish();
 }
@@ -700,8 +796,8 @@ static void a_client_that_went_before_content_was_sent_nothing(void **state)
 
 static void a_stop_is_503_before_content_and_an_event_after(void **state)
 {
-    static const struct script before[] = {{.steps = {{HEAD}, {BYTES, ROLE}, {STOPPED}}}, GOOD};
-    static const struct script after = {.steps = {{HEAD}, {BYTES, SAY("a")}, {STOPPED}}};
+    static const struct script before[] = {{.steps = {{HEAD}, {BYTES, ROLE}, {STOPS}}}, GOOD};
+    static const struct script after = {.steps = {{HEAD}, {BYTES, SAY("a")}, {STOPS}}};
     (void)state;
     relay(FACE_CHAT, STREAM, before, 2);
     assert_int_equal(rig.opened, 1);
@@ -722,8 +818,8 @@ static void a_stop_is_503_before_content_and_an_event_after(void **state)
 /* Half of an answer must not go out as the body of our error. */
 static void a_stop_in_the_middle_of_a_plain_answer_is_our_503(void **state)
 {
-    static const struct script all[] = {{.steps = {{HEAD}, {BYTES, "{\"choices\":[{\"mess"}, {STOPPED}}},
-                                        {.status = 500, .steps = {{HEAD}, {BYTES, "<html>half"}, {STOPPED}}}};
+    static const struct script all[] = {{.steps = {{HEAD}, {BYTES, "{\"choices\":[{\"mess"}, {STOPS}}},
+                                        {.status = 500, .steps = {{HEAD}, {BYTES, "<html>half"}, {STOPS}}}};
     (void)state;
     for (int stream = 0; stream < 2; stream++)
         for (int i = stream; i < 2; i++) {
@@ -893,8 +989,9 @@ static void an_answer_without_usage_is_counted(void **state)
     static const struct script s = {.steps = {{HEAD}, {BYTES, "{\"choices\":[{\"message\":{\"content\":\"abc\"}},{\"message\":{\"content\":\"\xC3\xA9\"}}]}"}, {END}}};
     (void)state;
     relay(FACE_CHAT, PLAIN, &s, 1);
-    assert_false(rig.out.usage.known);
-    assert_int_equal(rig.out.delivered, 4);
+    assert_true(rig.out.estimated);
+    assert_int_equal(rig.out.usage.completion, 1); /* four characters */
+    assert_int_equal(rig.out.usage.prompt, ticket.estimate.prompt_estimate);
     finish();
 }
 
@@ -959,6 +1056,10 @@ static void embeddings_are_told_as_they_were_asked_for(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        RELAYED(every_further_attempt_is_booked_with_what_the_last_one_used),
+        RELAYED(a_limit_that_refuses_a_further_attempt_stops_failover),
+        RELAYED(providers_whose_limits_refuse_are_passed_over),
+        RELAYED(under_hard_limits_the_held_maximum_goes_along),
         RELAYED(a_stream_goes_through_unchanged),
         RELAYED(content_is_flushed_the_moment_it_comes),
         RELAYED(the_usage_chunk_is_for_who_asked),

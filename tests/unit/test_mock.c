@@ -77,7 +77,7 @@ static void ask(struct asked *a, enum face face, const char *model, const char *
     jval_int(jscan_find(c->root, "max_tokens"), &c->max_output);
     c->wants_base64 = jval_is(jscan_find(c->root, "encoding_format"), "base64");
     a->target.model = model;
-    a->call = (struct call){.stop_fd = -1, .chat = c, .target = &a->target};
+    a->call = (struct call){.stop_fd = -1, .chat = c, .target = &a->target, .max_output = -1};
 }
 
 static void open_it(struct asked *a, enum face face, const char *model, const char *body)

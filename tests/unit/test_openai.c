@@ -55,7 +55,7 @@ static void open_to(const struct target *target, enum face face, struct span bod
     arena_init(&memory);
     buf_init(&sent, SIZE_MAX - 1);
     assert_int_equal(parse_chat(face, body, &memory, &chat, &problem), WEIR_OK);
-    const struct call c = {.chat = &chat, .target = target, .body = &sent, .memory = &memory, .stop_fd = -1};
+    const struct call c = {.chat = &chat, .target = target, .body = &sent, .memory = &memory, .stop_fd = -1, .max_output = -1};
     assert_int_equal(dialect_openai.open(&c, &up), WEIR_OK);
     buf_free(&sent);
     arena_end(&memory);

@@ -1,0 +1,243 @@
+/* Jobs that book: admission, further attempts, settling. */
+#include "fcgi/stage/book.h"
+
+#include <stdlib.h>
+
+#include "fcgi/base/log.h"
+
+#define SETTLE_MS 2000  /* then the answer ends anyway */
+#define ADMIT_MS  10000 /* nothing may go upstream that is not booked, so this is waited for longer */
+
+bool book_is_able(const struct book *b)
+{
+    return writer_is_able(store_writer(b->store));
+}
+
+static const char *copy(struct arena *a, const char *text)
+{
+    return text ? arena_str(a, span_of(text)) : NULL;
+}
+
+static void log_warnings(const struct ledger_warnings *w)
+{
+    for (int i = 0; i < w->count; i++)
+        log_event(LOG_WARN, "limit_nearly_used", LOG_TEXT("scope", w->at[i].scope), LOG_TEXT("metric", metric_names[w->at[i].metric]),
+                  LOG_TEXT("shape", shape_names[w->at[i].shape]), LOG_INT("used", w->at[i].used), LOG_INT("limit", w->at[i].limit));
+}
+
+/* ---- admission ---- */
+
+struct admit_job {
+    struct job job; /* first */
+    struct ledger *ledger;
+    struct arena strings;
+    struct ledger_ask ask;
+    struct ledger_try first;
+    struct ledger_grant grant;
+    enum ledger_may may;
+    struct ledger_refusal refusal;
+    bool abandoned;             /* the writer's: nobody waits for it any more */
+    int refs;                   /* atomic: the job and its undoing */
+};
+
+static void admit_free(struct job *j)
+{
+    struct admit_job *a = (struct admit_job *)j;
+    if (__atomic_sub_fetch(&a->refs, 1, __ATOMIC_ACQ_REL) > 0) return;
+    arena_end(&a->strings);
+    free(a);
+}
+
+static enum weir_err admit_run(struct job *j, struct db *db)
+{
+    struct admit_job *a = (struct admit_job *)j;
+    struct ledger_refusal skipped;
+    if (a->abandoned) return WEIR_OK;
+    enum weir_err err = ledger_admit(a->ledger, db, &a->ask, &a->grant, &a->refusal);
+    a->may = LEDGER_GO;
+    if (err != WEIR_OK || !a->grant.ticket) return err;
+    a->first.ticket = a->grant.ticket;
+    err = ledger_attempt(a->ledger, db, &a->first, &a->may, &skipped);
+    if (err == WEIR_OK && a->may != LEDGER_GO) a->refusal = skipped;
+    return err;
+}
+
+/* Runs behind an admission that took too long: what it booked, if it has run at all, is given back. */
+struct undo_job { struct job job; struct admit_job *admission; };
+
+static enum weir_err undo_run(struct job *j, struct db *db)
+{
+    struct admit_job *a = ((struct undo_job *)j)->admission;
+    struct ledger_settled settled;
+    a->abandoned = true;
+    if (!a->grant.ticket) return WEIR_OK;
+    const struct audit_row row = {
+        .request_id = a->ask.request_id, .user = a->ask.who.user, .team = a->ask.who.team, .role = a->ask.who.role,
+        .rolegroup = a->ask.who.rolegroup, .key = a->ask.who.key, .ip = a->ask.who.ip, .endpoint = a->ask.endpoint,
+        .alias = a->ask.who.model, .stream = a->ask.stream, .status = 507, .outcome = "refused", .cache = "bypass",
+        .usage_source = "none", .first_byte_ms = -1, .error = "storage_full",
+    };
+    return ledger_settle(a->ledger, db, &(struct ledger_bill){.ticket = a->grant.ticket, .now_ms = a->grant.time, .row = &row,
+                                                               .give_back = true}, &settled);
+}
+
+static void undo_free(struct job *j)
+{
+    admit_free(&((struct undo_job *)j)->admission->job);
+    free(j);
+}
+
+static void undo(const struct book *b, struct admit_job *a)
+{
+    struct undo_job *u = calloc(1, sizeof *u);
+    if (!u) return; /* what it holds is swept when this process ends */
+    __atomic_add_fetch(&a->refs, 1, __ATOMIC_RELAXED);
+    *u = (struct undo_job){.job = {.run = undo_run, .dispose = undo_free}, .admission = a};
+    writer_run(store_writer(b->store), &u->job, 0, true);
+    job_release(&u->job);
+}
+
+static bool copy_ask(struct admit_job *a, const struct ledger_ask *ask, const struct ledger_try *first)
+{
+    const char **const all[] = {&a->ask.who.user, &a->ask.who.team, &a->ask.who.role, &a->ask.who.rolegroup, &a->ask.who.key,
+                                &a->ask.who.ip, &a->ask.who.model, &a->ask.request_id, &a->ask.provider, &a->ask.model,
+                                &a->first.provider};
+    a->ask = *ask;
+    a->first = *first;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (*all[i] && !(*all[i] = copy(&a->strings, *all[i]))) return false;
+    return true;
+}
+
+enum weir_err book_admit(const struct book *b, const struct ledger_ask *ask, const struct ledger_try *first,
+                         struct ledger_grant *grant, enum ledger_may *may, struct ledger_refusal *refusal)
+{
+    struct admit_job *a = calloc(1, sizeof *a);
+    if (!a) return WEIR_NOMEM;
+    a->job = (struct job){.run = admit_run, .dispose = admit_free};
+    a->ledger = b->ledger;
+    a->refs = 1;
+    arena_init(&a->strings);
+    enum weir_err err = copy_ask(a, ask, first) ? writer_run(store_writer(b->store), &a->job, ADMIT_MS, false) : WEIR_NOMEM;
+    if (err == WEIR_OK) {
+        *grant = a->grant;
+        *may = a->may;
+        *refusal = a->refusal;
+        log_warnings(&a->grant.warnings);
+    } else if (err == WEIR_BUSY) {
+        undo(b, a);
+        err = WEIR_STORAGE;
+    }
+    job_release(&a->job);
+    return err;
+}
+
+/* ---- attempts ---- */
+
+struct attempt_job {
+    struct job job; /* first */
+    struct ledger *ledger;
+    struct arena strings;
+    bool has_ended;
+    struct ledger_use ended;
+    struct ledger_try next;
+    enum ledger_may may;
+    struct ledger_refusal refusal;
+};
+
+static void attempt_free(struct job *j)
+{
+    arena_end(&((struct attempt_job *)j)->strings);
+    free(j);
+}
+
+static enum weir_err attempt_run(struct job *j, struct db *db)
+{
+    struct attempt_job *t = (struct attempt_job *)j;
+    enum weir_err err = t->has_ended ? ledger_attempt_end(t->ledger, db, t->next.ticket, t->next.now_ms, &t->ended) : WEIR_OK;
+    return err == WEIR_OK ? ledger_attempt(t->ledger, db, &t->next, &t->may, &t->refusal) : err;
+}
+
+enum weir_err book_attempt(const struct book *b, const struct ledger_use *ended, const struct ledger_try *next,
+                           enum ledger_may *may, struct ledger_refusal *refusal)
+{
+    struct attempt_job *t = calloc(1, sizeof *t);
+    if (!t) return WEIR_NOMEM;
+    t->job = (struct job){.run = attempt_run, .dispose = attempt_free};
+    t->ledger = b->ledger;
+    arena_init(&t->strings);
+    t->next = *next;
+    t->next.provider = copy(&t->strings, next->provider);
+    if ((t->has_ended = ended != NULL)) {
+        t->ended = *ended;
+        t->ended.provider = copy(&t->strings, ended->provider);
+    }
+    bool whole = t->next.provider && (!ended || t->ended.provider);
+    enum weir_err err = whole ? writer_run(store_writer(b->store), &t->job, ADMIT_MS, false) : WEIR_NOMEM;
+    if (err == WEIR_OK) {
+        *may = t->may;
+        *refusal = t->refusal;
+    }
+    job_release(&t->job);
+    return err;
+}
+
+/* ---- settling ---- */
+
+struct settle_job {
+    struct job job; /* first */
+    struct ledger *ledger;
+    struct arena strings;
+    struct audit_row row;
+    struct ledger_bill bill;
+    struct ledger_settled settled;
+    int64_t key_id;
+};
+
+static void settle_free(struct job *j)
+{
+    arena_end(&((struct settle_job *)j)->strings);
+    free(j);
+}
+
+static enum weir_err settle_run(struct job *j, struct db *db)
+{
+    struct settle_job *s = (struct settle_job *)j;
+    enum weir_err err = s->bill.ticket ? ledger_settle(s->ledger, db, &s->bill, &s->settled) : ledger_record(s->ledger, db, &s->row);
+    return err == WEIR_OK && s->key_id ? keys_touch(db, s->key_id, s->row.time) : err;
+}
+
+static bool copy_bill(struct settle_job *s, const struct ledger_bill *bill)
+{
+    const char **const all[] = {&s->row.request_id, &s->row.user, &s->row.team, &s->row.role, &s->row.rolegroup, &s->row.key,
+                                &s->row.ip, &s->row.alias, &s->row.provider, &s->row.model, &s->row.error};
+    struct ledger_use *uses = arena_alloc(&s->strings, sizeof *uses * (size_t)(bill->use_count + 1));
+    if (!uses) return false;
+    s->row = *bill->row;
+    s->bill = *bill;
+    s->bill.row = &s->row;
+    s->bill.uses = uses;
+    for (int i = 0; i < bill->use_count; i++) {
+        uses[i] = bill->uses[i];
+        if (!(uses[i].provider = copy(&s->strings, bill->uses[i].provider))) return false;
+    }
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (*all[i] && !(*all[i] = copy(&s->strings, *all[i]))) return false;
+    return true;
+}
+
+enum weir_err book_settle(const struct book *b, const struct ledger_bill *bill, int64_t key_id)
+{
+    struct settle_job *s = calloc(1, sizeof *s);
+    if (!s) return WEIR_NOMEM;
+    s->job = (struct job){.run = settle_run, .dispose = settle_free};
+    s->ledger = b->ledger;
+    s->key_id = key_id;
+    arena_init(&s->strings);
+    enum weir_err err = copy_bill(s, bill) ? writer_run(store_writer(b->store), &s->job, SETTLE_MS, true) : WEIR_NOMEM;
+    if (err == WEIR_OK) log_warnings(&s->settled.warnings);
+    if (err == WEIR_OK && s->settled.over_bound)
+        log_event(LOG_WARN, "over_bound", LOG_TEXT("request_id", s->row.request_id), LOG_TEXT("model", s->row.alias));
+    job_release(&s->job);
+    return err;
+}

@@ -1,0 +1,30 @@
+/* What the steps book in the ledger, each in one job of the group-commit writer. The one place in the room that runs
+ * writer jobs; jobs own copies of all they write, for they may outlive the request when the database is busy. */
+#ifndef WEIR_STAGE_BOOK_H
+#define WEIR_STAGE_BOOK_H
+
+#include "sql/ledger.h"
+#include "sql/store.h"
+
+/* The ledger and its writer, the process's. */
+struct book { struct store *store; struct ledger *ledger; };
+
+/* May a request be begun at all: can the database be written? */
+bool book_is_able(const struct book *b);
+
+/* Admits and, in the same step, books the first attempt at target 0 (try->ticket is filled in). On WEIR_OK either
+ * grant->ticket > 0 (then *may says whether target 0 may be asked, *refusal why not), or *refusal holds. Others: nothing
+ * was booked, nor will be: WEIR_STORAGE, also when the database was busy for 10 s. */
+enum weir_err book_admit(const struct book *b, const struct ledger_ask *ask, const struct ledger_try *first,
+                         struct ledger_grant *grant, enum ledger_may *may, struct ledger_refusal *refusal);
+
+/* Books the end of an attempt (use; NULL: none has ended) and the next one, in one step. */
+enum weir_err book_attempt(const struct book *b, const struct ledger_use *ended, const struct ledger_try *next,
+                           enum ledger_may *may, struct ledger_refusal *refusal);
+
+/* Settles the ticket with its row (or, bill->ticket 0, writes the row alone), and marks the key as used (key_id; 0:
+ * not). Waits up to 2 s to have it committed; it is written later then, in any case once: WEIR_BUSY or WEIR_STORAGE say
+ * that it is late. */
+enum weir_err book_settle(const struct book *b, const struct ledger_bill *bill, int64_t key_id);
+
+#endif

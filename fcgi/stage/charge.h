@@ -1,0 +1,10 @@
+/* What one attempt used: from the tap to tokens and nano-dollars. Within the relay step only. */
+#ifndef WEIR_STAGE_CHARGE_H
+#define WEIR_STAGE_CHARGE_H
+
+#include "fcgi/stage/attempt.h"
+
+/* Adds what the attempt used to the outcome's sums, and leaves it in out->last. answered: its answer is the caller's. */
+void charge_attempt(const struct attempt *a, bool answered);
+
+#endif

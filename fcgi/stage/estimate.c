@@ -1,0 +1,92 @@
+/* Bounds and estimates of a request's tokens. A byte is at least as much as a token (byte-level vocabularies; 24 of 24
+ * cases measured), so the text's own length bounds it; what is not text gets a stated allowance. */
+#include "fcgi/stage/estimate.h"
+
+#define CHARACTERS_A_TOKEN 4
+
+struct sum { int64_t bytes, images, files, messages, tools; };
+
+static void add_part(struct sum *s, struct jval part)
+{
+    struct jval type = jscan_find(part, "type");
+    if (jval_is(type, "image_url") || jval_is(type, "input_image") || jval_is(type, "image")) s->images++;
+    else if (jval_is(type, "input_audio") || jval_is(type, "file") || jval_is(type, "input_file") || jval_is(type, "video_url")) s->files++;
+    else s->bytes += (int64_t)part.text.len;
+}
+
+static void add_content(struct sum *s, struct jval content)
+{
+    struct span key;
+    struct jval part;
+    if (content.kind != JSON_ARRAY) {
+        s->bytes += (int64_t)content.text.len;
+        return;
+    }
+    struct jiter it = jscan_iter(content);
+    while (jscan_next(&it, &key, &part)) add_part(s, part);
+}
+
+static void add_message(struct sum *s, struct jval message)
+{
+    struct span key;
+    struct jval v;
+    struct jiter it = jscan_iter(message);
+    s->messages++;
+    while (jscan_next(&it, &key, &v)) {
+        s->bytes += (int64_t)key.len;
+        if (jkey_is(key, "content")) add_content(s, v);
+        else s->bytes += (int64_t)v.text.len;
+    }
+}
+
+static void add_messages(struct sum *s, struct jval messages)
+{
+    struct span key;
+    struct jval m;
+    struct jiter it = jscan_iter(messages);
+    while (jscan_next(&it, &key, &m)) add_message(s, m);
+}
+
+/* Everything that a model may read: all members, for nobody knows which a provider will put before it. */
+static int64_t add_all(struct sum *s, const struct chat *chat)
+{
+    struct span key;
+    struct jval v;
+    int64_t best_of = 0;
+    struct jiter it = jscan_iter(chat->root);
+    while (jscan_next(&it, &key, &v)) {
+        if (jkey_is(key, "messages")) add_messages(s, v);
+        else s->bytes += (int64_t)v.text.len;
+        if (jkey_is(key, "tools") || jkey_is(key, "functions")) s->tools += (int64_t)jscan_count(v);
+        if (jkey_is(key, "best_of")) jval_int(v, &best_of);
+    }
+    return best_of;
+}
+
+int64_t estimate_text(int64_t characters)
+{
+    return (characters + CHARACTERS_A_TOKEN - 1) / CHARACTERS_A_TOKEN;
+}
+
+static int64_t times(int64_t a, int64_t b)
+{
+    int64_t product;
+    return __builtin_mul_overflow(a, b, &product) ? INT64_MAX : product;
+}
+
+void estimate_request(const struct chat *chat, const struct model_row *model, struct estimate *out)
+{
+    struct sum s = {0};
+    int64_t best_of = add_all(&s, chat);
+    int64_t frame = TOKENS_A_REQUEST + s.messages * TOKENS_A_MESSAGE;
+    int64_t most = chat->max_output >= 0 ? chat->max_output : model->max_output ? model->max_output : OUTPUT_UNKNOWN;
+    *out = (struct estimate){
+        .prompt_bound = s.bytes + frame + s.tools * TOKENS_A_TOOL + s.images * TOKENS_AN_IMAGE + s.files * TOKENS_A_FILE,
+        .prompt_estimate = estimate_text(s.bytes) + frame + s.images * TOKENS_IMAGE_ESTIMATE,
+        .samples = best_of > chat->choices ? best_of : chat->choices,
+    };
+    if (chat->face == FACE_EMBEDDINGS) return;
+    out->output_bound = times(most, out->samples);
+    int64_t guess = times(OUTPUT_ESTIMATE, out->samples);
+    out->output_estimate = guess < out->output_bound ? guess : out->output_bound;
+}

@@ -1,0 +1,31 @@
+/* How many tokens a request may cost, before anybody has counted: an upper bound for hard limits, an estimate for soft
+ * ones. (DESIGN.md, "How much is held"; figures: WIRE.md 4) */
+#ifndef WEIR_STAGE_ESTIMATE_H
+#define WEIR_STAGE_ESTIMATE_H
+
+#include "fcgi/provider/chat.h"
+#include "sql/routes.h"
+
+#define TOKENS_A_REQUEST 3     /* a chat's frame */
+#define TOKENS_A_MESSAGE 4     /* each message's */
+#define TOKENS_A_TOOL    400   /* what a provider says around a tool's schema: one cost 14 -> 403 */
+#define TOKENS_AN_IMAGE  5000  /* bound: large ones at high detail cost 765 to 4,800 */
+#define TOKENS_IMAGE_ESTIMATE 1000
+#define TOKENS_A_FILE    50000 /* bound of audio, video and documents, sent or only named */
+#define OUTPUT_UNKNOWN   4096  /* a model whose max_output nobody has told */
+#define OUTPUT_ESTIMATE  500   /* what an answer has where nothing is known of the model's */
+
+struct estimate {
+    int64_t prompt_bound, prompt_estimate; /* tokens */
+    int64_t output_bound;                  /* over all choices; 0 for embeddings */
+    int64_t output_estimate;
+    int64_t samples;                       /* choices that are paid for: n, or best_of if that is more */
+};
+
+/* Tokens of so many characters of text, about. */
+int64_t estimate_text(int64_t characters);
+
+/* model: of the plan. The output bound is the caller's maximum, else the model's, each time samples. */
+void estimate_request(const struct chat *chat, const struct model_row *model, struct estimate *out);
+
+#endif

@@ -27,13 +27,10 @@ struct housekeeper {
 
 /* ---- one step ---- */
 
-struct step;
-typedef enum weir_err step_run(struct step *s, struct db *db);
-
 struct step {
     struct job job; /* first */
     struct ledger *ledger;
-    step_run *run;
+    enum weir_err (*run)(struct step *s, struct db *db);
     struct settings settings;
     int64_t now_ms, after;
     int done;
@@ -49,7 +46,8 @@ static void dispose(struct job *j) { free(j); }
 
 static enum weir_err sweep(struct step *s, struct db *db)
 {
-    return ledger_sweep(s->ledger, db, s->settings.release_orphans ? LEDGER_RELEASE : LEDGER_CHARGE, s->now_ms, STEP_ROWS, &s->done);
+    return ledger_sweep(s->ledger, db, s->settings.release_orphans ? LEDGER_RELEASE : LEDGER_CHARGE, s->now_ms, STEP_ROWS,
+                        &s->done);
 }
 
 static enum weir_err tidy(struct step *s, struct db *db)
@@ -60,19 +58,20 @@ static enum weir_err tidy(struct step *s, struct db *db)
 static enum weir_err forget(struct step *s, struct db *db)
 {
     int64_t days = s->settings.audit_keep_days;
-    return ledger_forget(s->ledger, db, days ? s->now_ms - days * DAY_MS : 0, s->settings.audit_keep_rows, STEP_ROWS, &s->done);
+    return ledger_forget(s->ledger, db, days ? s->now_ms - days * DAY_MS : 0, s->settings.audit_keep_rows, STEP_ROWS,
+                         &s->done);
 }
 
 /* Returns how many rows it was; *after goes in and comes out. */
-static int take_step(struct housekeeper *h, step_run *what, int64_t *after)
+static int take_step(struct housekeeper *h, enum weir_err (*what)(struct step *, struct db *), int64_t *after)
 {
     struct arena none;
     struct snapshot *snap;
     int done = 0;
     struct step *s = calloc(1, sizeof *s);
     if (!s) return 0;
-    *s = (struct step){.job = {.run = run, .dispose = dispose}, .ledger = h->book.ledger, .run = what, .now_ms = clock_wall_ms(),
-                       .after = after ? *after : 0};
+    *s = (struct step){.job = {.run = run, .dispose = dispose}, .ledger = h->book.ledger, .run = what,
+                       .now_ms = clock_wall_ms(), .after = after ? *after : 0};
     arena_init(&none);
     if (store_look(h->book.store, NULL, &none, &snap, NULL) == WEIR_OK) {
         s->settings = snap->settings;

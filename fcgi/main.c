@@ -18,7 +18,8 @@
 #define THREADS_MOST   16384
 #define DRAIN_S_MOST   3600
 #define CLOSE_MS       5000 /* for what is still to be written at the end */
-#define LINGERING_HEAP (2 << 20)  /* bytes of free memory a heap keeps: taken anew, each page of a large body costs a fault */
+/* bytes of free memory a heap keeps: taken anew, each page of a large body costs a fault */
+#define LINGERING_HEAP (2 << 20)
 #define LARGE_BLOCK    (1 << 20)  /* blocks from here on are the kernel's, and go back to it at once */
 
 struct start { const char *data, *master, *mount; int threads_max; int64_t drain_ms; char *db_path, *master_path; };
@@ -33,7 +34,8 @@ static int64_t env_int(const char *name, int64_t standard, int64_t least, int64_
     errno = 0;
     long long n = strtoll(text, &end, 10);
     if (!errno && !*end && n >= least && n <= most) return n;
-    log_event(LOG_WARN, "setting_ignored", LOG_TEXT("name", name), LOG_INT("least", least), LOG_INT("most", most), LOG_INT("used", standard));
+    log_event(LOG_WARN, "setting_ignored", LOG_TEXT("name", name), LOG_INT("least", least), LOG_INT("most", most),
+              LOG_INT("used", standard));
     return standard;
 }
 
@@ -46,7 +48,8 @@ static void open_log(void)
         log_open(NULL, level);
         log_event(LOG_WARN, "setting_ignored", LOG_TEXT("name", "WEIR_LOG"), LOG_TEXT("reason", strerror(errno)));
     }
-    if (!known) log_event(LOG_WARN, "setting_ignored", LOG_TEXT("name", "WEIR_LOG_LEVEL"), LOG_TEXT("expected", "error, warn, info or debug"));
+    if (!known) log_event(LOG_WARN, "setting_ignored", LOG_TEXT("name", "WEIR_LOG_LEVEL"),
+                          LOG_TEXT("expected", "error, warn, info or debug"));
 }
 
 static bool read_settings(struct start *s)
@@ -129,7 +132,8 @@ static enum weir_err open_store(const struct start *s, struct book *b)
         log_event(LOG_ERROR, "start_failed", LOG_TEXT("file", s->master_path),
                   LOG_TEXT("reason", "the master key is missing; `weir init` makes it"));
     else if (err == WEIR_INVALID)
-        log_event(LOG_ERROR, "start_failed", LOG_TEXT("file", s->master_path), LOG_TEXT("reason", "others may read the master key; chmod 600"));
+        log_event(LOG_ERROR, "start_failed", LOG_TEXT("file", s->master_path),
+                  LOG_TEXT("reason", "others may read the master key; chmod 600"));
     else if (err != WEIR_OK)
         log_event(LOG_ERROR, "start_failed", LOG_TEXT("data", s->data), LOG_TEXT("reason", weir_err_info(err)->text));
     return err;

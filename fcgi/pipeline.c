@@ -69,7 +69,14 @@ static void refuse(struct way *w, struct problem *p)
 
 /* ---- a model's answer ---- */
 
-struct model_way { struct caller caller; struct buf body; struct chat chat; struct plan plan; struct ticket ticket; struct outcome out; };
+struct model_way {
+    struct caller caller;
+    struct buf body;
+    struct chat chat;
+    struct plan plan;
+    struct ticket ticket;
+    struct outcome out;
+};
 
 /* Everything up to the relay; the first failure is the outcome. */
 static enum weir_err prepare(struct way *w, struct model_way *m)
@@ -193,7 +200,8 @@ static void own_usage(struct way *w)
     struct buf body;
     buf_init(&body, BOUND_ANSWER);
     enum weir_err err = authenticate(w->g->tools.book.store, &w->r, &w->memory, &c, &p);
-    if (err == WEIR_OK && (err = usage_report(w->g->tools.book.store, &w->r, &c, &body)) != WEIR_OK) problem_set(&p, err, NULL, NULL);
+    if (err == WEIR_OK && (err = usage_report(w->g->tools.book.store, &w->r, &c, &body)) != WEIR_OK)
+        problem_set(&p, err, NULL, NULL);
     if (err == WEIR_OK) answer_json(&w->r, 200, buf_all(&body), NULL, NULL);
     else refuse(w, &p);
     buf_free(&body);
@@ -212,7 +220,7 @@ static const char *unready(const struct gateway *g)
     struct snapshot *snap;
     struct arena none;
     int usable = 0;
-    if (!writer_is_able(store_writer(g->tools.book.store))) return "{\"status\":\"unready\",\"reason\":\"the database cannot be written\"}";
+    if (!book_is_able(&g->tools.book)) return "{\"status\":\"unready\",\"reason\":\"the database cannot be written\"}";
     arena_init(&none);
     if (store_look(g->tools.book.store, NULL, &none, &snap, NULL) != WEIR_OK)
         return "{\"status\":\"unready\",\"reason\":\"the database cannot be read\"}";
@@ -237,7 +245,8 @@ static void dispatch(struct way *w)
     struct problem p = {0};
     const struct route *e = w->route = w->r.path_is_bad ? NULL : route_of(w->r.path);
     if (w->r.path_is_bad) {
-        problem_set(&p, WEIR_INVALID, NULL, "The address cannot be read: it has a bad escape, or is longer than %d bytes.", BOUND_PATH);
+        problem_set(&p, WEIR_INVALID, NULL, "The address cannot be read: it has a bad escape, or is longer than %d bytes.",
+                    BOUND_PATH);
         refuse(w, &p);
     } else if (!e) {
         problem_set(&p, WEIR_NOT_FOUND, NULL, NULL);

@@ -26,10 +26,13 @@ bool key_allows_ip(const struct key *k, struct span ip);
 enum weir_err keys_touch(struct db *db, int64_t id, int64_t now_ms);
 
 /* Administrators' only. Names, ranges and so on are checked by the caller. */
-enum weir_err keys_add(struct db *db, const struct key *k, const struct client_hash *hash, int64_t *id); /* WEIR_EXISTS: name, or secret of another key */
-enum weir_err keys_update(struct db *db, const struct key *k); /* all fields but name, created, revoked, last_used; by k->id */
+/* WEIR_EXISTS: name, or secret of another key */
+enum weir_err keys_add(struct db *db, const struct key *k, const struct client_hash *hash, int64_t *id);
+/* all fields but name, created, revoked, last_used; by k->id */
+enum weir_err keys_update(struct db *db, const struct key *k);
 enum weir_err keys_by_name(struct db *db, struct span name, struct arena *a, struct key *out);
-enum weir_err keys_by_id_after(struct db *db, int64_t after_id, int most, struct arena *a, struct key *out, int *count); /* for listings, by pages */
+/* for listings, by pages */
+enum weir_err keys_by_id_after(struct db *db, int64_t after_id, int most, struct arena *a, struct key *out, int *count);
 enum weir_err keys_revoke(struct db *db, int64_t id, int64_t now_ms);
 /* New secret; those there now end at old_until_ms (at once if it is not after now_ms). */
 enum weir_err keys_rotate(struct db *db, int64_t id, const struct client_hash *hash, int64_t now_ms, int64_t old_until_ms);

@@ -18,7 +18,8 @@ struct limit_rule {
 
 struct jwt_row { const char *name, *body; bool has_secret; }; /* body: JSON, without the secret */
 
-/* Administrators' only. A limit is known by scope, metric, shape, period and seconds: put changes it or adds it, and keeps its
+/* Administrators' only. A limit is known by scope, metric, shape, period and seconds: put changes it or adds it, and
+ * keeps its
  * count; where a member gets a limit of its own, what the star limit counted for it is dropped. These run inside a
  * struct change. */
 enum weir_err limit_put(struct db *db, const struct limit_rule *r);
@@ -30,7 +31,8 @@ enum weir_err limit_remove(struct db *db, const struct limit_key *k, int *remove
  * will not be charged to them. member NULL: of a star limit, all members; else that one ("user/alice"). *reset: how many
  * counters there were. */
 enum weir_err limit_reset(struct db *db, const struct limit_key *k, const char *member, int64_t now_ms, int *reset);
-enum weir_err jwt_put(struct db *db, const struct master_key *m, const char *name, struct span body, struct span secret); /* secret absent: kept as it is */
+/* secret absent: kept as it is */
+enum weir_err jwt_put(struct db *db, const struct master_key *m, const char *name, struct span body, struct span secret);
 
 /* All rows in order of scope, metric, shape / of name; strings live during the call of row. */
 enum weir_err limits_each(struct db *db, void (*row)(const struct limit_rule *, void *), void *arg);

@@ -59,7 +59,9 @@ enum weir_err provider_put(struct db *db, const struct provider_row *p, int64_t 
 /* By provider and name; secret absent: kept as it is (WEIR_NOT_FOUND if there is none). */
 enum weir_err provider_key_put(struct db *db, const struct master_key *m, int64_t provider_id, const char *provider,
                                const char *key, int64_t priority, struct span secret);
-enum weir_err model_put(struct db *db, const struct model_row *m, int64_t *id);        /* by alias; targets are not touched */
-enum weir_err targets_put(struct db *db, int64_t model_id, const int64_t *provider_ids, const struct target_row *t, int count); /* replaces all */
+/* by alias; targets are not touched */
+enum weir_err model_put(struct db *db, const struct model_row *m, int64_t *id);
+enum weir_err targets_put(struct db *db, int64_t model_id, const int64_t *provider_ids, const struct target_row *t,
+                          int count); /* replaces all */
 
 #endif

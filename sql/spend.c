@@ -11,8 +11,10 @@ static enum weir_err sum(struct db *db, int statement, const char *name, int64_t
     stmt_int(s, 2, since_ms);
     enum weir_err err = stmt_step(s, &row);
     if (err == WEIR_OK && row)
-        *out = (struct spend){.requests = stmt_get_int(s, 0), .prompt_tokens = stmt_get_int(s, 1), .cached_tokens = stmt_get_int(s, 2),
-                              .completion_tokens = stmt_get_int(s, 3), .cost = stmt_get_int(s, 4), .unpriced = stmt_get_int(s, 5)};
+        *out = (struct spend){
+            .requests = stmt_get_int(s, 0), .prompt_tokens = stmt_get_int(s, 1), .cached_tokens = stmt_get_int(s, 2),
+            .completion_tokens = stmt_get_int(s, 3), .cost = stmt_get_int(s, 4), .unpriced = stmt_get_int(s, 5),
+        };
     stmt_reset(s);
     return err;
 }

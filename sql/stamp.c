@@ -38,7 +38,8 @@ int stamp_has_moved(const char *data_dir, const struct stamp *s)
     char path[4096];
     struct stat mapped, named;
     if (!s->at || !path_of(data_dir, path)) return 1;
-    return stat(path, &named) != 0 || fstat(s->fd, &mapped) != 0 || named.st_ino != mapped.st_ino || named.st_dev != mapped.st_dev;
+    if (stat(path, &named) != 0 || fstat(s->fd, &mapped) != 0) return 1;
+    return named.st_ino != mapped.st_ino || named.st_dev != mapped.st_dev;
 }
 
 uint64_t stamp_read(const struct stamp *s)

@@ -134,7 +134,8 @@ static enum weir_err hold_current(struct store *s, struct reader *r, int64_t ver
 /* ---- looking ---- */
 
 /* By the stamp alone: true if it answered. */
-static bool look_in_memory(struct store *s, const struct client_hash *hash, struct arena *a, struct snapshot **snap, struct key *k)
+static bool look_in_memory(struct store *s, const struct client_hash *hash, struct arena *a, struct snapshot **snap,
+                           struct key *k)
 {
     bool found = false;
     pthread_mutex_lock(&s->lock);

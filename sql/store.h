@@ -15,7 +15,8 @@ void store_close(struct store *s, int wait_ms); /* waits up to wait_ms for the w
 
 /* One look at configuration and keys for a request. While the stamp (stamp.h) says that nothing was changed, memory
  * answers, for a second at most; else config_version is read, and if it moved the snapshot is replaced and the key cache
- * emptied. A change by a program that does not go through change.h is so seen after a second. Then the key is found. hash NULL: no key is wanted. *snap is held for the caller whenever the result is
+ * emptied. A change by a program that does not go through change.h is so seen after a second. Then the key is found. hash
+ * NULL: no key is wanted. *snap is held for the caller whenever the result is
  * WEIR_OK or WEIR_NOT_FOUND. *k and its strings are the arena's. Up to BOUND_READERS at a time, others wait. */
 enum weir_err store_look(struct store *s, const struct client_hash *hash, struct arena *a,
                          struct snapshot **snap, struct key *k);

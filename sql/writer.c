@@ -205,7 +205,8 @@ enum weir_err writer_run(struct writer *w, struct job *j, int wait_ms, bool keep
     pthread_mutex_lock(&w->lock);
     enum weir_err err = w->stopping ? WEIR_UNAVAILABLE
                       : atomic_load(&w->backlog) >= BOUND_WRITER_QUEUE ? WEIR_FULL : WEIR_OK;
-    bool own = err == WEIR_OK && wait_ms >= BUSY_MS && atomic_load(&w->crowd) <= CROWD && !w->busy && !w->first && !w->ailing && writer_is_able(w) && w->db;
+    bool own = err == WEIR_OK && wait_ms >= BUSY_MS && atomic_load(&w->crowd) <= CROWD && !w->busy && !w->first &&
+        !w->ailing && writer_is_able(w) && w->db;
     bool wake = err == WEIR_OK && !own && !w->busy && w->asleep;
     if (err == WEIR_OK) {
         j->state = st;

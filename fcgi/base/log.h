@@ -29,10 +29,12 @@ bool log_wants(enum log_level level);
  * its longest texts cut. Strings are JSON-escaped: control characters and invalid UTF-8 never get out raw. */
 void log_write(enum log_level level, const char *event, const struct log_field *fields);
 
+#define LOG_END {NULL, LOG_IS_INT, {NULL, 0}, 0}
+
 #define log_event(level, event, ...) \
     do { \
         if (log_wants(level)) \
-            log_write((level), (event), (const struct log_field[]){__VA_ARGS__ __VA_OPT__(,) {NULL, LOG_IS_INT, {NULL, 0}, 0}}); \
+            log_write((level), (event), (const struct log_field[]){__VA_ARGS__ __VA_OPT__(,) LOG_END}); \
     } while (0)
 
 #endif

@@ -26,7 +26,8 @@ bool duration_parse(struct span s, int64_t *ms);
 /* Money: nano-dollars. "0.15" <-> 150000000. At most 9 decimals, up to 9,000,000,000 dollars, no sign, no exponent. */
 bool money_parse(struct span s, int64_t *nano);
 #define MONEY_TEXT 32
-void money_text(int64_t nano, char out[MONEY_TEXT]); /* shortest form with at least 2 decimals: "0.15", "20.00", "0.000001234" */
+/* shortest form with at least 2 decimals: "0.15", "20.00", "0.000001234" */
+void money_text(int64_t nano, char out[MONEY_TEXT]);
 
 /* CIDR or plain address, IPv4 or IPv6. False if `range` or `address` does not parse. */
 bool ip_in_range(struct span address, struct span range);

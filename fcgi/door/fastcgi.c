@@ -17,6 +17,7 @@
 
 #include "fcgi/base/bounds.h"
 
+#define FCGI_STDOUT_TYPE 6
 #define FCGI_HEAD    8
 #define RECORD_MOST  65528 /* bytes in a record, a multiple of 8 */
 #define STREAM_HOLDS 8192  /* what libfcgi's own stream buffers */
@@ -223,7 +224,8 @@ static bool write_records(struct conn *c, struct span bytes)
     if (FCGX_FFlush(c->fcgi.out) != 0) return false;
     while (bytes.len) {
         size_t n = bytes.len < RECORD_MOST ? bytes.len : RECORD_MOST;
-        unsigned char head[FCGI_HEAD] = {1, 6 /* FCGI_STDOUT */, (unsigned char)(c->fcgi.requestId >> 8), (unsigned char)c->fcgi.requestId,
+        unsigned char head[FCGI_HEAD] = {1, FCGI_STDOUT_TYPE,
+                                         (unsigned char)(c->fcgi.requestId >> 8), (unsigned char)c->fcgi.requestId,
                                          (unsigned char)(n >> 8), (unsigned char)n, 0, 0};
         struct iovec parts[2] = {{head, sizeof head}, {(void *)(uintptr_t)bytes.at, n}};
         if (!write_parts(c->fcgi.ipcFd, parts, 2)) return false;

@@ -275,7 +275,8 @@ static bool read_error_value(struct jval root, struct fault *fault)
     if (error.kind == JSON_OBJECT) return read_error_object(error, fault) && !in_array;
     if (error.kind == JSON_STRING) copy_text(error, fault->message, sizeof fault->message);
     else if (detail.kind == JSON_STRING) copy_text(detail, fault->message, sizeof fault->message);
-    else if (detail.kind == JSON_ARRAY) copy_text(jscan_find(first_of(detail), "msg"), fault->message, sizeof fault->message);
+    else if (detail.kind == JSON_ARRAY) copy_text(jscan_find(first_of(detail), "msg"), fault->message,
+                                                  sizeof fault->message);
     else read_error_object(root, fault); /* {"type":"error","code","message"}, {"message"} */
     return false;
 }

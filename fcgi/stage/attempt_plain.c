@@ -53,7 +53,8 @@ static enum verdict judge_error(struct attempt *a)
     if (!whole || is_ours(status)) buf_free(&o->body);
     attempt_failed(a, WEIR_UPSTREAM, reason);
     if (!is_ours(status)) {
-        if (!*o->fault.message) problem_set(&o->problem, WEIR_UPSTREAM, NULL, "The provider answered %d and gave no reason.", status);
+        if (!*o->fault.message) problem_set(&o->problem, WEIR_UPSTREAM, NULL,
+                                            "The provider answered %d and gave no reason.", status);
         o->status = status;
         o->problem.retry_after_s = retry_after(a->up);
     }

@@ -106,8 +106,8 @@ static void take_event(struct stream *s, const struct sse_event *ev)
         if (!s->over) put(s, ev->raw);
         break;
     case EVENT_USAGE:
-        if (!a->chat->wants_usage) break;
-        /* fall through */
+        if (a->chat->wants_usage) pass(s, ev->raw);
+        break;
     case EVENT_HEAD: pass(s, ev->raw); break;
     case EVENT_DONE: done(s, ev->raw); break;
     case EVENT_ERROR: fail(s, WEIR_UPSTREAM, *fault.message ? fault.message : "sent an error event", &fault); break;

@@ -62,9 +62,11 @@ static enum weir_err take_identity(struct caller *c, const struct request *r, st
         if (all[i].seen->times > 1 || is_joined(span_of(all[i].seen->value))) return doubled(p, all[i].name);
         if (!all[i].seen->value || !*all[i].seen->value) continue;
         if (!c->key.may_assert)
-            return problem_set(p, WEIR_IDENTITY_FORBIDDEN, NULL, "This key may not assert another identity (%s).", all[i].name);
+            return problem_set(p, WEIR_IDENTITY_FORBIDDEN, NULL, "This key may not assert another identity (%s).",
+                               all[i].name);
         if (!is_name(span_of(all[i].seen->value)))
-            return problem_set(p, WEIR_INVALID, NULL, "The header %s must be at most %d bytes of UTF-8 without control characters.",
+            return problem_set(p, WEIR_INVALID, NULL,
+                               "The header %s must be at most %d bytes of UTF-8 without control characters.",
                                all[i].name, BOUND_NAME);
         *all[i].to = all[i].seen->value;
     }
@@ -73,7 +75,8 @@ static enum weir_err take_identity(struct caller *c, const struct request *r, st
 
 /* ---- the key ---- */
 
-enum weir_err authenticate(struct store *store, const struct request *r, struct arena *a, struct caller *c, struct problem *p)
+enum weir_err authenticate(struct store *store, const struct request *r, struct arena *a, struct caller *c,
+                           struct problem *p)
 {
     struct span credential = SPAN_NONE;
     *c = (struct caller){0};

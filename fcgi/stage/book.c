@@ -21,8 +21,9 @@ static const char *copy(struct arena *a, const char *text)
 static void log_warnings(const struct ledger_warnings *w)
 {
     for (int i = 0; i < w->count; i++)
-        log_event(LOG_WARN, "limit_nearly_used", LOG_TEXT("scope", w->at[i].scope), LOG_TEXT("metric", metric_names[w->at[i].metric]),
-                  LOG_TEXT("shape", shape_names[w->at[i].shape]), LOG_INT("used", w->at[i].used), LOG_INT("limit", w->at[i].limit));
+        log_event(LOG_WARN, "limit_nearly_used", LOG_TEXT("scope", w->at[i].scope),
+                  LOG_TEXT("metric", metric_names[w->at[i].metric]), LOG_TEXT("shape", shape_names[w->at[i].shape]),
+                  LOG_INT("used", w->at[i].used), LOG_INT("limit", w->at[i].limit));
 }
 
 /* ---- admission ---- */
@@ -77,7 +78,8 @@ static enum weir_err undo_run(struct job *j, struct db *db)
         .alias = a->ask.who.model, .stream = a->ask.stream, .status = 507, .outcome = "refused", .cache = "bypass",
         .usage_source = "none", .first_byte_ms = -1, .error = "storage_full",
     };
-    return ledger_settle(a->ledger, db, &(struct ledger_bill){.ticket = a->grant.ticket, .now_ms = a->grant.time, .row = &row,
+    return ledger_settle(a->ledger, db, &(struct ledger_bill){.ticket = a->grant.ticket, .now_ms = a->grant.time,
+                                                              .row = &row,
                                                                .give_back = true}, &settled);
 }
 
@@ -154,7 +156,8 @@ static void attempt_free(struct job *j)
 static enum weir_err attempt_run(struct job *j, struct db *db)
 {
     struct attempt_job *t = (struct attempt_job *)j;
-    enum weir_err err = t->has_ended ? ledger_attempt_end(t->ledger, db, t->next.ticket, t->next.now_ms, &t->ended) : WEIR_OK;
+    enum weir_err err = WEIR_OK;
+    if (t->has_ended) err = ledger_attempt_end(t->ledger, db, t->next.ticket, t->next.now_ms, &t->ended);
     return err == WEIR_OK ? ledger_attempt(t->ledger, db, &t->next, &t->may, &t->refusal) : err;
 }
 
@@ -203,7 +206,8 @@ static void settle_free(struct job *j)
 static enum weir_err settle_run(struct job *j, struct db *db)
 {
     struct settle_job *s = (struct settle_job *)j;
-    enum weir_err err = s->bill.ticket ? ledger_settle(s->ledger, db, &s->bill, &s->settled) : ledger_record(s->ledger, db, &s->row);
+    enum weir_err err = s->bill.ticket ? ledger_settle(s->ledger, db, &s->bill, &s->settled)
+                                       : ledger_record(s->ledger, db, &s->row);
     return err == WEIR_OK && s->key_id ? keys_touch(db, s->key_id, s->row.time) : err;
 }
 

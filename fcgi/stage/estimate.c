@@ -10,7 +10,8 @@ static void add_part(struct sum *s, struct jval part)
 {
     struct jval type = jscan_find(part, "type");
     if (jval_is(type, "image_url") || jval_is(type, "input_image") || jval_is(type, "image")) s->images++;
-    else if (jval_is(type, "input_audio") || jval_is(type, "file") || jval_is(type, "input_file") || jval_is(type, "video_url")) s->files++;
+    else if (jval_is(type, "input_audio") || jval_is(type, "file") || jval_is(type, "input_file") ||
+             jval_is(type, "video_url")) s->files++;
     else s->bytes += (int64_t)part.text.len;
 }
 

@@ -21,7 +21,8 @@
 #define EMBEDDINGS (1u << FACE_EMBEDDINGS)
 #define ALL (CHAT | COMPLETIONS | EMBEDDINGS)
 
-enum place { PLACE_NONE, PLACE_MODEL, PLACE_STREAM, PLACE_STREAM_OPTIONS, PLACE_MESSAGES, PLACE_PROMPT, PLACE_INPUT, PLACE_TOOLS,
+enum place { PLACE_NONE, PLACE_MODEL, PLACE_STREAM, PLACE_STREAM_OPTIONS, PLACE_MESSAGES, PLACE_PROMPT, PLACE_INPUT,
+            PLACE_TOOLS,
              PLACE_MAX, PLACE_MAX_COMPLETION, PLACE_N, PLACE_ENCODING, PLACE_COUNT };
 
 static const struct field {
@@ -34,7 +35,8 @@ static const struct field {
 } fields[] = {
     {"model", ALL, IS(JSON_STRING), false, true, 0, 0, PLACE_MODEL, "a string"},
     {"messages", CHAT, IS(JSON_ARRAY), false, true, 0, 0, PLACE_MESSAGES, "an array of at least one message"},
-    {"prompt", COMPLETIONS, IS(JSON_STRING) | IS(JSON_ARRAY) | IS(JSON_NULL), false, false, 0, 0, PLACE_PROMPT, "a string or an array"},
+    {"prompt", COMPLETIONS, IS(JSON_STRING) | IS(JSON_ARRAY) | IS(JSON_NULL), false, false, 0, 0, PLACE_PROMPT,
+     "a string or an array"},
     {"input", EMBEDDINGS, IS(JSON_STRING) | IS(JSON_ARRAY), false, true, 0, 0, PLACE_INPUT, "a string or an array"},
     {"encoding_format", EMBEDDINGS, TEXT, false, false, 0, 0, PLACE_ENCODING, "a string"},
     {"dimensions", EMBEDDINGS, WHOLE, true, false, 1, 1 << 20, PLACE_NONE, "a whole number, at least 1"},
@@ -50,7 +52,8 @@ static const struct field {
     {"frequency_penalty", CHAT | COMPLETIONS, NUMBER, false, false, 0, 0, PLACE_NONE, "a number"},
     {"seed", CHAT | COMPLETIONS, NUMBER, false, false, 0, 0, PLACE_NONE, "a number"},
     {"tools", CHAT, LIST, false, false, 0, 0, PLACE_TOOLS, "an array"},
-    {"stop", CHAT | COMPLETIONS, IS(JSON_STRING) | IS(JSON_ARRAY) | IS(JSON_NULL), false, false, 0, 0, PLACE_NONE, "a string or an array of strings"},
+    {"stop", CHAT | COMPLETIONS, IS(JSON_STRING) | IS(JSON_ARRAY) | IS(JSON_NULL), false, false, 0, 0, PLACE_NONE,
+     "a string or an array of strings"},
     {"user", ALL, TEXT, false, false, 0, 0, PLACE_NONE, "a string"},
 };
 #define FIELD_COUNT (sizeof fields / sizeof *fields)
@@ -89,7 +92,8 @@ static enum weir_err check_members(enum face face, struct jval root, struct jval
     }
     for (size_t i = 0; i < FIELD_COUNT; i++)
         if (fields[i].required && !seen[i] && (fields[i].faces & (1u << face)))
-            return problem_set(p, WEIR_INVALID, fields[i].name, "%s is missing; it must be %s.", fields[i].name, fields[i].expected);
+            return problem_set(p, WEIR_INVALID, fields[i].name, "%s is missing; it must be %s.", fields[i].name,
+                               fields[i].expected);
     return WEIR_OK;
 }
 
@@ -161,7 +165,8 @@ static enum weir_err note_stream(struct chat *c, const struct jval at[PLACE_COUN
     c->stream = c->face != FACE_EMBEDDINGS && at[PLACE_STREAM].kind == JSON_TRUE;
     struct span twice;
     c->stream_options = at[PLACE_STREAM_OPTIONS];
-    if (!jscan_is_unique(c->stream_options, &twice)) return refuse(p, "stream_options", "an object whose members have different names");
+    if (!jscan_is_unique(c->stream_options, &twice)) return refuse(p, "stream_options",
+                                                                   "an object whose members have different names");
     struct jval asked = jscan_find(c->stream_options, "include_usage");
     if (!(IS(asked.kind) & (BOOLEAN | IS(JSON_ABSENT)))) return refuse(p, "stream_options.include_usage", "true or false");
     c->wants_usage = asked.kind == JSON_TRUE;

@@ -11,11 +11,13 @@ static enum weir_err find_model(const struct caller *c, const struct chat *chat,
         return problem_set(p, WEIR_MODEL_UNKNOWN, "model", "The model \"%.*s%s\" does not exist.", shown, chat->alias.at,
                            (size_t)shown < chat->alias.len ? "..." : "");
     if (!key_allows_model(&c->key, chat->alias))
-        return problem_set(p, WEIR_MODEL_FORBIDDEN, "model", "This key may not use the model \"%.*s\".", shown, chat->alias.at);
+        return problem_set(p, WEIR_MODEL_FORBIDDEN, "model", "This key may not use the model \"%.*s\".", shown,
+                           chat->alias.at);
     return WEIR_OK;
 }
 
-enum weir_err plan_targets(const struct caller *c, const struct chat *chat, struct arena *a, struct plan *out, struct problem *p)
+enum weir_err plan_targets(const struct caller *c, const struct chat *chat, struct arena *a, struct plan *out,
+                           struct problem *p)
 {
     *out = (struct plan){0};
     enum weir_err err = find_model(c, chat, out, p);
@@ -26,7 +28,8 @@ enum weir_err plan_targets(const struct caller *c, const struct chat *chat, stru
     for (int i = 0; i < m->target_count; i++) {
         const struct provider_row *provider = m->targets[i].provider;
         if (!dialect_find(provider->dialect)) continue;
-        out->targets[out->count++] = (struct target){provider, provider->key_count ? provider->keys : NULL, m->targets[i].model};
+        out->targets[out->count++] = (struct target){provider, provider->key_count ? provider->keys : NULL,
+                                                     m->targets[i].model};
     }
     if (out->count) return WEIR_OK;
     return problem_set(p, WEIR_UNAVAILABLE, NULL, "The model \"%.*s\" has no provider that can be used.",

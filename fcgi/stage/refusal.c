@@ -43,7 +43,8 @@ enum weir_err refusal_problem(const struct ledger_refusal *r, struct problem *p)
 {
     char limit[64], used[64], held[64], asked[64], shape[80], passing[80];
     if (r->kind == LEDGER_UNPRICED)
-        return problem_set(p, WEIR_UNPRICED, "model", "The model has no price, and a limit on cost (%.100s) applies.", r->via);
+        return problem_set(p, WEIR_UNPRICED, "model", "The model has no price, and a limit on cost (%.100s) applies.",
+                           r->via);
     amount_text(r->metric, r->limit, limit);
     amount_text(r->metric, r->used, used);
     amount_text(r->metric, r->held, held);
@@ -51,7 +52,8 @@ enum weir_err refusal_problem(const struct ledger_refusal *r, struct problem *p)
     shape_text(r, shape);
     passing_text(r, passing);
     problem_set(p, r->soon ? WEIR_RATE_LIMITED : WEIR_QUOTA, NULL,
-                "The limit of %s %s%s on %.100s is reached: %s used, %s held, %s asked for. %s", limit, metric_names[r->metric],
+                "The limit of %s %s%s on %.100s is reached: %s used, %s held, %s asked for. %s", limit,
+                    metric_names[r->metric],
                 shape, r->scope, used, held, asked, passing);
     if (r->soon && r->retry_after_ms > 0) {
         int64_t s = (r->retry_after_ms + 999) / 1000;

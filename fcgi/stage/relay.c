@@ -38,7 +38,8 @@ static enum verdict run_attempt(struct attempt *a, const struct relay_tools *too
     if (!sent) return attempt_failed(a, WEIR_NOMEM, "memory is out");
     buf_init(sent, SIZE_MAX - 1);
     const struct call call = {.pool = tools->pool, .stop_fd = tools->stop_fd, .chat = a->chat, .target = a->target,
-                              .max_output = maximum_of(a->ticket), .http2 = a->settings->http2, .body = sent, .memory = a->memory};
+                              .max_output = maximum_of(a->ticket), .http2 = a->settings->http2, .body = sent,
+                                  .memory = a->memory};
     tap_start(&a->tap, a->chat);
     set_times(a);
     enum weir_err err = a->dialect->open(&call, &a->up);
@@ -65,11 +66,14 @@ static enum booked book_next(const struct attempt *a, bool first)
     struct ledger_refusal refusal = t->skipped;
     enum ledger_may may = t->first;
     const struct ledger_try next = {
-        .ticket = t->grant.ticket, .now_ms = clock_wall_ms(), .number = o->attempts + 1, .provider = a->target->provider->name,
-        .prompt_bound = t->estimate.prompt_bound, .output_bound = t->grant.output, .prompt_estimate = t->estimate.prompt_estimate,
+        .ticket = t->grant.ticket, .now_ms = clock_wall_ms(), .number = o->attempts + 1,
+            .provider = a->target->provider->name,
+        .prompt_bound = t->estimate.prompt_bound, .output_bound = t->grant.output,
+            .prompt_estimate = t->estimate.prompt_estimate,
         .output_estimate = t->estimate.output_estimate, .price = *a->price,
     };
-    enum weir_err err = first ? WEIR_OK : book_attempt(&a->tools->book, o->attempts ? &o->last : NULL, &next, &may, &refusal);
+    enum weir_err err = first ? WEIR_OK : book_attempt(&a->tools->book, o->attempts ? &o->last : NULL, &next, &may,
+                                                       &refusal);
     if (err == WEIR_OK && may == LEDGER_GO) return BOOKED;
     if (!o->attempts) {
         if (err != WEIR_OK) problem_set(&o->problem, err, NULL, NULL);
@@ -127,13 +131,15 @@ static void ask_target(struct attempt *a, const struct target *target, bool firs
     *verdict = run_attempt(a, a->tools);
 }
 
-void relay_run(const struct relay_tools *tools, const struct request *r, const struct caller *caller, const struct chat *chat,
+void relay_run(const struct relay_tools *tools, const struct request *r, const struct caller *caller,
+               const struct chat *chat,
                const struct plan *plan, const struct ticket *ticket, struct arena *memory, struct outcome *out)
 {
     enum verdict verdict = VERDICT_FAILED;
     struct attempt a = {.tools = tools, .r = r, .chat = chat, .settings = &caller->snap->settings, .ticket = ticket,
                         .price = &plan->model->price, .memory = memory, .out = out};
-    *out = (struct outcome){.end = END_FAILED, .first_byte_ms = -1, .requests = ticket->grant.requests, .tokens = ticket->grant.tokens};
+    *out = (struct outcome){.end = END_FAILED, .first_byte_ms = -1, .requests = ticket->grant.requests,
+                              .tokens = ticket->grant.tokens};
     buf_init(&out->body, BOUND_ANSWER);
     buf_init(&out->tail, BOUND_SSE_EVENT + 4);
     for (int i = 0; i < plan->count && verdict == VERDICT_FAILED && !a.unheard; i++) {

@@ -12,9 +12,11 @@ struct relay_tools {
     bool is_cgi;     /* then a stop is the web server's way to say that the client has gone */
 };
 
-/* Fills *out. The ticket is open; every attempt but its first is booked before it is made. A stream's events but for the last have gone to the caller when this returns; everything else waits in
+/* Fills *out. The ticket is open; every attempt but its first is booked before it is made. A stream's events but for the
+ * last have gone to the caller when this returns; everything else waits in
  * *out for answer_outcome, so that the audit row can be written first. Never fails: what fails is an outcome. */
-void relay_run(const struct relay_tools *tools, const struct request *r, const struct caller *caller, const struct chat *chat,
+void relay_run(const struct relay_tools *tools, const struct request *r, const struct caller *caller,
+               const struct chat *chat,
                const struct plan *plan, const struct ticket *ticket, struct arena *a, struct outcome *out);
 
 /* After the answer has gone out: lets the upstream end its last bytes, so that its connection can be used again, and

@@ -6,7 +6,8 @@
 
 /* Settles the ticket and writes the request's one audit row; waits for it to be committed, but no longer than 2 s (it is
  * written later then). chat, plan and t may be of a step that was not reached (zeroed); o says how it ended. */
-void settle(const struct book *b, const struct request *r, const struct caller *c, const char *endpoint, const struct chat *chat,
+void settle(const struct book *b, const struct request *r, const struct caller *c, const char *endpoint,
+            const struct chat *chat,
             const struct plan *plan, const struct ticket *t, const struct outcome *o, struct arena *a);
 
 #endif

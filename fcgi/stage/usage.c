@@ -76,12 +76,14 @@ static enum weir_err write_month(struct db *db, struct report *p)
     struct spend sum;
     char money[MONEY_TEXT];
     int64_t since = month_start(p->now_ms);
-    enum weir_err err = p->c->user ? spend_of_user(db, p->c->user, since, &sum) : spend_of_key(db, p->c->key.name, since, &sum);
+    enum weir_err err = p->c->user ? spend_of_user(db, p->c->user, since, &sum)
+                                   : spend_of_key(db, p->c->key.name, since, &sum);
     if (err != WEIR_OK) return err;
     money_text(sum.cost, money);
     time_member(p->out, "],\"month\":{\"since\":", since);
-    buf_printf(p->out, ",\"requests\":%lld,\"prompt_tokens\":%lld,\"cached_tokens\":%lld,\"completion_tokens\":%lld,\"cost\":\"%s\"}}",
-               (long long)sum.requests, (long long)sum.prompt_tokens, (long long)sum.cached_tokens, (long long)sum.completion_tokens, money);
+    buf_printf(p->out, ",\"requests\":%lld,\"prompt_tokens\":%lld,\"cached_tokens\":%lld", (long long)sum.requests,
+               (long long)sum.prompt_tokens, (long long)sum.cached_tokens);
+    buf_printf(p->out, ",\"completion_tokens\":%lld,\"cost\":\"%s\"}}", (long long)sum.completion_tokens, money);
     return p->out->err;
 }
 

@@ -117,6 +117,7 @@ static void close_store(struct book *b, int wait_ms)
 {
     store_close(b->store, wait_ms);
     ledger_close(b->ledger);
+    experience_free(b->experience);
 }
 
 static enum weir_err open_store(const struct start *s, struct book *b)
@@ -126,6 +127,7 @@ static enum weir_err open_store(const struct start *s, struct book *b)
         return WEIR_IO;
     }
     enum weir_err err = db_migrate(s->db_path, NULL, NULL);
+    if (err == WEIR_OK && !(b->experience = experience_new())) err = WEIR_NOMEM;
     if (err == WEIR_OK) err = ledger_open(s->data, &b->ledger);
     if (err == WEIR_OK && (err = store_open(s->data, s->master_path, &b->store)) != WEIR_OK) ledger_close(b->ledger);
     if (err == WEIR_NOT_FOUND)

@@ -25,7 +25,7 @@ enum weir_err admit(const struct book *b, const struct request *r, const struct 
     struct ledger_ask ask;
     struct ledger_refusal refusal;
     *t = (struct ticket){0};
-    estimate_request(chat, plan->model, &t->estimate);
+    estimate_request(chat, plan->model, b->experience, &t->estimate);
     fill_ask(&ask, r, c, endpoint, chat, plan, &t->estimate);
     const struct ledger_try first = {
         .now_ms = ask.now_ms, .number = 1, .provider = ask.provider, .prompt_bound = ask.prompt_bound,

@@ -230,7 +230,16 @@ static bool copy_bill(struct settle_job *s, const struct ledger_bill *bill)
     return true;
 }
 
-enum weir_err book_settle(const struct book *b, const struct ledger_bill *bill, int64_t key_id)
+/* What later estimates of this model go by. */
+static void learn(const struct book *b, const struct settle_job *s, int64_t choices)
+{
+    const struct audit_row *row = &s->row;
+    if (!s->bill.ticket || strcmp(row->usage_source, "provider") != 0 || !row->alias) return;
+    if (row->completion_tokens || s->settled.over_bound)
+        experience_add(b->experience, row->alias, row->completion_tokens, choices, s->settled.over_bound);
+}
+
+enum weir_err book_settle(const struct book *b, const struct ledger_bill *bill, int64_t choices, int64_t key_id)
 {
     struct settle_job *s = calloc(1, sizeof *s);
     if (!s) return WEIR_NOMEM;
@@ -239,6 +248,7 @@ enum weir_err book_settle(const struct book *b, const struct ledger_bill *bill, 
     s->key_id = key_id;
     arena_init(&s->strings);
     enum weir_err err = copy_bill(s, bill) ? writer_run(store_writer(b->store), &s->job, SETTLE_MS, true) : WEIR_NOMEM;
+    if (err == WEIR_OK) learn(b, s, choices);
     if (err == WEIR_OK) log_warnings(&s->settled.warnings);
     if (err == WEIR_OK && s->settled.over_bound)
         log_event(LOG_WARN, "over_bound", LOG_TEXT("request_id", s->row.request_id), LOG_TEXT("model", s->row.alias));

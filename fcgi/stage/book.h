@@ -3,11 +3,12 @@
 #ifndef WEIR_STAGE_BOOK_H
 #define WEIR_STAGE_BOOK_H
 
+#include "fcgi/stage/estimate.h"
 #include "sql/ledger.h"
 #include "sql/store.h"
 
 /* The ledger and its writer, the process's. */
-struct book { struct store *store; struct ledger *ledger; };
+struct book { struct store *store; struct ledger *ledger; struct experience *experience; };
 
 /* May a request be begun at all: can the database be written? */
 bool book_is_able(const struct book *b);
@@ -22,9 +23,9 @@ enum weir_err book_admit(const struct book *b, const struct ledger_ask *ask, con
 enum weir_err book_attempt(const struct book *b, const struct ledger_use *ended, const struct ledger_try *next,
                            enum ledger_may *may, struct ledger_refusal *refusal);
 
-/* Settles the ticket with its row (or, bill->ticket 0, writes the row alone), and marks the key as used (key_id; 0:
- * not). Waits up to 2 s to have it committed; it is written later then, in any case once: WEIR_BUSY or WEIR_STORAGE say
- * that it is late. */
-enum weir_err book_settle(const struct book *b, const struct ledger_bill *bill, int64_t key_id);
+/* Settles the ticket with its row, which had so many choices (or, bill->ticket 0, writes the row alone), and marks the key
+ * as used (key_id; 0: not). Waits up to 2 s to have it committed; it is written later then, in any case once: WEIR_BUSY or
+ * WEIR_STORAGE say that it is late. */
+enum weir_err book_settle(const struct book *b, const struct ledger_bill *bill, int64_t choices, int64_t key_id);
 
 #endif

@@ -2,6 +2,9 @@
  * cases measured), so the text's own length bounds it; what is not text gets a stated allowance. */
 #include "fcgi/stage/estimate.h"
 
+#include <pthread.h>
+#include <stdlib.h>
+
 #define CHARACTERS_A_TOKEN 4
 
 struct sum { int64_t bytes, images, files, messages, tools; };
@@ -75,19 +78,92 @@ static int64_t times(int64_t a, int64_t b)
     return __builtin_mul_overflow(a, b, &product) ? INT64_MAX : product;
 }
 
-void estimate_request(const struct chat *chat, const struct model_row *model, struct estimate *out)
+/* ---- experience ---- */
+
+#define PLACES     256
+#define WEIGHT     16  /* an answer moves the mean by one sixteenth of the difference */
+#define SCALE      16  /* means are kept in sixteenths of a token */
+#define FACTOR_MOST 16
+
+struct known { uint64_t name; int64_t mean, factor; };
+
+struct experience {
+    pthread_mutex_t lock;
+    struct known at[PLACES];
+};
+
+struct experience *experience_new(void)
 {
+    struct experience *x = calloc(1, sizeof *x);
+    if (x) pthread_mutex_init(&x->lock, NULL);
+    return x;
+}
+
+void experience_free(struct experience *x)
+{
+    if (!x) return;
+    pthread_mutex_destroy(&x->lock);
+    free(x);
+}
+
+static uint64_t hash_of(const char *name) /* FNV-1a; 0 is an empty place */
+{
+    uint64_t h = 14695981039346656037u;
+    for (; *name; name++) h = (h ^ (unsigned char)*name) * 1099511628211u;
+    return h ? h : 1;
+}
+
+/* Its place, or the empty one or another's that it may take: an estimate may be forgotten. */
+static struct known *place_of(struct experience *x, uint64_t name)
+{
+    struct known *first = &x->at[name % PLACES];
+    for (int i = 0; i < 8; i++) {
+        struct known *k = &x->at[(name + (uint64_t)i) % PLACES];
+        if (k->name == name || !k->name) return k;
+    }
+    return first;
+}
+
+void experience_add(struct experience *x, const char *alias, int64_t output, int64_t choices, bool over_bound)
+{
+    uint64_t name = hash_of(alias);
+    int64_t each = output / (choices > 0 ? choices : 1) * SCALE;
+    pthread_mutex_lock(&x->lock);
+    struct known *k = place_of(x, name);
+    if (k->name != name) *k = (struct known){.name = name, .mean = each, .factor = 1};
+    k->mean += (each - k->mean) / WEIGHT;
+    if (over_bound && k->factor < FACTOR_MOST) k->factor *= 2;
+    pthread_mutex_unlock(&x->lock);
+}
+
+static struct known experience_of(struct experience *x, const char *alias)
+{
+    uint64_t name = hash_of(alias);
+    struct known none = {.mean = OUTPUT_ESTIMATE * SCALE, .factor = 1};
+    pthread_mutex_lock(&x->lock);
+    struct known *k = place_of(x, name);
+    if (k->name == name) none = *k;
+    pthread_mutex_unlock(&x->lock);
+    return none;
+}
+
+/* ---- the whole ---- */
+
+void estimate_request(const struct chat *chat, const struct model_row *model, struct experience *x, struct estimate *out)
+{
+    const struct known known = experience_of(x, model->alias);
     struct sum s = {0};
     int64_t best_of = add_all(&s, chat);
     int64_t frame = TOKENS_A_REQUEST + s.messages * TOKENS_A_MESSAGE;
     int64_t most = chat->max_output >= 0 ? chat->max_output : model->max_output ? model->max_output : OUTPUT_UNKNOWN;
+    int64_t besides = s.tools * TOKENS_A_TOOL + s.images * TOKENS_AN_IMAGE + s.files * TOKENS_A_FILE;
     *out = (struct estimate){
-        .prompt_bound = s.bytes + frame + s.tools * TOKENS_A_TOOL + s.images * TOKENS_AN_IMAGE + s.files * TOKENS_A_FILE,
+        .prompt_bound = times(s.bytes + frame + besides, known.factor),
         .prompt_estimate = estimate_text(s.bytes) + frame + s.images * TOKENS_IMAGE_ESTIMATE,
         .samples = best_of > chat->choices ? best_of : chat->choices,
     };
     if (chat->face == FACE_EMBEDDINGS) return;
     out->output_bound = times(most, out->samples);
-    int64_t guess = times(OUTPUT_ESTIMATE, out->samples);
+    int64_t guess = times((known.mean + SCALE - 1) / SCALE, out->samples);
     out->output_estimate = guess < out->output_bound ? guess : out->output_bound;
 }

@@ -13,7 +13,15 @@
 #define TOKENS_IMAGE_ESTIMATE 1000
 #define TOKENS_A_FILE    50000 /* bound of audio, video and documents, sent or only named */
 #define OUTPUT_UNKNOWN   4096  /* a model whose max_output nobody has told */
-#define OUTPUT_ESTIMATE  500   /* what an answer has where nothing is known of the model's */
+#define OUTPUT_ESTIMATE  500   /* what an answer has where nothing was seen of the model's yet */
+
+/* What this process has seen of each model lately: shared by all threads, a bounded table, forgotten with the process. */
+struct experience;
+struct experience *experience_new(void); /* NULL when memory is out */
+void experience_free(struct experience *x);
+/* An answer of the alias had so many output tokens over so many choices. over_bound: more was used than was held:
+ * from then on the prompt bound of this alias is doubled (up to 16 times). */
+void experience_add(struct experience *x, const char *alias, int64_t output, int64_t choices, bool over_bound);
 
 struct estimate {
     int64_t prompt_bound, prompt_estimate; /* tokens */
@@ -26,6 +34,6 @@ struct estimate {
 int64_t estimate_text(int64_t characters);
 
 /* model: of the plan. The output bound is the caller's maximum, else the model's, each time samples. */
-void estimate_request(const struct chat *chat, const struct model_row *model, struct estimate *out);
+void estimate_request(const struct chat *chat, const struct model_row *model, struct experience *x, struct estimate *out);
 
 #endif

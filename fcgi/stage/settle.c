@@ -60,7 +60,7 @@ void settle(const struct book *b, const struct request *r, const struct caller *
     const struct ledger_bill bill = {.ticket = t->grant.ticket, .now_ms = clock_wall_ms(), .row = &row,
                                      .give_back = !o->sent,
                                      .uses = &o->last, .use_count = o->last.number ? 1 : 0};
-    enum weir_err err = book_settle(b, &bill, touched);
+    enum weir_err err = book_settle(b, &bill, t->estimate.samples, touched);
     if (err == WEIR_OK && touched) store_key_used(b->store, &c->hash, r->begun_wall_ms);
     if (err != WEIR_OK)
         log_event(err == WEIR_BUSY ? LOG_WARN : LOG_ERROR, "audit_row_late", LOG_TEXT("request_id", r->id),

@@ -236,7 +236,9 @@ static void relay(enum face face, const char *body, const struct script *scripts
     struct problem p;
     assert_int_equal(parse_chat(face, span_of(body), &rig.memory, &rig.chat, &p), WEIR_OK);
     const struct plan plan = {.model = &priced, .targets = rig.targets, .count = count};
-    estimate_request(&rig.chat, &priced, &ticket.estimate);
+    struct experience *none = experience_new();
+    estimate_request(&rig.chat, &priced, none, &ticket.estimate);
+    experience_free(none);
     rig.scripts = scripts;
     relay_run(&rig.tools, &rig.r, &rig.caller, &rig.chat, &plan, &ticket, &rig.memory, &rig.out);
 }

@@ -1,0 +1,117 @@
+/* Estimation: a hard limit holds no less than a request can cost, and a soft one about what it will. */
+#include "fcgi/stage/estimate.c"
+
+#include "fcgi/stage/parse.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+static struct estimate of(enum face face, const char *body, struct model_row model, struct experience *given)
+{
+    struct arena memory;
+    struct chat chat;
+    struct problem p;
+    struct estimate e;
+    struct experience *x = given ? given : experience_new();
+    arena_init(&memory);
+    assert_int_equal(parse_chat(face, span_of(body), &memory, &chat, &p), WEIR_OK);
+    if (!model.alias) model.alias = "m";
+    estimate_request(&chat, &model, x, &e);
+    if (!given) experience_free(x);
+    arena_end(&memory);
+    return e;
+}
+
+#define CHAT_WITH(more) "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hello there\"}]" more "}"
+#define NO_MODEL ((struct model_row){.alias = NULL})
+
+static void every_byte_of_text_is_held_as_a_token(void **state)
+{
+    static const char words[] = "\\u6f22\\u5b57 and \xE6\xBC\xA2\xE5\xAD\x97";
+    char body[512];
+    (void)state;
+    snprintf(body, sizeof body, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"%s\"}]}", words);
+    struct estimate e = of(FACE_CHAT, body, NO_MODEL, NULL);
+    assert_true(e.prompt_bound >= (int64_t)strlen(words) + TOKENS_A_MESSAGE + TOKENS_A_REQUEST);
+    assert_true(e.prompt_bound < (int64_t)strlen(body) + TOKENS_A_MESSAGE + TOKENS_A_REQUEST);
+    assert_true(e.prompt_estimate < e.prompt_bound / 2);
+}
+
+static void tools_and_schemas_are_held_too(void **state)
+{
+    (void)state;
+    struct estimate without = of(FACE_CHAT, CHAT_WITH(""), NO_MODEL, NULL);
+    struct estimate tools = of(FACE_CHAT, CHAT_WITH(",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]"), NO_MODEL, NULL);
+    struct estimate schema = of(FACE_CHAT, CHAT_WITH(",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{}}"), NO_MODEL, NULL);
+    assert_true(tools.prompt_bound >= without.prompt_bound + TOKENS_A_TOOL + 40);
+    assert_true(schema.prompt_bound >= without.prompt_bound + 40);
+}
+
+static void an_image_counts_by_the_piece_and_not_by_its_bytes(void **state)
+{
+    char body[9000], image[8001];
+    (void)state;
+    memset(image, 'A', 8000);
+    image[8000] = 0;
+    snprintf(body, sizeof body, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"what is this\"},"
+             "{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/png;base64,%s\"}}]}]}", image);
+    struct estimate e = of(FACE_CHAT, body, NO_MODEL, NULL);
+    assert_in_range(e.prompt_bound, TOKENS_AN_IMAGE, TOKENS_AN_IMAGE + 200);
+    assert_in_range(e.prompt_estimate, TOKENS_IMAGE_ESTIMATE, TOKENS_IMAGE_ESTIMATE + 100);
+    struct estimate named = of(FACE_CHAT, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"file\",\"file\":{\"file_id\":\"x\"}}]}]}", NO_MODEL, NULL);
+    assert_true(named.prompt_bound >= TOKENS_A_FILE);
+}
+
+static void output_is_the_callers_maximum_else_the_models_for_every_sample(void **state)
+{
+    (void)state;
+    assert_int_equal(of(FACE_CHAT, CHAT_WITH(""), NO_MODEL, NULL).output_bound, OUTPUT_UNKNOWN);
+    assert_int_equal(of(FACE_CHAT, CHAT_WITH(""), (struct model_row){.max_output = 9000}, NULL).output_bound, 9000);
+    assert_int_equal(of(FACE_CHAT, CHAT_WITH(",\"max_tokens\":10,\"n\":3"), NO_MODEL, NULL).output_bound, 30);
+    assert_int_equal(of(FACE_CHAT, CHAT_WITH(",\"max_tokens\":10,\"max_completion_tokens\":20"), NO_MODEL, NULL).output_bound, 20);
+    struct estimate best = of(FACE_COMPLETIONS, "{\"model\":\"m\",\"prompt\":\"x\",\"max_tokens\":7,\"n\":2,\"best_of\":5}", NO_MODEL, NULL);
+    assert_int_equal(best.samples, 5);
+    assert_int_equal(best.output_bound, 35);
+    assert_int_equal(of(FACE_EMBEDDINGS, "{\"model\":\"m\",\"input\":[\"a\",\"b\"]}", NO_MODEL, NULL).output_bound, 0);
+    assert_true(of(FACE_CHAT, CHAT_WITH(",\"max_tokens\":2147483647,\"n\":128"), NO_MODEL, NULL).output_bound > 0);
+}
+
+static void estimates_follow_what_was_seen(void **state)
+{
+    struct experience *x = experience_new();
+    (void)state;
+    assert_int_equal(of(FACE_CHAT, CHAT_WITH(""), NO_MODEL, x).output_estimate, OUTPUT_ESTIMATE);
+    for (int i = 0; i < 200; i++) experience_add(x, "m", 40, 2, false);
+    assert_in_range(of(FACE_CHAT, CHAT_WITH(""), NO_MODEL, x).output_estimate, 19, 21);
+    assert_in_range(of(FACE_CHAT, CHAT_WITH(",\"n\":3"), NO_MODEL, x).output_estimate, 57, 63);
+    assert_int_equal(of(FACE_CHAT, CHAT_WITH(",\"max_tokens\":5"), NO_MODEL, x).output_estimate, 5);
+    assert_int_equal(of(FACE_CHAT, CHAT_WITH(""), (struct model_row){.alias = "other"}, x).output_estimate, OUTPUT_ESTIMATE);
+    int64_t bound = of(FACE_CHAT, CHAT_WITH(""), NO_MODEL, x).prompt_bound;
+    experience_add(x, "m", 20, 1, true);
+    assert_int_equal(of(FACE_CHAT, CHAT_WITH(""), NO_MODEL, x).prompt_bound, 2 * bound);
+    for (int i = 0; i < 100; i++) experience_add(x, "m", 20, 1, true);
+    assert_int_equal(of(FACE_CHAT, CHAT_WITH(""), NO_MODEL, x).prompt_bound, 16 * bound);
+    for (int i = 0; i < 5000; i++) { /* more names than it holds */
+        char name[32];
+        snprintf(name, sizeof name, "model-%d", i);
+        experience_add(x, name, i, 1, false);
+    }
+    experience_free(x);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_byte_of_text_is_held_as_a_token),
+        cmocka_unit_test(tools_and_schemas_are_held_too),
+        cmocka_unit_test(an_image_counts_by_the_piece_and_not_by_its_bytes),
+        cmocka_unit_test(output_is_the_callers_maximum_else_the_models_for_every_sample),
+        cmocka_unit_test(estimates_follow_what_was_seen),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -72,7 +72,6 @@ static bool check_limit(struct apply *a, struct jval v)
     if (!doc_limit_read(&a->r, v, &l)) return false;
     identity = limit_identity(&a->entry, &l);
     if (!identity) return refuse_memory(&a->r);
-    pending_limit(&a->pending);
     return add_name(a, SECTION_LIMITS, NULL, identity);
 }
 

@@ -1,4 +1,4 @@
-/* `weir audit` and `weir usage`: what was asked, and what it came to. */
+/* `weir audit`: what was asked, and what became of it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,19 +133,6 @@ static enum weir_err before_newest(struct db *db, int64_t since, const char *use
     return err;
 }
 
-static bool since_parse(const char *text, int64_t *since)
-{
-    int64_t length;
-
-    if (!text) return true;
-    if (duration_parse(span_of(text), &length)) *since = clock_wall_ms() - length;
-    else if (!time_parse(span_of(text), since)) {
-        say("--since: must be a length of time like 1h or 7d, or a time like 2026-11-21T03:00:00Z");
-        return false;
-    }
-    return true;
-}
-
 static enum weir_err follow(struct db *db, int64_t after, int64_t since, const char *user, struct listing *l)
 {
     const struct timespec pause = {0, POLL_MS * 1000000L};
@@ -171,7 +158,7 @@ int cmd_audit(struct weir *w, int argc, char **argv)
     enum weir_err err = WEIR_OK;
     int code;
 
-    if (!options_read(&w->memory, argc, argv, options, 0, 0, &words) || !since_parse(a.since, &since)) return EXIT_USAGE;
+    if (!options_read(&w->memory, argc, argv, options, 0, 0, &words) || !since_read(a.since, &since)) return EXIT_USAGE;
     if (a.limit > LIMIT_MOST) {
         say("--limit: at most %d", LIMIT_MOST);
         return EXIT_USAGE;
@@ -182,61 +169,6 @@ int cmd_audit(struct weir *w, int argc, char **argv)
     listing_start(&l, audit_columns, a.json ? LISTING_LINES : LISTING_STREAM);
     if (!err) err = each_row(db, &after, since, a.user, print_row, &l);
     if (!err && a.follow) err = follow(db, after, since, a.user, &l);
-    code = listing_end(&l);
-    if (err) code = weir_failed("the listing is not whole", err, db);
-    db_close(db);
-    return code;
-}
-
-/* ---- usage ---- */
-
-static void usage_row(const struct usage_row *u, void *arg)
-{
-    struct listing *l = arg;
-
-    listing_text(l, span_of(u->name));
-    listing_int(l, u->requests);
-    listing_int(l, u->prompt_tokens);
-    listing_int(l, u->cached_tokens);
-    listing_int(l, u->completion_tokens);
-    listing_money(l, u->unpriced && !u->cost ? -1 : u->cost); /* priced in part: what is known of it */
-}
-
-int cmd_usage(struct weir *w, int argc, char **argv)
-{
-    static const struct { const char *name, *title; enum usage_by by; } groups[] = {
-        {"user", "USER", USAGE_USER}, {"team", "TEAM", USAGE_TEAM}, {"model", "MODEL", USAGE_MODEL},
-        {"provider", "PROVIDER", USAGE_PROVIDER}, {"key", "KEY", USAGE_KEY}, {NULL, NULL, USAGE_USER}};
-    const char *by = "user", *since_text = "7d";
-    bool json = false;
-    const struct option_def options[] = {{"--by", OPTION_TEXT, &by},
-                                         {"--since", OPTION_TEXT, &since_text},
-                                         {"--json", OPTION_FLAG, &json},
-                                         {NULL, OPTION_FLAG, NULL}};
-    struct column columns[] = {{NULL, NULL, 0},
-                               {"requests", "REQUESTS", 0},
-                               {"prompt_tokens", "IN", 0},
-                               {"cached_tokens", "CACHED", 0},
-                               {"completion_tokens", "OUT", 0},
-                               {"cost", "COST", 0},
-                               {NULL, NULL, 0}};
-    struct listing l;
-    struct words words;
-    struct db *db;
-    enum weir_err err;
-    int64_t since = 0;
-    int code, g = 0;
-
-    if (!options_read(&w->memory, argc, argv, options, 0, 0, &words) || !since_parse(since_text, &since)) return EXIT_USAGE;
-    while (groups[g].name && strcmp(groups[g].name, by) != 0) g++;
-    if (!groups[g].name) {
-        say("--by: must be one of user, team, model, provider, key");
-        return EXIT_USAGE;
-    }
-    columns[0] = (struct column){groups[g].name, groups[g].title, 0};
-    if (!weir_open(w, DB_READ, &db)) return EXIT_REFUSED;
-    listing_start(&l, columns, json ? LISTING_JSON : LISTING_TABLE);
-    err = audit_usage(db, groups[g].by, since, usage_row, &l);
     code = listing_end(&l);
     if (err) code = weir_failed("the listing is not whole", err, db);
     db_close(db);

@@ -250,6 +250,7 @@ static void check_database(struct doctor *d)
         goto out;
     }
     if (master) check_sealed(d, names, opened);
+    doctor_ledger(d, db, names);
     check_upstreams(d, opened);
 out:
     if (names) snapshot_release(names);

@@ -10,13 +10,15 @@
 #include "admin/document.h"
 #include "admin/names.h"
 #include "admin/option.h"
+#include "admin/price_list.h"
 #include "admin/wellknown.h"
+#include "fcgi/base/bounds.h"
 #include "fcgi/base/text.h"
 
 #define CACHE_TTL 300 /* seconds; of every alias made here (INTERFACE.md) */
 
 /* The document that init applies, and what it may not touch because it is there. */
-struct init { struct snapshot *now; struct names *limits; struct buf providers, models, limit_text; };
+struct init { struct snapshot *now; struct names *limits; struct buf providers, models, limit_text; int priced; };
 
 static const char *env_of(const char *name)
 {
@@ -113,12 +115,25 @@ static void add_provider(struct init *in, const char *name, const char *dialect,
     say("provider %s: added", name);
 }
 
-/* An alias that is there stays what it is. */
-static void add_model(struct init *in, struct span alias, const char *provider, const char *model)
+static void add_price(struct init *in, const struct list_price *l)
 {
+    member(&in->models, ",\"price\":{\"input\":", span_of(l->input));
+    if (l->cached_input) member(&in->models, ",\"cached_input\":", span_of(l->cached_input));
+    if (l->cache_write) member(&in->models, ",\"cache_write\":", span_of(l->cache_write));
+    member(&in->models, ",\"output\":", span_of(l->output));
+    buf_char(&in->models, '}');
+    in->priced++;
+}
+
+/* An alias that is there stays what it is. priced_as: the built-in list's name for it; NULL: left unpriced. */
+static void add_model(struct init *in, struct span alias, const char *provider, const char *model, const char *priced_as)
+{
+    const struct list_price *price = priced_as ? price_list_find(span_of(priced_as)) : NULL;
+
     if (snapshot_model(in->now, alias)) return;
     member(&in->models, in->models.len ? ",{\"alias\":" : "{\"alias\":", alias);
     buf_printf(&in->models, ",\"cache_ttl\":%d", CACHE_TTL);
+    if (price) add_price(in, price);
     member(&in->models, ",\"targets\":[{\"provider\":", span_of(provider));
     member(&in->models, ",\"model\":", span_of(model));
     buf_str(&in->models, "}]}");
@@ -173,23 +188,38 @@ static void add_wellknown(struct init *in, const struct wellknown *k)
     } else {
         add_provider(in, k->provider, k->dialect, buf_all(&url), k->key_env);
         for (const char *const *m = k->models; *m; m++) {
-            const char *equals = strchr(*m, '=');
+            const char *equals = strchr(*m, '='), *model = equals ? equals + 1 : *m;
 
-            add_model(in, equals ? (struct span){*m, (size_t)(equals - *m)} : span_of(*m), k->provider,
-                      equals ? equals + 1 : *m);
+            /* Azure's prices differ by region, and its names are the customer's */
+            add_model(in, equals ? (struct span){*m, (size_t)(equals - *m)} : span_of(*m), k->provider, model,
+                      strcmp(k->dialect, "azure") == 0 ? NULL : model);
         }
     }
     buf_free(&url);
+}
+
+/* Only together with the provider: once removed it does not come back. */
+static void add_mock_limit(struct init *in)
+{
+    if (names_find(in->limits, SPAN("user/*\nrequests\nwindow"), NULL)) return;
+    buf_str(&in->limit_text,
+            "{\"scope\":\"user/*\",\"metric\":\"requests\",\"shape\":\"window\",\"seconds\":60,\"amount\":60}");
+    say("limit on user/*: 60 requests a minute");
 }
 
 static void add_mock(struct init *in)
 {
     static const char *const models[] = {"mock", "mock-stream", "mock-error", "mock-slow", "mock-tool", "mock-long", NULL};
 
-    if (snapshot_provider(in->now, SPAN("mock"))) say("provider mock: is there");
-    else add_provider(in, "mock", "mock", SPAN_NONE, NULL);
-    for (const char *const *m = models; *m; m++) add_model(in, span_of(*m), "mock", *m);
-    if (!env_of("OPENAI_API_KEY")) add_model(in, SPAN("gpt-4o-mini"), "mock", "mock");
+    if (snapshot_provider(in->now, SPAN("mock"))) {
+        say("provider mock: is there");
+    } else {
+        add_provider(in, "mock", "mock", SPAN_NONE, NULL);
+        add_mock_limit(in);
+    }
+    for (const char *const *m = models; *m; m++) add_model(in, span_of(*m), "mock", *m, NULL);
+    /* with the real one's price, so that limits on cost can be tried */
+    if (!env_of("OPENAI_API_KEY")) add_model(in, SPAN("gpt-4o-mini"), "mock", "mock", "gpt-4o-mini");
 }
 
 /* ---- default limits ---- */
@@ -197,8 +227,10 @@ static void add_mock(struct init *in)
 static void limit_known(const struct limit_rule *l, void *arg)
 {
     struct init *in = arg;
+    char name[BOUND_ALIAS + 64];
+    int n = snprintf(name, sizeof name, "%s\n%s\n%s", l->scope, l->metric, l->shape);
 
-    if (strcmp(l->metric, "tokens") == 0 && strcmp(l->shape, "bucket") == 0) names_add(in->limits, span_of(l->scope), 0);
+    if (n > 0 && n < (int)sizeof name) names_add(in->limits, (struct span){name, (size_t)n}, 0);
 }
 
 /* CAP_TEAM and RATE_TEAM: a soft token bucket that every team has. */
@@ -208,7 +240,7 @@ static bool add_limits(struct init *in)
                                         "KEY",    "IP",   "MODEL",     "PROVIDER", NULL};
 
     for (const char *const *kind = kinds; *kind; kind++) {
-        char cap_name[32], rate_name[32], scope[32] = "global";
+        char cap_name[32], rate_name[32], scope[32] = "global", name[64];
         const char *cap, *rate;
         size_t i = 0;
 
@@ -228,7 +260,8 @@ static bool add_limits(struct init *in)
         }
         for (; kind != kinds && (*kind)[i]; i++) scope[i] = (char)((*kind)[i] + ('a' - 'A'));
         if (i) memcpy(scope + i, "/*", 3);
-        if (names_find(in->limits, span_of(scope), NULL)) {
+        snprintf(name, sizeof name, "%s\ntokens\nbucket", scope);
+        if (names_find(in->limits, span_of(name), NULL)) {
             say("limit on %s: is there", scope);
             continue;
         }
@@ -277,6 +310,10 @@ static bool apply_what_is_missing(struct weir *w, struct init *in)
         fine = document_apply(w, buf_all(&all), false, NULL, &done);
         if (fine) buf_free(&done.made);
         if (fine && done.tally[SECTION_MODELS].added) say("%zu models added", done.tally[SECTION_MODELS].added);
+        if (fine && in->priced)
+            say("%d of them priced from the built-in list (%s, as of %s): `weir prices` shows them, `weir prices import` "
+                "takes a newer list",
+                in->priced, price_list_source, price_list_date);
     }
     buf_free(&all);
     return fine;

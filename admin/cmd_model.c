@@ -6,6 +6,7 @@
 #include "admin/document.h"
 #include "admin/listing.h"
 #include "admin/option.h"
+#include "admin/price_text.h"
 #include "fcgi/base/text.h"
 
 /* {"models":[{"alias":...,"targets":[...]}]} from the words; a target is split at its first colon. */
@@ -106,20 +107,17 @@ static void list_targets(struct listing *l, const struct model_row *m, struct bu
 
 static void list_price(struct listing *l, const struct price *p, struct buf *json, struct buf *shown)
 {
-    char in[MONEY_TEXT], cached[MONEY_TEXT], write[MONEY_TEXT], out[MONEY_TEXT];
+    char in[MONEY_TEXT], out[MONEY_TEXT];
 
     if (!p->known) {
         listing_both(l, SPAN("null"), SPAN("unpriced"));
         return;
     }
     money_text(p->input, in);
-    money_text(p->cached_input, cached);
-    money_text(p->cache_write, write);
     money_text(p->output, out);
     buf_clear(json);
     buf_clear(shown);
-    buf_printf(json, "{\"input\": \"%s\", \"cached_input\": \"%s\", \"cache_write\": \"%s\", \"output\": \"%s\"}", in,
-               cached, write, out);
+    price_json(json, p);
     buf_printf(shown, "%s/%s", in, out);
     listing_both(l, buf_all(json), buf_all(shown));
 }

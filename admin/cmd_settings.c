@@ -32,7 +32,7 @@ static const struct env_def env_defs[] = {
     {"JWT_SECRET", "", "secret of an HMAC token verifier, read at every start (not yet in force)", true},
     {"JWT_ALGORITHM", "HS256", "its algorithm (not yet in force)", false},
     {"CAP_GLOBAL, RATE_GLOBAL, CAP_TEAM, RATE_TEAM ...", "",
-     "weir init: default token buckets of a scope kind, capacity and refill a second; soft (not yet in force)", false},
+     "weir init: default token buckets of a scope kind, capacity and refill a second; soft", false},
     {NULL, NULL, NULL, false},
 };
 

@@ -15,21 +15,27 @@ struct limit_text {
     struct jval capacity, refill, amount, utc_offset;
 };
 
-static bool scope_check(struct reader *r, const char *scope)
+#define SCOPE_KINDS "team|rolegroup|role|user|key|ip|model|provider"
+
+const char *scope_fault(const char *scope)
 {
-    static const char kinds[] = "team|rolegroup|role|user|key|ip|model|provider";
     const char *slash = strchr(scope, '/');
     struct span kind = {scope, slash ? (size_t)(slash - scope) : 0}, name = slash ? span_of(slash + 1) : SPAN_NONE;
 
-    if (strcmp(scope, "global") == 0) return true;
-    if (!slash || !choice_is(kinds, kind))
-        return refuse_member(r, "scope", "must be global, or KIND/NAME with one of %s", kinds);
-    if (!name.len) return refuse_member(r, "scope", "has no name behind the /");
-    if (name.len > (span_is(kind, "model") ? BOUND_ALIAS : BOUND_NAME))
-        return refuse_member(r, "scope", "has too long a name");
+    if (strcmp(scope, "global") == 0) return NULL;
+    if (!slash || !choice_is(SCOPE_KINDS, kind)) return "must be global, or KIND/NAME with one of " SCOPE_KINDS;
+    if (!name.len) return "has no name behind the /";
+    if (name.len > (span_is(kind, "model") ? BOUND_ALIAS : BOUND_NAME)) return "has too long a name";
     if (span_is(kind, "ip") && !span_is(name, "*") && !ip_range_is_valid(name))
-        return refuse_member(r, "scope", "must name an address or * behind ip/");
-    return true;
+        return "must name an address or * behind ip/";
+    return NULL;
+}
+
+static bool scope_check(struct reader *r, const char *scope)
+{
+    const char *fault = scope_fault(scope);
+
+    return !fault || refuse_member(r, "scope", "%s", fault);
 }
 
 /* Capacity or amount: a number, or under the metric cost a decimal text of dollars. */
@@ -134,12 +140,12 @@ bool doc_limit_read(struct reader *r, struct jval v, struct limit_rule *out)
 {
     static const struct field table[] = {
         {"scope", FIELD_TEXT, offsetof(struct limit_text, scope), true, 1, BOUND_ALIAS + 16, NULL},
-        {"metric", FIELD_CHOICE, offsetof(struct limit_text, metric), true, 0, 0, "requests|tokens|cost|concurrency"},
-        {"shape", FIELD_CHOICE, offsetof(struct limit_text, shape), false, 0, 0, "bucket|window|calendar|total"},
+        {"metric", FIELD_CHOICE, offsetof(struct limit_text, metric), true, 0, 0, LIMIT_METRICS},
+        {"shape", FIELD_CHOICE, offsetof(struct limit_text, shape), false, 0, 0, LIMIT_SHAPES},
         {"mode", FIELD_CHOICE, offsetof(struct limit_text, mode), false, 0, 0, "hard|soft|observe"},
         {"warn_percent", FIELD_INT, offsetof(struct limit_text, warn_percent), false, 1, 100, NULL},
         {"seconds", FIELD_INT, offsetof(struct limit_text, seconds), false, 1, SECONDS_MOST, NULL},
-        {"period", FIELD_CHOICE, offsetof(struct limit_text, period), false, 0, 0, "hour|day|week|month"},
+        {"period", FIELD_CHOICE, offsetof(struct limit_text, period), false, 0, 0, LIMIT_PERIODS},
         {"capacity", FIELD_ANY, offsetof(struct limit_text, capacity), false, 0, 0, NULL},
         {"refill_per_sec", FIELD_ANY, offsetof(struct limit_text, refill), false, 0, 0, NULL},
         {"amount", FIELD_ANY, offsetof(struct limit_text, amount), false, 0, 0, NULL},
@@ -184,23 +190,29 @@ static void write_amount(struct buf *out, const char *name, int64_t amount, bool
     }
 }
 
+void rate_text(int64_t nano, char out[MONEY_TEXT])
+{
+    size_t n;
+
+    money_text(nano, out); /* "25.00", "0.50" */
+    n = strlen(out);
+    while (out[n - 1] == '0') n--;
+    if (out[n - 1] == '.') n--;
+    out[n] = 0;
+}
+
 static void write_refill(struct buf *out, int64_t nano, bool cost)
 {
     char text[MONEY_TEXT];
 
-    money_text(nano, text); /* "25.00", "0.50": a JSON number as well */
     buf_str(out, ",\"refill_per_sec\":");
     if (cost) {
+        money_text(nano, text);
         json_string(out, span_of(text));
-        return;
+    } else {
+        rate_text(nano, text);
+        buf_str(out, text);
     }
-    size_t n = strlen(text);
-    while (strchr(text, '.') && (text[n - 1] == '0' || text[n - 1] == '.')) {
-        bool point = text[n - 1] == '.';
-        text[--n] = 0;
-        if (point) break;
-    }
-    buf_str(out, text);
 }
 
 enum weir_err doc_limit_write(struct buf *out, const struct limit_rule *l)

@@ -4,6 +4,7 @@
 
 #include "admin/command.h"
 #include "admin/listing.h"
+#include "sql/routes.h"
 
 enum finding { FINDING_OK, FINDING_WARN, FINDING_FAIL };
 
@@ -22,5 +23,8 @@ void doctor_tell(struct doctor *d, enum finding f, const char *what, const char 
 void doctor_lighttpd(struct doctor *d);
 void doctor_stream(struct doctor *d);
 void doctor_descriptors(struct doctor *d);
+
+/* doctor_ledger.c: the ledger's time, tickets of the dead, limits on cost without prices. */
+void doctor_ledger(struct doctor *d, struct db *db, const struct snapshot *now);
 
 #endif

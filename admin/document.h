@@ -4,6 +4,7 @@
 #define WEIR_ADMIN_DOCUMENT_H
 
 #include "admin/field.h"
+#include "fcgi/base/text.h"
 #include "sql/keys.h"
 #include "sql/limits.h"
 #include "sql/routes.h"
@@ -18,6 +19,9 @@ struct document { struct jval sections[SECTION_COUNT], settings; }; /* JSON_ABSE
 #define DIALECTS_IN_FORCE "openai|mock"
 #define STRATEGIES "priority|weighted|round_robin|least_latency|cheapest"
 #define KEY_STRATEGIES "priority|round_robin|least_used"
+#define LIMIT_METRICS "requests|tokens|cost|concurrency"
+#define LIMIT_SHAPES "bucket|window|calendar|total"
+#define LIMIT_PERIODS "hour|day|week|month"
 
 /* secret absent: not given. Its bytes are in the reader's memory, which is not wiped: the command ends soon after. */
 struct doc_upstream_key { const char *name; int64_t priority; struct span secret; };
@@ -39,6 +43,11 @@ bool doc_model_read(struct reader *r, struct jval v, struct doc_model *out);
 bool doc_limit_read(struct reader *r, struct jval v, struct limit_rule *out);
 bool doc_key_read(struct reader *r, struct jval v, struct doc_key *out);
 bool doc_jwt_read(struct reader *r, struct jval v, struct doc_jwt *out);
+
+/* Is it "global" or KIND/NAME? NULL when fine, else a static sentence. */
+const char *scope_fault(const char *scope);
+/* Billionths as a plain number, a JSON number as well: "25", "0.125". */
+void rate_text(int64_t nano, char out[MONEY_TEXT]);
 
 /* What a limit is known by, as one text in the reader's memory; NULL when memory is out. */
 char *limit_identity(struct arena *a, const struct limit_rule *l);

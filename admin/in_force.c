@@ -1,6 +1,6 @@
 /* What this version stores but does not act on yet. In force today: providers of the dialects openai and mock with
- * their first key, time-outs and headers; models with targets tried in order; keys with models, addresses, expiry and
- * identity. All else that a document can say is named here. */
+ * their first key, time-outs and headers; models with targets tried in order, price and max_output; all limits; keys with
+ * models, addresses, expiry and identity. All else that a document can say is named here. */
 #include "admin/in_force.h"
 
 #include <stdio.h>
@@ -42,15 +42,8 @@ void pending_model(struct pending *p, const struct doc_model *d)
 
     if (strcmp(m->strategy, "priority") != 0) note(p, "strategy ", m->strategy);
     if (m->cache_ttl) note(p, "cache_ttl", "");
-    if (m->price.known) note(p, "price", "");
     if (m->context_window) note(p, "context_window", "");
-    if (m->max_output) note(p, "max_output", "");
     if (m->fallback) note(p, "fallback", "");
-}
-
-void pending_limit(struct pending *p)
-{
-    note(p, "limits", "");
 }
 
 void pending_jwt(struct pending *p)

@@ -31,9 +31,31 @@ static const struct command commands[] = {
     {"model add", cmd_model_add, "ALIAS --to PROVIDER:MODEL[,PROVIDER:MODEL...]",
      "a name that callers use, and what stands behind it"},
     {"model list", cmd_model_list, "[--json]", "the aliases"},
+    {"prices import", cmd_prices_import, "[FILE.json|-] [--sizes] [--dry-run] [--json]",
+     "set the aliases' prices from the list that LiteLLM publishes, or from the built-in one;\n"
+     "  a name counts that is the alias, or the first target's DIALECT/MODEL or MODEL; --sizes: where an alias has none,\n"
+     "  its context_window and max_output too"},
+    {"prices", cmd_prices, "[list] [--json]", "every alias with its price in dollars per million tokens, or \"unpriced\""},
+    {"limit set", cmd_limit_set,
+     "SCOPE --metric requests|tokens|cost --shape bucket|window|calendar|total\n"
+     "            [--amount N | --capacity N --refill N_A_SECOND] [--seconds N] [--period hour|day|week|month]\n"
+     "            [--mode hard|soft|observe] [--warn PERCENT] [--utc-offset +02:00]\n"
+     "       or SCOPE --metric concurrency --amount N [--mode M] [--warn PERCENT]",
+     "add a limit or change it (its count is kept); what is not said has its default: hard, 80 %, UTC"},
+    {"limit list", cmd_limit_list, "[SCOPE] [--members] [--json]",
+     "the limits with what they have counted; --members: each member's count under a limit on KIND/*"},
+    {"limit remove", cmd_limit_remove, "SCOPE --metric M [--shape S] [--period P|--seconds N]",
+     "a limit, or all that fit, with what they have counted"},
+    {"limit reset", cmd_limit_reset, "SCOPE --metric M [--shape S] [--period P|--seconds N]",
+     "counting begins again at 0; also of one member under a limit on KIND/*"},
     {"audit", cmd_audit, "[--follow] [--user U] [--since 1h] [--limit N] [--json]",
      "one row for every request, oldest first; --limit: the newest N"},
-    {"usage", cmd_usage, "[--by user|team|model|provider|key] [--since 7d] [--json]", "requests, tokens and cost summed"},
+    {"usage", cmd_usage, "[--by user|team|role|model|provider|key] [--since 7d] [--json]",
+     "requests, tokens and cost by the hour of admission, summed; --since is rounded down to the whole hour (UTC)"},
+    {"ledger check", cmd_ledger_check, "[--json]",
+     "count everything again from the audit log and the requests in flight; exit 1 on a difference"},
+    {"tick", cmd_tick, "[--json]",
+     "for cron where nothing stays running (CGI): settle what dead processes left, tidy up, retention, a checkpoint"},
     {"backup", cmd_backup, "FILE", "a consistent copy of the database while the gateway runs"},
     {"migrate", cmd_migrate, "", "bring the database to this program's schema"},
     {"doctor", cmd_doctor, "[--json] [--lighttpd FILE] [--url http://127.0.0.1:8080 --key-file F [--model A]]",
@@ -44,7 +66,7 @@ static const struct command commands[] = {
 static void print_commands(FILE *to)
 {
     for (const struct command *c = commands; c->name; c++)
-        fprintf(to, "  %-14s %s\n", c->name, c->help);
+        fprintf(to, "  %-14s %.*s\n", c->name, (int)strcspn(c->help, "\n"), c->help);
 }
 
 static void print_help(FILE *to)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "admin/command.h"
+#include "fcgi/base/clock.h"
 #include "fcgi/base/text.h"
 
 static bool words_add(struct arena *a, struct words *w, struct span word)
@@ -137,4 +138,17 @@ bool options_read(struct arena *a, int argc, char **argv, const struct option_de
     }
     if (words->count < least_words) say("a word is missing");
     return words->count >= least_words;
+}
+
+bool since_read(const char *text, int64_t *since)
+{
+    int64_t length;
+
+    if (!text) return true;
+    if (duration_parse(span_of(text), &length)) *since = clock_wall_ms() - length;
+    else if (!time_parse(span_of(text), since)) {
+        say("--since: must be a length of time like 1h or 7d, or a time like 2026-11-21T03:00:00Z");
+        return false;
+    }
+    return true;
 }

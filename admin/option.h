@@ -3,6 +3,7 @@
 #define WEIR_ADMIN_OPTION_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include "fcgi/base/arena.h"
 
 enum option_kind {
@@ -21,5 +22,8 @@ struct option_def { const char *name; enum option_kind kind; void *to; }; /* nam
  * `-` is a word. False: it was said what is wrong (the command is misused). Memory is the arena's. */
 bool options_read(struct arena *a, int argc, char **argv, const struct option_def *defs, int least_words, int most_words,
                   struct words *words);
+
+/* The value of --since: a length of time ago ("1h"), or a time. NULL: leaves *since. False: it was said what is wrong. */
+bool since_read(const char *text, int64_t *since);
 
 #endif

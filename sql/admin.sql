@@ -191,3 +191,43 @@ SELECT id, time, pairs FROM ticket;
 
 -- name: check_rules
 SELECT count(*) FROM limit_rule;
+
+-- ---- what was spent, by the hour (sql/spend.c) ----
+
+-- name: spend_by_user
+SELECT nullif(user, ''), sum(requests), sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens), sum(cost),
+       sum(unpriced)
+FROM rollup WHERE hour >= ?1 GROUP BY user ORDER BY user;
+
+-- name: spend_by_team
+SELECT nullif(team, ''), sum(requests), sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens), sum(cost),
+       sum(unpriced)
+FROM rollup WHERE hour >= ?1 GROUP BY team ORDER BY team;
+
+-- name: spend_by_role
+SELECT nullif(role, ''), sum(requests), sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens), sum(cost),
+       sum(unpriced)
+FROM rollup WHERE hour >= ?1 GROUP BY role ORDER BY role;
+
+-- name: spend_by_model
+SELECT nullif(alias, ''), sum(requests), sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens), sum(cost),
+       sum(unpriced)
+FROM rollup WHERE hour >= ?1 GROUP BY alias ORDER BY alias;
+
+-- name: spend_by_provider
+SELECT nullif(provider, ''), sum(requests), sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens), sum(cost),
+       sum(unpriced)
+FROM rollup WHERE hour >= ?1 GROUP BY provider ORDER BY provider;
+
+-- name: spend_by_key
+SELECT nullif(key, ''), sum(requests), sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens), sum(cost),
+       sum(unpriced)
+FROM rollup WHERE hour >= ?1 GROUP BY key ORDER BY key;
+
+-- ---- for `weir tick` and `weir doctor` ----
+
+-- name: process_count
+SELECT count(*) FROM process;
+
+-- name: process_tickets
+SELECT p.lock, (SELECT count(*) FROM ticket t WHERE t.process = p.id) FROM process p ORDER BY p.id;

@@ -1,0 +1,241 @@
+/* `weir prices`: what the aliases cost, and taking prices over from a list. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "admin/command.h"
+#include "admin/listing.h"
+#include "admin/option.h"
+#include "admin/price_file.h"
+#include "admin/price_list.h"
+#include "admin/price_text.h"
+#include "fcgi/base/bounds.h"
+#include "fcgi/base/text.h"
+#include "sql/change.h"
+
+/* Dollars per million tokens: one member of the JSON, four columns of the table. Goes into four listing columns, the
+ * first of which is the JSON's. */
+static void list_price(struct listing *l, const struct price *p)
+{
+    const int64_t parts[] = {p->input, p->cached_input, p->cache_write, p->output};
+    char text[MONEY_TEXT];
+    struct buf json;
+
+    buf_init(&json, 1024);
+    price_json(&json, p);
+    for (int i = 0; i < 4; i++) {
+        if (p->known) money_text(parts[i], text);
+        listing_both(l, buf_all(&json), p->known ? span_of(text) : i ? SPAN("-") : SPAN("unpriced"));
+    }
+    buf_free(&json);
+}
+
+#define PRICE_COLUMNS {"price", "INPUT", 0}, {NULL, "CACHED", 0}, {NULL, "WRITE", 0}, {NULL, "OUTPUT", 0}
+
+/* ---- list ---- */
+
+static enum weir_err snapshot_of(struct weir *w, struct db **db, struct snapshot **snap)
+{
+    enum weir_err err;
+
+    if (!weir_open(w, DB_READ, db)) return WEIR_NOT_FOUND;
+    err = snapshot_load(*db, NULL, snap);
+    if (err) weir_failed("the aliases cannot be read", err, *db);
+    return err;
+}
+
+int cmd_prices(struct weir *w, int argc, char **argv)
+{
+    static const struct column columns[] = {{"alias", "ALIAS", 0}, PRICE_COLUMNS, {NULL, NULL, 0}};
+    bool json = false;
+    const struct option_def options[] = {{"--json", OPTION_FLAG, &json}, {NULL, OPTION_FLAG, NULL}};
+    struct snapshot *snap = NULL;
+    struct listing l;
+    struct words words;
+    struct db *db = NULL;
+    int code = EXIT_REFUSED;
+
+    if (!options_read(&w->memory, argc, argv, options, 0, 1, &words)) return EXIT_USAGE;
+    if (words.count && strcmp(words.at[0], "list") != 0) {
+        say("%s: must be list or import", words.at[0]);
+        return EXIT_USAGE;
+    }
+    if (snapshot_of(w, &db, &snap)) goto out;
+    listing_start(&l, columns, json ? LISTING_JSON : LISTING_TABLE);
+    for (int i = 0; i < snap->model_count; i++) {
+        listing_text(&l, span_of(snap->models[i].alias));
+        list_price(&l, &snap->models[i].price);
+    }
+    code = listing_end(&l);
+out:
+    if (snap) snapshot_release(snap);
+    db_close(db);
+    return code;
+}
+
+/* ---- import ---- */
+
+enum result { RESULT_SET, RESULT_SAME, RESULT_KEPT, RESULT_UNPRICED, RESULT_REFUSED, RESULT_COUNT };
+static const char *const result_names[] = {"set", "unchanged", "not listed", "unpriced", "refused"};
+
+struct outcome { struct listed listed; struct price price; enum result result; };
+
+struct import {
+    struct weir *w;
+    const struct price_file *file; /* NULL: the built-in list */
+    bool sizes, dry_run, json;
+    struct db *read, *write;
+    struct snapshot *now;
+    struct outcome *outcomes; /* of each model */
+    int tally[RESULT_COUNT];
+};
+
+/* Where a provider's own price differs from the list's, a model is left alone. */
+static void find_built_in(const struct model_row *m, struct listed *out)
+{
+    const struct target_row *t = m->target_count ? &m->targets[0] : NULL;
+    const struct list_price *l = NULL;
+
+    *out = (struct listed){.name = NULL};
+    if (t && strcmp(t->provider->dialect, "azure") == 0) return;
+    l = price_list_find(span_of(m->alias));
+    if (!l && t) l = price_list_find(span_of(t->model));
+    if (!l) return;
+    *out = (struct listed){.name = l->model, .price = price_of(l), .tiers = l->note != NULL};
+}
+
+static bool price_same(const struct price *a, const struct price *b)
+{
+    return a->known == b->known && a->input == b->input && a->cached_input == b->cached_input &&
+           a->cache_write == b->cache_write && a->output == b->output;
+}
+
+/* Looks the model up and writes what differs. */
+static enum weir_err import_model(struct import *im, const struct model_row *m, struct outcome *o)
+{
+    struct model_row row = *m;
+    enum weir_err err = WEIR_OK;
+    bool same;
+    int64_t id;
+
+    o->price = m->price;
+    if (im->file) err = price_file_find(im->file, m, &im->w->memory, &o->listed);
+    else find_built_in(m, &o->listed);
+    if (err) return err;
+    if (!o->listed.name) {
+        o->result = m->price.known ? RESULT_KEPT : RESULT_UNPRICED;
+        return WEIR_OK;
+    }
+    if (!o->listed.price.known) {
+        o->result = RESULT_REFUSED;
+        return WEIR_OK;
+    }
+    o->price = row.price = o->listed.price;
+    if (im->sizes && !row.context_window) row.context_window = o->listed.context_window;
+    if (im->sizes && !row.max_output) row.max_output = o->listed.max_output;
+    same = price_same(&row.price, &m->price) && row.context_window == m->context_window && row.max_output == m->max_output;
+    o->result = same ? RESULT_SAME : RESULT_SET;
+    return o->result == RESULT_SET ? model_put(im->write, &row, &id) : WEIR_OK;
+}
+
+/* In one transaction, read behind its lock, so that nothing another administrator does is overwritten. */
+static bool import_all(struct import *im)
+{
+    struct change change;
+    enum weir_err err;
+
+    if (!weir_open(im->w, DB_READ, &im->read) || !weir_open(im->w, DB_WRITE, &im->write)) return false;
+    err = change_begin(&change, im->write, im->w->data_dir);
+    if (!err) {
+        err = snapshot_load(im->read, NULL, &im->now);
+        if (!err) im->outcomes = calloc((size_t)im->now->model_count + 1, sizeof *im->outcomes);
+        if (!err && !im->outcomes) err = WEIR_NOMEM;
+        for (int i = 0; !err && i < im->now->model_count; i++) {
+            err = import_model(im, &im->now->models[i], &im->outcomes[i]);
+            im->tally[im->outcomes[i].result]++;
+        }
+        if (!err && !im->dry_run && im->tally[RESULT_SET]) err = change_commit(&change);
+        change_undo(&change);
+    }
+    if (err) weir_failed("nothing was changed", err, im->write);
+    return !err;
+}
+
+static int list_outcomes(const struct import *im)
+{
+    static const struct column columns[] = {{"alias", "ALIAS", 0}, {"listed_as", "LISTED AS", 0}, {"result", "RESULT", 0},
+                                            PRICE_COLUMNS,         {"fault", NULL, 0},            {NULL, NULL, 0}};
+    struct listing l;
+
+    listing_start(&l, columns, im->json ? LISTING_JSON : LISTING_TABLE);
+    for (int i = 0; i < im->now->model_count; i++) {
+        const struct outcome *o = &im->outcomes[i];
+
+        listing_text(&l, span_of(im->now->models[i].alias));
+        listing_text(&l, span_of(o->listed.name));
+        listing_text(&l, span_of(result_names[o->result]));
+        list_price(&l, &o->price);
+        listing_text(&l, o->result == RESULT_REFUSED ? span_of(o->listed.fault) : SPAN_NONE);
+    }
+    return listing_end(&l);
+}
+
+static void say_outcomes(const struct import *im)
+{
+    int unpriced = 0;
+
+    for (int i = 0; i < im->now->model_count; i++) {
+        const struct outcome *o = &im->outcomes[i];
+
+        if (o->result == RESULT_REFUSED) say("%s: refused: %s", o->listed.name, o->listed.fault);
+        else if (o->listed.tiers)
+            say("%s: its provider charges more above some length of prompt; the price up to there is used", o->listed.name);
+        unpriced += !o->price.known;
+    }
+    say("prices: %d set, %d unchanged, %d not in the list, %d refused; %d alias%s %s unpriced", im->tally[RESULT_SET],
+        im->tally[RESULT_SAME], im->tally[RESULT_KEPT] + im->tally[RESULT_UNPRICED], im->tally[RESULT_REFUSED], unpriced,
+        unpriced == 1 ? "" : "es", unpriced == 1 ? "stays" : "stay");
+    if (im->dry_run) say("dry run: nothing was written");
+}
+
+static int import(struct import *im)
+{
+    int code = EXIT_REFUSED;
+
+    if (import_all(im)) {
+        say_outcomes(im);
+        code = list_outcomes(im);
+        if (im->tally[RESULT_REFUSED]) code = EXIT_REFUSED;
+    }
+    if (im->now) snapshot_release(im->now);
+    free(im->outcomes);
+    db_close(im->read);
+    db_close(im->write);
+    return code;
+}
+
+int cmd_prices_import(struct weir *w, int argc, char **argv)
+{
+    struct import im = {.w = w};
+    const struct option_def options[] = {{"--sizes", OPTION_FLAG, &im.sizes},
+                                         {"--dry-run", OPTION_FLAG, &im.dry_run},
+                                         {"--json", OPTION_FLAG, &im.json},
+                                         {NULL, OPTION_FLAG, NULL}};
+    struct price_file file = {.entries = NULL};
+    struct words words;
+    struct buf text;
+    int code = EXIT_REFUSED;
+
+    if (!options_read(&w->memory, argc, argv, options, 0, 1, &words)) return EXIT_USAGE;
+    if (!words.count) {
+        say("the built-in list: %s, as of %s", price_list_source, price_list_date);
+        return import(&im);
+    }
+    if (file_read(words.at[0], BOUND_DOCUMENT, &text) && price_file_read(buf_all(&text), words.at[0], &file)) {
+        im.file = &file;
+        code = import(&im);
+    }
+    price_file_free(&file);
+    buf_free(&text);
+    return code;
+}

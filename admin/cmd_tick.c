@@ -1,0 +1,139 @@
+/* `weir tick`: what the gateway's housekeeper does, once and to the end, for hosting by CGI where no process stays. Each
+ * step is a small transaction in the writers' queue, and the queue is left between two. */
+#include <errno.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "admin/command.h"
+#include "admin/option.h"
+#include "fcgi/base/clock.h"
+#include "sql/ledger.h"
+#include "sql/settings.h"
+#include "sql/writer.h"
+#include "sql_ids.h"
+
+#define STEP_ROWS 50 /* as the housekeeper: below 20 ms */
+#define DAY_MS 86400000
+
+struct tick {
+    struct weir *w;
+    struct db *db;
+    struct ledger *ledger;
+    struct settings settings;
+    int64_t after;                  /* tidy: the counter to go on behind */
+    int64_t swept, removed, deleted; /* in all */
+    int done;                       /* in the last step */
+};
+
+static enum weir_err sweep(struct tick *t)
+{
+    return ledger_sweep(t->ledger, t->db, t->settings.release_orphans ? LEDGER_RELEASE : LEDGER_CHARGE, clock_wall_ms(),
+                        STEP_ROWS, &t->done);
+}
+
+static enum weir_err tidy(struct tick *t)
+{
+    return ledger_tidy(t->ledger, t->db, clock_wall_ms(), STEP_ROWS, &t->after, &t->done);
+}
+
+static enum weir_err forget(struct tick *t)
+{
+    int64_t days = t->settings.audit_keep_days;
+
+    return ledger_forget(t->ledger, t->db, days ? clock_wall_ms() - days * DAY_MS : 0, t->settings.audit_keep_rows,
+                         STEP_ROWS, &t->done);
+}
+
+/* One step in its own transaction; its rows are added to *sum. */
+static enum weir_err take_step(struct tick *t, enum weir_err (*step)(struct tick *), int64_t *sum)
+{
+    const struct timespec pause = {0, 1000000};
+    int lock = writer_lock(t->w->data_dir);
+    enum weir_err err;
+
+    t->done = 0;
+    if (lock < 0) return errno == ETIMEDOUT ? WEIR_BUSY : WEIR_STORAGE;
+    err = db_begin(t->db);
+    if (!err) {
+        err = step(t);
+        if (!err) err = db_commit(t->db);
+        if (err) db_rollback(t->db);
+    }
+    close(lock);
+    if (!err) *sum += t->done;
+    nanosleep(&pause, NULL); /* whoever waits goes first */
+    return err;
+}
+
+static enum weir_err count_processes(struct db *db, int64_t *n)
+{
+    struct stmt *s = db_stmt(db, SQL_PROCESS_COUNT);
+    bool row;
+    enum weir_err err = stmt_step(s, &row);
+
+    *n = !err && row ? stmt_get_int(s, 0) : 0;
+    stmt_reset(s);
+    return err;
+}
+
+/* A step looks at a bounded number of processes: it is over when one ends no ticket and forgets no process. */
+static enum weir_err sweep_all(struct tick *t)
+{
+    int64_t before, now;
+    enum weir_err err = count_processes(t->db, &now);
+
+    do {
+        before = now;
+        if (!err) err = take_step(t, sweep, &t->swept);
+        if (!err) err = count_processes(t->db, &now);
+    } while (!err && (t->done || now < before));
+    return err;
+}
+
+static enum weir_err do_all(struct tick *t)
+{
+    enum weir_err err = settings_load(t->db, &t->settings);
+
+    if (!err) err = sweep_all(t);
+    do {
+        if (!err) err = take_step(t, tidy, &t->removed);
+    } while (!err && t->after);
+    do {
+        if (!err) err = take_step(t, forget, &t->deleted);
+    } while (!err && t->done);
+    return err;
+}
+
+static void print_done(const struct tick *t, bool json, int pages, int moved)
+{
+    printf(json ? "{\"tickets_swept\": %lld, \"counters_removed\": %lld, \"audit_rows_deleted\": %lld, \"log_pages\": %d, "
+                  "\"log_pages_moved\": %d}\n"
+                : "tickets of dead processes settled: %lld\nidle counters removed: %lld\naudit rows deleted: %lld\n"
+                  "pages in the log: %d, moved into the database: %d\n",
+           (long long)t->swept, (long long)t->removed, (long long)t->deleted, pages, moved);
+}
+
+int cmd_tick(struct weir *w, int argc, char **argv)
+{
+    bool json = false;
+    const struct option_def options[] = {{"--json", OPTION_FLAG, &json}, {NULL, OPTION_FLAG, NULL}};
+    struct tick t = {.w = w};
+    struct words words;
+    enum weir_err err;
+    int pages = 0, moved = 0;
+
+    if (!options_read(&w->memory, argc, argv, options, 0, 0, &words)) return EXIT_USAGE;
+    if (!weir_open(w, DB_WRITE, &t.db)) return EXIT_REFUSED;
+    err = ledger_open(w->data_dir, &t.ledger);
+    if (!err) err = do_all(&t);
+    if (!err) {
+        err = db_checkpoint(t.db, false, &pages, &moved);
+        if (err == WEIR_BUSY) err = WEIR_OK; /* another checkpoint is under way: as good */
+    }
+    if (err) weir_failed("tick did not come to its end", err, t.db);
+    print_done(&t, json, pages > 0 ? pages : 0, moved > 0 ? moved : 0);
+    ledger_close(t.ledger);
+    db_close(t.db);
+    return err ? EXIT_REFUSED : finish_output();
+}

@@ -110,27 +110,6 @@ WHERE id > max(?1, coalesce((SELECT id FROM audit WHERE time < ?2 - 86400000 ORD
   AND time >= ?2 AND (?3 IS NULL OR user = ?3)
 ORDER BY id LIMIT ?4;
 
--- name: usage_user
-SELECT user, count(*), sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens), sum(cost), max(cost IS NULL)
-FROM audit WHERE time >= ?1 GROUP BY user ORDER BY user;
-
--- name: usage_team
-SELECT team, count(*), sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens), sum(cost), max(cost IS NULL)
-FROM audit WHERE time >= ?1 GROUP BY team ORDER BY team;
-
--- name: usage_model
-SELECT alias, count(*), sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens), sum(cost), max(cost IS NULL)
-FROM audit WHERE time >= ?1 GROUP BY alias ORDER BY alias;
-
--- name: usage_provider
-SELECT provider, count(*), sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens), sum(cost),
-       max(cost IS NULL)
-FROM audit WHERE time >= ?1 GROUP BY provider ORDER BY provider;
-
--- name: usage_key
-SELECT key, count(*), sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens), sum(cost), max(cost IS NULL)
-FROM audit WHERE time >= ?1 GROUP BY key ORDER BY key;
-
 -- ---- the ledger ----
 
 -- name: limit_remove

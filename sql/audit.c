@@ -75,24 +75,3 @@ enum weir_err audit_page(struct db *db, int64_t after_id, int64_t since_ms, cons
     stmt_reset(s);
     return err;
 }
-
-enum weir_err audit_usage(struct db *db, enum usage_by by, int64_t since_ms,
-                          void (*row)(const struct usage_row *, void *), void *arg)
-{
-    static const int statement[] = {[USAGE_USER] = SQL_USAGE_USER, [USAGE_TEAM] = SQL_USAGE_TEAM,
-                                    [USAGE_MODEL] = SQL_USAGE_MODEL, [USAGE_PROVIDER] = SQL_USAGE_PROVIDER,
-                                    [USAGE_KEY] = SQL_USAGE_KEY};
-    struct stmt *s = db_stmt(db, statement[by]);
-    bool more;
-    enum weir_err err;
-    stmt_int(s, 1, since_ms);
-    while ((err = stmt_step(s, &more)) == WEIR_OK && more) {
-        struct usage_row r = {.name = stmt_get_text(s, 0).at, .requests = stmt_get_int(s, 1),
-                              .prompt_tokens = stmt_get_int(s, 2), .cached_tokens = stmt_get_int(s, 3),
-                              .completion_tokens = stmt_get_int(s, 4), .cost = stmt_get_int(s, 5),
-                              .unpriced = stmt_get_int(s, 6) != 0};
-        row(&r, arg);
-    }
-    stmt_reset(s);
-    return err;
-}

@@ -33,11 +33,4 @@ enum weir_err audit_insert(struct db *db, const struct audit_row *r);
 enum weir_err audit_page(struct db *db, int64_t after_id, int64_t since_ms, const char *user, int most,
                          struct arena *a, struct audit_row *out, int *count);
 
-struct usage_row { const char *name; int64_t requests, prompt_tokens, cached_tokens, completion_tokens,
-                  cost; bool unpriced; };
-enum usage_by { USAGE_USER, USAGE_TEAM, USAGE_MODEL, USAGE_PROVIDER, USAGE_KEY }; /* model: the alias */
-/* Sums since since_ms, one row a name (NULL: none), by name; calls row for each. */
-enum weir_err audit_usage(struct db *db, enum usage_by by, int64_t since_ms, void (*row)(const struct usage_row *, void *),
-                          void *arg);
-
 #endif

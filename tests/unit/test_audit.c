@@ -90,63 +90,11 @@ static void pages_are_whole_though_times_are_out_of_order(void **state)
     room_close(&r);
 }
 
-struct sums { int rows; struct usage_row at[4]; char name[4][20]; };
-
-static void add_sum(const struct usage_row *r, void *arg)
-{
-    struct sums *s = arg;
-    snprintf(s->name[s->rows], sizeof *s->name, "%s", r->name ? r->name : "(none)");
-    s->at[s->rows++] = *r;
-}
-
-static void usage_is_summed_by_name(void **state)
-{
-    struct room r;
-    (void)state;
-    room_open(&r);
-    struct db *db = room_admin(&r);
-    const char *const users[] = {"bob", NULL, "alice", "bob"};
-    for (int i = 0; i < 4; i++) {
-        struct audit_row row = room_audit("r");
-        row.time = i == 3 ? 5000 : 1000;
-        row.user = users[i];
-        row.alias = "gpt";
-        row.cost = i == 2 ? -1 : 100 + i;
-        assert_int_equal(audit_insert(db, &row), WEIR_OK);
-    }
-    struct sums s = {0};
-    assert_int_equal(audit_usage(db, USAGE_USER, 0, add_sum, &s), WEIR_OK);
-    assert_int_equal(s.rows, 3);
-    assert_string_equal(s.name[0], "(none)");
-    assert_string_equal(s.name[1], "alice");
-    assert_true(s.at[1].unpriced);
-    assert_int_equal(s.at[1].cost, 0);
-    assert_string_equal(s.name[2], "bob");
-    assert_int_equal(s.at[2].requests, 2);
-    assert_int_equal(s.at[2].cost, 203);
-    assert_int_equal(s.at[2].prompt_tokens, 6);
-    assert_int_equal(s.at[2].completion_tokens, 8);
-    assert_false(s.at[2].unpriced);
-    s.rows = 0;
-    assert_int_equal(audit_usage(db, USAGE_MODEL, 2000, add_sum, &s), WEIR_OK);
-    assert_int_equal(s.rows, 1);
-    assert_string_equal(s.name[0], "gpt");
-    assert_int_equal(s.at[0].requests, 1);
-    for (enum usage_by by = USAGE_USER; by <= USAGE_KEY; by++) {
-        s.rows = 0;
-        assert_int_equal(audit_usage(db, by, 9000, add_sum, &s), WEIR_OK);
-        assert_int_equal(s.rows, 0);
-    }
-    db_close(db);
-    room_close(&r);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_field_survives),
         cmocka_unit_test(pages_are_whole_though_times_are_out_of_order),
-        cmocka_unit_test(usage_is_summed_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

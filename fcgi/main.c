@@ -69,6 +69,18 @@ static bool read_settings(struct start *s)
 
 static int stop_of_cgi = -1;
 
+/* From the first moment on: libfcgi's own handler, in force until we take them, would swallow a signal to stop. */
+static sigset_t hold_signals(int how)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGUSR1); /* FastCGI's own signal to end gracefully */
+    pthread_sigmask(how, &set, NULL);
+    return set;
+}
+
 static void on_stop(int signal)
 {
     uint64_t one = 1;
@@ -83,17 +95,13 @@ static void take_signals_as_cgi(int stop_fd)
     stop_of_cgi = stop_fd;
     sigaction(SIGTERM, &act, NULL);
     sigaction(SIGINT, &act, NULL);
+    hold_signals(SIG_UNBLOCK);
 }
 
 /* For this and all later threads: a signal that falls into one of libfcgi's writes would break it off. */
 static int take_signals(void)
 {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGUSR1); /* FastCGI's own signal to end gracefully */
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    sigset_t set = hold_signals(SIG_BLOCK);
     return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
@@ -192,6 +200,7 @@ int main(void)
     bool is_cgi, fine = false;
     umask(077);
     signal(SIGPIPE, SIG_IGN);
+    hold_signals(SIG_BLOCK);
     open_log();
     raise_limits();
     if (secret_start() != WEIR_OK || http_start() != WEIR_OK || fastcgi_start(&is_cgi) != WEIR_OK)

@@ -48,7 +48,7 @@ enum weir_err conn_new(bool is_cgi, struct conn **out)
     c->is_cgi = is_cgi;
     struct stat st;
     c->watch_fd = is_cgi && fstat(STDOUT_FILENO, &st) == 0 &&
-                  (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)) ? STDOUT_FILENO : -1;
+                  S_ISFIFO(st.st_mode) ? STDOUT_FILENO : -1;
     /* No listening socket: libfcgi must not accept by itself when a connection breaks off in its head. */
     if (!is_cgi) FCGX_InitRequest(&c->fcgi, -1, FCGI_FAIL_ACCEPT_ON_INTR);
     *out = c;

@@ -36,7 +36,8 @@ endif
 ROOMS     := fcgi/base fcgi/door sql fcgi/provider fcgi/stage
 LIB_SRC   := $(foreach d,$(ROOMS),$(wildcard $(d)/*.c))
 FCGI_SRC  := $(wildcard fcgi/*.c)
-ADMIN_SRC := $(wildcard admin/*.c)
+WEB_SRC   := $(wildcard admin/web_*.c) admin/doc_limits.c admin/field.c admin/same.c
+ADMIN_SRC := $(filter-out admin/web_%,$(wildcard admin/*.c))
 UNIT      := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZ      := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 TSAN_UNIT := test_writer test_store
@@ -53,7 +54,7 @@ SUB   = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,
         need-build need-run need-test need-bench unit-programs fuzz-programs bench-programs venv
 all: need-build ## build the programs (the default)
 	@$(SUB) programs
-programs: $(B)/weir.fcgi $(B)/weir
+programs: $(B)/weir.fcgi $(B)/weir-admin.fcgi $(B)/weir
 	@:
 
 # ---- what must be installed -------------------------------------------------------------------------------
@@ -96,6 +97,8 @@ $(B)/obj/%.o: %.c $(GEN_H)
 $(B)/libweir.a: $(call obj,$(LIB_SRC)) $(GEN_O)
 	@rm -f $@; ar rcs $@ $^
 $(B)/weir.fcgi: $(call obj,$(FCGI_SRC)) $(B)/libweir.a
+	$(LINK)
+$(B)/weir-admin.fcgi: $(call obj,$(WEB_SRC)) $(B)/obj/gen/sql_admin.o $(B)/libweir.a
 	$(LINK)
 $(B)/weir: $(call obj,$(ADMIN_SRC)) $(B)/obj/gen/sql_admin.o $(B)/libweir.a
 	$(LINK)
@@ -160,6 +163,7 @@ install: all ## into $(DESTDIR)$(PREFIX)
 	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/lib/weir" "$(DESTDIR)$(PREFIX)/share/weir/www" "$(DESTDIR)$(PREFIX)/share/doc/weir"
 	install -m 755 $(B)/weir "$(DESTDIR)$(PREFIX)/bin/weir"
 	install -m 755 $(B)/weir.fcgi "$(DESTDIR)$(PREFIX)/lib/weir/weir.fcgi"
+	install -m 755 $(B)/weir-admin.fcgi "$(DESTDIR)$(PREFIX)/lib/weir/weir-admin.fcgi"
 	install -m 644 www/* "$(DESTDIR)$(PREFIX)/share/weir/www/"
 	install -m 644 README.md CHANGELOG.md LICENSE lighttpd.conf tests/flow/mount.conf "$(DESTDIR)$(PREFIX)/share/doc/weir/"
 

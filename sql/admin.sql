@@ -210,3 +210,23 @@ SELECT count(*) FROM process;
 
 -- name: process_tickets
 SELECT p.lock, (SELECT count(*) FROM ticket t WHERE t.process = p.id) FROM process p ORDER BY p.id;
+
+-- ---- administrators' keys (sql/admin_keys.c) ----
+
+-- name: admin_key_add
+INSERT INTO admin_key (name, role, hash, created, expires) VALUES (?1, ?2, ?3, ?4, ?5);
+
+-- name: admin_key_find
+SELECT id, name, role, created, expires, revoked, last_used FROM admin_key WHERE hash = ?1;
+
+-- name: admin_key_by_name
+SELECT id, name, role, created, expires, revoked, last_used FROM admin_key WHERE name = ?1;
+
+-- name: admin_key_all
+SELECT id, name, role, created, expires, revoked, last_used FROM admin_key ORDER BY name;
+
+-- name: admin_key_revoke
+UPDATE admin_key SET revoked = coalesce(revoked, ?2) WHERE id = ?1;
+
+-- name: admin_key_touch
+UPDATE admin_key SET last_used = ?2 WHERE id = ?1 AND (last_used IS NULL OR last_used < ?2 - 60000);

@@ -109,7 +109,7 @@ for suite in "$@"; do
     unit | unit-asan) unit_suite "$suite" ;;
     unit-tsan) unit_suite unit-tsan test_writer test_store ;;
     fuzz)      fuzz_suite ;;
-    flow*)     pytest_suite "$suite" flow 480 ;;
+    flow*)     pytest_suite "$suite" flow 540 ;;
     fault*)    pytest_suite "$suite" fault 300 ;;
     *)         echo "tests/all.sh: $suite: no such suite" >&2; exit 2 ;;
     esac

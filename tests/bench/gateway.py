@@ -216,9 +216,8 @@ proxy.server = ("" => (("host" => "127.0.0.1", "port" => {self.upstream.port})))
     def start_weir(self, **env):
         port = free_port()
         path = os.path.join(self.dir, "weir.conf")
-        responder = os.path.join(self.build, "weir.fcgi")
         with open(path, "w") as f:
-            f.write(re.sub(r"(?<![\w./-])build/weir\.fcgi", responder, self.weir_conf))
+            f.write(re.sub(r"(?<![\w./-])build/(weir(-admin)?\.fcgi)", lambda m: os.path.join(self.build, m[1]), self.weir_conf))
         p = spawn(["lighttpd", "-D", "-f", path], self.gateway_core, stderr=self.log, cwd=ROOT,
                   env={**os.environ, "PORT": str(port), "WEIR_DATA": self.data, "WEIR_LOG": os.path.join(self.dir, "weir.log"), **env})
         return Running("weir", p, port, self.key)

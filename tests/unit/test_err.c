@@ -28,6 +28,7 @@ static void statuses_and_codes_are_the_promised_ones(void **state)
     static const struct { enum weir_err err; int status; const char *type, *anthropic, *code; } want[] = {
         {WEIR_UNAUTHENTICATED, 401, "invalid_request_error", "authentication_error", "invalid_api_key"},
         {WEIR_MODEL_FORBIDDEN, 403, "invalid_request_error", "permission_error", "model_not_allowed"},
+        {WEIR_ROLE_FORBIDDEN, 403, "invalid_request_error", "permission_error", "role_not_allowed"},
         {WEIR_MODEL_UNKNOWN, 404, "invalid_request_error", "not_found_error", "model_not_found"},
         {WEIR_METHOD, 405, "invalid_request_error", "invalid_request_error", "method_not_allowed"},
         {WEIR_LENGTH_REQUIRED, 411, "invalid_request_error", "invalid_request_error", "length_required"},

@@ -1,0 +1,177 @@
+/* `weir admin`: keys of administrators' programs are made, listed, revoked. A secret is printed once, alone on stdout. */
+#include <stdio.h>
+#include <string.h>
+
+#include "admin/command.h"
+#include "admin/field.h"
+#include "admin/listing.h"
+#include "admin/option.h"
+#include "fcgi/base/bounds.h"
+#include "fcgi/base/clock.h"
+#include "fcgi/base/text.h"
+#include "sql/admin_keys.h"
+#include "sql/change.h"
+
+/* Everything a change of a key needs, opened and closed together. */
+struct key_change { struct master_key *master; struct db *db; struct change change; bool begun; };
+
+static bool change_open(struct weir *w, struct key_change *c)
+{
+    enum weir_err err;
+
+    *c = (struct key_change){0};
+    if (!weir_master(w, &c->master) || !weir_open(w, DB_WRITE, &c->db)) return false;
+    err = change_begin(&c->change, c->db, w->data_dir);
+    if (err) weir_failed("nothing was changed", err, c->db);
+    c->begun = !err;
+    return c->begun;
+}
+
+static void change_close(struct key_change *c)
+{
+    if (c->begun) change_undo(&c->change);
+    db_close(c->db);
+    master_key_free(c->master);
+}
+
+/* ---- add ---- */
+
+static bool name_is_fine(struct span name)
+{
+    if (name.len <= BOUND_NAME && text_is_utf8(name) && !text_has_controls(name, false)) return true;
+    say("NAME: must have at most %d bytes of UTF-8 without control characters", BOUND_NAME);
+    return false;
+}
+
+static int add(struct key_change *c, const struct admin_key *k)
+{
+    char secret[CLIENT_KEY_LEN + 1];
+    struct client_hash hash;
+    int code = EXIT_REFUSED;
+    enum weir_err err;
+
+    secret_client_key(secret);
+    secret_client_hash(c->master, span_of(secret), &hash);
+    err = admin_key_add(c->db, k, &hash);
+    if (err == WEIR_EXISTS) {
+        say("a key of the name %s is there already; take another name", k->name);
+        goto out;
+    }
+    if (!err) err = change_commit(&c->change); /* a secret that is printed is one that works */
+    if (err) {
+        weir_failed("nothing was changed", err, c->db);
+        goto out;
+    }
+    puts(secret);
+    code = finish_output();
+    if (code != EXIT_DONE) say("the secret did not get out: revoke the key and make another");
+out:
+    secret_wipe(secret, sizeof secret);
+    return code;
+}
+
+int cmd_admin_add(struct weir *w, int argc, char **argv)
+{
+    const char *role = NULL;
+    int64_t expires_in = 0;
+    const struct option_def options[] = {
+        {"--role", OPTION_TEXT, &role}, {"--expires", OPTION_DURATION, &expires_in}, {NULL, OPTION_FLAG, NULL}};
+    struct admin_key k = {.created = clock_wall_ms()};
+    struct key_change c;
+    struct words words;
+    int code = EXIT_REFUSED;
+
+    if (!options_read(&w->memory, argc, argv, options, 1, 1, &words)) return EXIT_USAGE;
+    if (!role || !admin_role_parse(span_of(role), &k.role)) {
+        say("--role: %s %s", role ? "must be one of" : "is missing; one of", ADMIN_ROLES);
+        return EXIT_USAGE;
+    }
+    k.name = words.at[0];
+    if (!*k.name) {
+        say("NAME: must not be empty");
+        return EXIT_USAGE;
+    }
+    if (!name_is_fine(span_of(k.name))) return EXIT_REFUSED;
+    if (expires_in) k.expires = k.created + expires_in;
+    if (change_open(w, &c)) code = add(&c, &k);
+    change_close(&c);
+    return code;
+}
+
+/* ---- revoke ---- */
+
+int cmd_admin_revoke(struct weir *w, int argc, char **argv)
+{
+    const struct option_def options[] = {{NULL, OPTION_FLAG, NULL}};
+    struct key_change c;
+    struct words words;
+    struct admin_key k;
+    int code = EXIT_REFUSED;
+    enum weir_err err;
+
+    if (!options_read(&w->memory, argc, argv, options, 1, 1, &words)) return EXIT_USAGE;
+    if (!change_open(w, &c)) goto out;
+    err = admin_key_by_name(c.db, span_of(words.at[0]), &w->memory, &k);
+    if (err == WEIR_NOT_FOUND) {
+        say("%s: no administrator's key of that name", words.at[0]);
+        goto out;
+    }
+    if (!err && k.revoked) {
+        say("%s: was revoked before", k.name);
+        code = EXIT_DONE;
+        goto out;
+    }
+    if (!err) err = admin_key_revoke(c.db, k.id, clock_wall_ms());
+    if (!err) err = change_commit(&c.change);
+    if (err) {
+        weir_failed("nothing was changed", err, c.db);
+        goto out;
+    }
+    say("%s: revoked", k.name);
+    code = EXIT_DONE;
+out:
+    change_close(&c);
+    return code;
+}
+
+/* ---- list ---- */
+
+static const struct column columns[] = {{"name", "NAME", 0},           {"role", "ROLE", 0},
+                                        {"state", "STATE", 0},         {"created", "CREATED", 0},
+                                        {"last_used", "LAST USED", 0}, {"expires", "EXPIRES", 0},
+                                        {"revoked", NULL, 0},          {NULL, NULL, 0}};
+
+struct key_listing { struct listing l; int64_t now; };
+
+static void list_key(const struct admin_key *k, void *arg)
+{
+    struct key_listing *to = arg;
+
+    listing_text(&to->l, span_of(k->name));
+    listing_text(&to->l, span_of(admin_role_names[k->role]));
+    listing_text(&to->l, k->revoked ? SPAN("revoked") : admin_key_is_live(k, to->now) ? SPAN("active") : SPAN("expired"));
+    listing_time(&to->l, k->created);
+    listing_time(&to->l, k->last_used);
+    listing_time(&to->l, k->expires);
+    listing_time(&to->l, k->revoked);
+}
+
+int cmd_admin_list(struct weir *w, int argc, char **argv)
+{
+    bool json = false;
+    const struct option_def options[] = {{"--json", OPTION_FLAG, &json}, {NULL, OPTION_FLAG, NULL}};
+    struct key_listing to = {.now = clock_wall_ms()};
+    struct words words;
+    struct db *db;
+    enum weir_err err;
+    int code;
+
+    if (!options_read(&w->memory, argc, argv, options, 0, 0, &words)) return EXIT_USAGE;
+    if (!weir_open(w, DB_READ, &db)) return EXIT_REFUSED;
+    listing_start(&to.l, columns, json ? LISTING_JSON : LISTING_TABLE);
+    err = admin_keys_each(db, list_key, &to);
+    code = listing_end(&to.l);
+    if (err) code = weir_failed("the listing is not whole", err, db);
+    db_close(db);
+    return code;
+}

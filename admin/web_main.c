@@ -1,0 +1,147 @@
+/* The administrators' responder: reads its start-up settings, opens what it needs, serves until told to stop. A process,
+ * socket and database list of its own: what may change configuration is not in weir.fcgi. */
+#include <errno.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "admin/web_serve.h"
+#include "fcgi/base/log.h"
+
+#define DRAIN_S 10
+#define DRAIN_S_MOST 3600
+
+struct start { const char *data, *mount; char *db_path, *master_path; int64_t drain_ms; };
+
+/* ---- settings of the environment ---- */
+
+static const char *env_or(const char *name, const char *standard)
+{
+    const char *text = getenv(name);
+    return text && *text ? text : standard;
+}
+
+static int64_t drain_s(void)
+{
+    const char *text = env_or("WEIR_DRAIN_S", NULL);
+    char *end;
+    if (!text) return DRAIN_S;
+    errno = 0;
+    long long n = strtoll(text, &end, 10);
+    if (!errno && !*end && n >= 0 && n <= DRAIN_S_MOST) return n;
+    log_event(LOG_WARN, "setting_ignored", LOG_TEXT("name", "WEIR_DRAIN_S"), LOG_INT("used", DRAIN_S));
+    return DRAIN_S;
+}
+
+static void open_log(void)
+{
+    const char *path = env_or("WEIR_LOG", NULL), *name = env_or("WEIR_LOG_LEVEL", NULL);
+    enum log_level level = LOG_INFO;
+    bool known = !name || log_level_parse(name, &level);
+    if (log_open(path, level) != WEIR_OK) {
+        log_open(NULL, level);
+        log_event(LOG_WARN, "setting_ignored", LOG_TEXT("name", "WEIR_LOG"), LOG_TEXT("reason", strerror(errno)));
+    }
+    if (!known) log_event(LOG_WARN, "setting_ignored", LOG_TEXT("name", "WEIR_LOG_LEVEL"));
+}
+
+static bool read_settings(struct start *s)
+{
+    const char *master = env_or("WEIR_MASTER_KEY_FILE", NULL);
+    s->data = env_or("WEIR_DATA", "var");
+    s->mount = env_or("WEIR_MOUNT", "");
+    s->drain_ms = drain_s() * 1000;
+    if (asprintf(&s->db_path, "%s/weir.db", s->data) < 0) return false;
+    if (master) s->master_path = strdup(master);
+    else if (asprintf(&s->master_path, "%s/master.key", s->data) < 0) return false;
+    return s->master_path != NULL;
+}
+
+/* ---- start ---- */
+
+/* For this and all later threads: a signal that falls into one of libfcgi's writes would break it off. */
+static int take_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGUSR1); /* FastCGI's own signal to end gracefully */
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+static bool failed(const char *file, const char *reason)
+{
+    log_event(LOG_ERROR, "start_failed", LOG_TEXT("program", "weir-admin"), LOG_TEXT("file", file),
+              LOG_TEXT("reason", reason));
+    return false;
+}
+
+static bool open_store(const struct start *s, struct master_key **master)
+{
+    if (mkdir(s->data, 0700) != 0 && errno != EEXIST) return failed(s->data, strerror(errno));
+    enum weir_err err = master_key_load(s->master_path, master);
+    if (err == WEIR_NOT_FOUND) return failed(s->master_path, "the master key is missing; `weir init` makes it");
+    if (err == WEIR_INVALID) return failed(s->master_path, "others may read the master key; chmod 600");
+    if (err != WEIR_OK) return failed(s->master_path, weir_err_info(err)->text);
+    err = db_migrate(s->db_path, NULL, NULL);
+    return err == WEIR_OK || failed(s->db_path, weir_err_info(err)->text);
+}
+
+static void serve_once(const struct web *web)
+{
+    struct db *db = NULL;
+    struct conn *conn;
+    if (conn_new(true, &conn) != WEIR_OK) return;
+    if (conn_accept(conn) == WEIR_OK) web_run(web, &db, conn);
+    conn_free(conn);
+    db_close(db);
+}
+
+/* Whatever fails is in the log; the web server only sees that there is no answer. */
+static bool run(const struct start *s, bool is_cgi)
+{
+    struct master_key *master = NULL;
+    struct web_ids ids;
+    struct web web = {.data_dir = s->data, .db_path = s->db_path, .mount = s->mount, .ids = &ids};
+    bool fine = open_store(s, &master), whole = true;
+    web.master = master;
+    web_ids_start(&ids);
+    if (fine && is_cgi) {
+        serve_once(&web);
+    } else if (fine) {
+        web_serve_prepare();
+        int signal_fd = take_signals();
+        log_event(LOG_INFO, "started", LOG_TEXT("program", "weir-admin"), LOG_TEXT("version", WEIR_VERSION),
+                  LOG_TEXT("data", s->data), LOG_INT("pid", getpid()));
+        whole = web_serve(&web, signal_fd, s->drain_ms);
+        log_event(whole ? LOG_INFO : LOG_ERROR, whole ? "stopped" : "requests_left_behind",
+                  LOG_TEXT("program", "weir-admin"));
+    }
+    if (!whole) _exit(EXIT_SUCCESS); /* their threads still use the rest, and what stands on main's stack */
+    master_key_free(master);
+    return fine;
+}
+
+int main(void)
+{
+    struct start s = {0};
+    bool is_cgi, fine = false;
+    umask(077);
+    signal(SIGPIPE, SIG_IGN);
+    open_log();
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* a core would hold keys */
+    mallopt(M_ARENA_MAX, 2); /* one heap for each thread costs memory that is never given back */
+    if (secret_start() != WEIR_OK || fastcgi_start(&is_cgi) != WEIR_OK) failed("", "a library cannot start");
+    else if (!read_settings(&s)) failed("", "memory is out");
+    else fine = run(&s, is_cgi);
+    free(s.db_path);
+    free(s.master_path);
+    return fine ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,45 @@
+/* A request to the administrators' responder: its line, the headers that matter, query and body. */
+#ifndef WEIR_ADMIN_WEB_REQUEST_H
+#define WEIR_ADMIN_WEB_REQUEST_H
+
+#include <stdint.h>
+
+#include "fcgi/base/arena.h"
+#include "fcgi/base/bounds.h"
+#include "fcgi/base/buf.h"
+#include "fcgi/door/fastcgi.h"
+
+enum web_method { WEB_GET, WEB_HEAD, WEB_POST, WEB_OPTIONS, WEB_OTHER };
+
+/* What was asked, before anything of it is believed. */
+struct web_request {
+    struct conn *conn;
+    enum web_method method;
+    struct span path;         /* decoded, below the mount prefix, begins with '/' */
+    bool path_is_bad;         /* could not be decoded */
+    struct span query;        /* undecoded, without the '?' */
+    char id[BOUND_REQUEST_ID + 1];
+    const char *content_type; /* NULL: none */
+    const char *length;       /* CONTENT_LENGTH, NULL: none */
+    struct web_header { const char *value; int times; } api_key, authorization; /* the last, and how often it came */
+    int64_t begun_wall_ms;
+};
+
+/* Where ids of requests come from that bring none: unique, not secret. Shared by all threads. */
+struct web_ids { uint64_t process; _Atomic uint64_t next; };
+void web_ids_start(struct web_ids *ids);
+
+/* Fills *r from the open connection. WEIR_NOMEM. */
+enum weir_err web_request_read(struct conn *conn, const char *mount, struct web_ids *ids, struct arena *a,
+                               struct web_request *r);
+
+/* Reads a whole JSON body, at most BOUND_ADMIN_BODY bytes. WEIR_NOT_JSON (by its content-type), WEIR_TOO_LARGE,
+ * WEIR_LENGTH_REQUIRED, WEIR_INVALID (shorter than announced), WEIR_NOMEM; *p says it to the caller. */
+enum weir_err web_request_body(const struct web_request *r, struct buf *body, struct problem *p);
+
+/* The query's values by name, decoded, the arena's: values[i] of names[i] (NULL ends the list), NULL where it is not
+ * given. WEIR_INVALID: another name, one given twice, a bad escape, not UTF-8; *p names it. */
+enum weir_err web_request_query(const struct web_request *r, const char *const *names, const char **values, struct arena *a,
+                                struct problem *p);
+
+#endif

@@ -200,17 +200,22 @@ def test_a_first_answer_comes_within_a_tenth_of_a_second_of_a_cold_start(make_si
         w.stop()
 
 
-def test_a_database_that_is_written_by_another_delays_and_loses_nothing(own):
+def test_a_database_that_is_written_by_another_holds_requests_back_and_loses_none(own):
+    """What cannot be booked does not go upstream; as soon as it can be, it does."""
     gw = own()
-    alias = gw.alias("ok")
+    alias, warm = gw.alias("ok"), gw.alias("ok")
+    assert gw.chat(warm).status_code == 200
     db = sqlite3.connect(f"{gw.site.data}/weir.db", isolation_level=None, timeout=5)
     db.execute("begin immediate")
     call = Call(gw, alias, False)
-    gw.mock.asked(alias.first)
+    begun = time.monotonic()
+    until("half a second", lambda: gw.seen(alias) or time.monotonic() - begun > 0.5)
+    assert not gw.seen(alias), "sent upstream before it was booked"
+    assert call.is_alive(), f"not held back but answered: {call.error}"
     db.execute("rollback")
     db.close()
     assert call.end() == WHOLE
-    assert gw.audit()["outcome"] == "ok"
+    assert gw.audit()["outcome"] == "ok" and len(gw.seen(alias)) == 1
 
 
 def test_settings_of_the_environment_that_are_nonsense_do_not_keep_it_from_starting_or_say_why(make_site):

@@ -1,0 +1,629 @@
+"""The ledger when everything goes on at once, and when things break: callers that race for the last token, processes that
+are killed or ended, a database that others write, a disk that is full.
+
+Each test has a data directory of its own. After it nothing is held, no ticket is open, every counter is what rows and
+providers say, and the books agree.
+"""
+import asyncio
+import collections
+import contextlib
+import decimal
+import fcntl
+import itertools
+import json
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import tempfile
+import threading
+import time
+
+import httpx2
+import pytest
+
+import behaviours
+import harness
+from harness import MESSAGES, SLOW, Gateway, Web, exited, until
+
+NANO = 10 ** 9
+PRICE = {"input": "1", "cached_input": "1", "cache_write": "1", "output": "2"}
+
+
+def nano(text):
+    return int(decimal.Decimal(text) * NANO)
+
+
+def whole(stream, body):
+    return body.endswith(b"data: [DONE]\n\n") if stream else body.endswith(b"}")
+
+
+# ---- many callers ----
+class Answer:
+    def __init__(self, request_id, stream, status, headers, body):
+        self.id, self.stream, self.status, self.headers, self.body = request_id, stream, status, headers, body
+        self.whole = status == 200 and whole(stream, body)
+
+    @property
+    def code(self):
+        return json.loads(self.body)["error"]["code"] if self.status != 200 else None
+
+
+class Callers:
+    """Clients at one or several web servers, in one event loop."""
+
+    def __init__(self, bases, secret, most=256):
+        self.bases, self.count = bases, itertools.count(1)
+        limits = httpx2.Limits(max_connections=most, max_keepalive_connections=most)
+        self.http = httpx2.AsyncClient(trust_env=False, timeout=30 * SLOW, limits=limits, headers={"authorization": f"Bearer {secret}"})
+        self.mark = f"c{os.getpid()}-{id(self) % 10 ** 6}"
+
+    async def ask(self, alias, stream=False, path="/chat/completions", **fields):
+        """None where the connection broke."""
+        n = next(self.count)
+        request_id = f"{self.mark}-{n}"
+        body = {"model": alias, "messages": MESSAGES, "stream": stream} if path == "/chat/completions" else {"model": alias}
+        try:
+            r = await self.http.post(self.bases[n % len(self.bases)] + path, json=body | fields, headers={"x-request-id": request_id})
+            return Answer(request_id, stream, r.status_code, r.headers, r.content)
+        except httpx2.HTTPError:
+            return None
+
+
+def run(bases, secret, what, seconds=60):
+    """Runs what(callers) to its end."""
+    async def all_of_it():
+        callers = Callers(bases, secret)
+        async with callers.http:
+            return await asyncio.wait_for(what(callers), seconds * SLOW)
+    return asyncio.run(all_of_it())
+
+
+# ---- what is looked at ----
+def reported(gw, alias=None):
+    """Usage that the provider itself reported since the test began."""
+    names = set(alias.models) if alias else None
+    return [e["usage"] for e in gw.mock.seen(since=gw.seen_before) if e["usage"] and (names is None or e["model"] in names)]
+
+
+def total(usages):
+    return sum(u["prompt_tokens"] + u.get("completion_tokens", 0) for u in usages)
+
+
+def counter(site, scope, metric):
+    """(used, held) of a limit that has one counter."""
+    rows = site.query("select c.used, c.held from counter c join limit_rule r on r.id = c.rule where r.scope = ? and r.metric = ?", scope, metric)
+    assert len(rows) == 1, rows
+    return rows[0]
+
+
+def settled(site, seconds=5.0):
+    until("no ticket to be open", lambda: site.open_tickets() == 0, seconds)
+    assert site.query("select member, held from counter where held <> 0") == []
+    assert site.books() == 0
+    db = sqlite3.connect(f"{site.data}/weir.db")
+    assert db.execute("pragma integrity_check").fetchone() == ("ok",)
+    db.close()
+
+
+def sums_are_counters(site, scopes):
+    """Every limit that counts for ever has counted what the audit rows say."""
+    prompt, completion, cost = site.query("select sum(prompt_tokens), sum(completion_tokens), sum(coalesce(cost, 0)) from audit")[0]
+    for scope in scopes:
+        assert counter(site, scope, "tokens") == (prompt + completion, 0), scope
+        assert counter(site, scope, "cost") == (cost, 0), scope
+
+
+def log_is_quiet(gw, *more):
+    """Nobody met a busy database, and nothing was written late."""
+    log = gw.web.log.read_text(errors="replace")
+    for word in ("busy", "locked", "audit_row_late", "Sanitizer") + more:
+        assert word not in log, [line for line in log.splitlines() if word in line][:5]
+
+
+@pytest.fixture
+def own(make_site, mock):
+    """Gateways on data directories of the test's own, looked at by the test itself."""
+    webs = []
+
+    def make(site=None, **env):
+        w = Web(site or make_site(), **env)
+        webs.append(w)
+        w.start()
+        return Gateway(w, mock, "flow", "sk-weir-flow-tests-0123456789abcdef0123456789abcdef")
+    yield make
+    for w in webs:
+        w.stop()
+
+
+def limit(scope, metric, amount, shape="total", **fields):
+    one = {"scope": scope, "metric": metric, "shape": shape, "amount": f"{decimal.Decimal(amount).scaleb(-9):f}" if metric == "cost" else amount}
+    if metric == "concurrency":
+        del one["shape"]
+    return one | fields
+
+
+# ---- races ----
+def test_64_callers_at_two_processes_never_pass_a_hard_limit_and_can_use_it(own):
+    """All ask at once, plain and streamed, of a provider that takes its time, for more than there is, until each was told
+    that no time will help. Six rounds of that: each raises the limit."""
+    gw = own()
+    second = own(gw.site)
+    plain, streamed = gw.alias("slow:40", price=PRICE), gw.alias("stream:15:4", price=PRICE)
+    rounds, share = 6, 2000  # 64 answers cost more than that
+    amount = rounds * share
+    gw.site.apply({"limits": [
+        limit("team/looms", "tokens", share), limit("user/*", "tokens", 10 * amount, mode="soft"), limit("global", "cost", 10 * NANO),
+        limit("key/flow", "concurrency", 500), limit("model/*", "requests", 10 ** 6, "window", seconds=60),
+        limit("provider/mock", "tokens", 10 * amount)]})
+
+    async def race(callers):
+        async def one(i):
+            answers = []
+            while not answers or answers[-1] is None or answers[-1].code != "insufficient_quota":
+                answers.append(await callers.ask(streamed if i % 2 else plain, stream=i % 2 == 1, max_tokens=20))
+                if answers[-1].status == 429:
+                    await asyncio.sleep(0.01)
+            return answers
+        return sum(await asyncio.gather(*(one(i) for i in range(64))), [])
+    answers = []
+    for i in range(rounds):
+        gw.site.apply({"limits": [limit("team/looms", "tokens", (i + 1) * share)]})
+        answers += run([gw.base, second.base], gw.secret, race)
+        assert share * (i + 0.8) <= total(reported(gw)) <= share * (i + 1)
+    assert {a.status for a in answers} == {200, 429} and {a.code for a in answers} <= {None, "rate_limit_exceeded", "insufficient_quota"}
+    assert all(a.whole for a in answers if a.status == 200)
+    assert {a.stream for a in answers if a.status == 200} == {False, True}
+    settled(gw.site)
+    told = total(reported(gw))
+    assert 0.8 * amount <= told <= amount, told
+    assert counter(gw.site, "team/looms", "tokens") == counter(gw.site, "user/*", "tokens") == (told, 0)
+    assert counter(gw.site, "provider/mock", "tokens") == (told, 0)
+    assert gw.site.query("select sum(used) from counter where member glob 'model/*'") == [(sum(a.status == 200 for a in answers),)]
+    sums_are_counters(gw.site, [])
+    rows = gw.site.audit()
+    assert collections.Counter(r["request_id"] for r in rows) == collections.Counter(a.id for a in answers)
+    log_is_quiet(gw)
+    log_is_quiet(second)
+
+
+def test_requests_of_a_hard_limit_are_given_out_to_the_last_one_by_two_processes(own):
+    gw = own()
+    second = own(gw.site)
+    alias = gw.alias("ok", "ok")
+    gw.site.apply({"limits": [limit("user/ada", "requests", 150), limit("global", "requests", 10 ** 6)]})
+
+    async def race(callers):
+        return await asyncio.gather(*(callers.ask(alias, stream=i % 2 == 1) for i in range(220)))
+    answers = run([gw.base, second.base], gw.secret, race)
+    assert collections.Counter(a.status for a in answers) == {200: 150, 429: 70}
+    settled(gw.site)
+    assert counter(gw.site, "user/ada", "requests") == counter(gw.site, "global", "requests") == (150, 0)
+
+
+# ---- exactness ----
+EXACT = {  # behaviours of the targets, in order: streamed or not
+    "plain": (["ok"], False), "gzip": (["gzip"], False), "long": (["long:20000"], False), "stream": (["stream:20"], True),
+    "finish": (["usage-in-finish"], True), "everywhere": (["usage-everywhere"], True), "groq": (["groq-usage"], True),
+    "tools": (["tool-deltas"], True), "torn": (["split-random:7"], True), "over": (["status:500", "ok"], False),
+    "over-stream": (["cut-role", "error-event-first", "ok"], True), "unsent": (["refused/ok", "ok"], False),
+    "lost": (["stream-as-json", "ok"], True),
+    "bad": (["status:400"], False), "down": (["status:503", "status:500"], False), "vectors": (["ok"], None),
+}
+
+
+def test_2000_mixed_requests_are_charged_to_the_token_and_the_nano_dollar(own):
+    gw = own()
+    rnd, aliases, prices = random.Random(3), {}, {}
+    for name, (targets, _) in EXACT.items():
+        for i in range(2):
+            parts = [rnd.randrange(1, 10 ** 10) for _ in range(4)]
+            price = dict(zip(("input", "cached_input", "cache_write", "output"), (f"{decimal.Decimal(p).scaleb(-9):f}" for p in parts), strict=True))
+            aliases[name, i] = gw.alias(*targets, price=price)
+            prices[aliases[name, i]] = parts
+    scopes = ["global", "team/looms", "user/ada"]
+    gw.site.apply({"limits": [limit(s, m, 10 ** 15) for s in scopes for m in ("tokens", "cost")] +
+                   [limit("key/*", "tokens", 10 ** 12, "window", seconds=3600), limit("role/dev", "cost", 10 ** 15, "calendar", period="month"),
+                    limit("user/ada", "requests", 10 ** 6), limit("provider/mock", "tokens", 10 ** 12, mode="soft")]})
+    asked = {}
+
+    async def load(callers):
+        names = list(aliases) * 67
+        rnd.shuffle(names)
+        work = iter(list(enumerate(names[:2000])))
+
+        async def one():
+            for n, key in work:
+                stream, words = EXACT[key[0]][1], f"request {n}. " + "x" * rnd.randrange(200)
+                if stream is None:
+                    a = await callers.ask(aliases[key], path="/embeddings", input=words)
+                else:
+                    a = await callers.ask(aliases[key], stream=stream, messages=[{"role": "user", "content": words}], max_tokens=50)
+                assert a is not None
+                asked[n] = (a, aliases[key])
+        await asyncio.gather(*(one() for _ in range(32)))
+    run([gw.base], gw.secret, load, 90)
+    assert len(asked) == 2000
+    settled(gw.site)
+    told = collections.defaultdict(list)
+    for e in gw.mock.seen(since=gw.seen_before):
+        words = e["json"].get("input") or e["json"]["messages"][0]["content"]
+        if e["usage"]:
+            told[int(words.split(" ", 2)[1].rstrip("."))].append(e["usage"])
+    rows = {r["request_id"]: r for r in gw.site.audit()}
+    assert len(rows) == 2000
+    for n, (a, alias) in asked.items():
+        row, used = rows[a.id], told.get(n, [])
+        per_input, per_cached, _, per_output = prices[alias]
+        cached = sum(u.get("prompt_tokens_details", {}).get("cached_tokens", 0) for u in used)
+        prompt, completion = sum(u["prompt_tokens"] for u in used), sum(u.get("completion_tokens", 0) for u in used)
+        cost = -(-(per_input * (prompt - cached) + per_cached * cached + per_output * completion) // 10 ** 6)
+        assert row["status"] == a.status and (a.status == 200) == (row["outcome"] == "ok") == bool(used), (row, used)
+        assert (row["prompt_tokens"], row["cached_tokens"], row["completion_tokens"]) == (prompt, cached, completion), (row, used)
+        assert nano(row["cost"]) == cost, (row, used, prices[alias])
+        assert row["usage_source"] == ("provider" if used else "none")
+    assert sum(a.status == 200 for a, _ in asked.values()) > 1500
+    every = [u for us in told.values() for u in us]
+    assert counter(gw.site, "global", "tokens") == counter(gw.site, "key/*", "tokens") == counter(gw.site, "provider/mock", "tokens") == (total(every), 0)
+    sums_are_counters(gw.site, scopes)
+    assert counter(gw.site, "role/dev", "cost") == counter(gw.site, "global", "cost")
+    assert counter(gw.site, "user/ada", "requests") == (2000, 0)
+    sums = gw.site.query("select sum(requests), sum(prompt_tokens + completion_tokens), sum(cost) from rollup")[0]
+    assert sums == (2000, total(every), counter(gw.site, "global", "cost")[0])
+    log_is_quiet(gw)
+
+
+# ---- processes that end ----
+@pytest.mark.timeout(240)
+def test_20_kills_under_load_leave_nothing_held_and_nothing_uncharged(own):
+    """What a killed process held is charged and marked; whoever has a whole answer has an exact row; then the rest of the
+    limit can be used, and no more."""
+    live, kills = 40, 20
+    gw = own()
+    alias = gw.alias("stream:8:10", price=PRICE)
+    scopes = ["team/looms", "user/ada"]
+    gw.site.apply({"limits": [limit(s, m, 10 ** 9) for s in scopes for m in ("tokens", "cost")] +
+                   [limit("key/flow", "concurrency", 1000), limit("global", "tokens", 10 ** 9, "window", seconds=3600)]})
+    answered, stop = [], []
+
+    async def load(callers):
+        async def one(i):
+            while not stop:
+                a = await callers.ask(alias, stream=i % 2 == 1, max_tokens=20)
+                if a is not None and a.whole:
+                    answered.append(a.id)
+                elif a is None or a.status != 200:
+                    await asyncio.sleep(0.02)  # cut off, or lighttpd's own 500 and 503 while there is no process
+
+        async def more():
+            wanted = len(answered) + live
+            while len(answered) < wanted:
+                await asyncio.sleep(0.005)
+
+        async def killer():
+            for _ in range(kills):
+                await more()
+                pids = gw.web.responders()
+                assert pids
+                for pid in pids:
+                    os.kill(pid, signal.SIGKILL)
+            await more()
+            stop.append(True)
+        tasks = [asyncio.create_task(one(i)) for i in range(live)]
+        try:
+            await killer()
+        finally:
+            stop.append(True)
+            await asyncio.gather(*tasks)
+    run([gw.base], gw.secret, load, 120)
+    settled(gw.site, 5)
+    rows = collections.defaultdict(list)
+    for r in gw.site.audit():
+        rows[r["request_id"]].append(r)
+    assert all(len(r) == 1 for r in rows.values()), "a request with two rows"
+    orphans = [r[0] for r in rows.values() if r[0]["outcome"] == "orphaned"]
+    assert len(orphans) >= kills, f"only {len(orphans)} orphans: nothing was in flight when it was killed"
+    assert all(rows[i][0]["outcome"] == "ok" and rows[i][0]["usage_source"] == "provider" for i in answered)
+    for r in orphans:
+        assert r["usage_source"] == "estimated" and r["status"] == 0 and r["prompt_tokens"] > 0 and r["completion_tokens"] == 20, r
+        assert nano(r["cost"]) == r["prompt_tokens"] * 1000 + r["completion_tokens"] * 2000
+    used, held = counter(gw.site, "team/looms", "tokens")
+    assert total(reported(gw)) <= used and held == 0
+    sums_are_counters(gw.site, scopes)
+    assert counter(gw.site, "global", "tokens")[0] == used
+    # the rest
+    amount = used + 3000
+    gw.site.apply({"limits": [limit("team/looms", "tokens", amount)]})
+
+    async def rest(callers):
+        async def one(i):
+            while True:
+                a = await callers.ask(alias, stream=i % 2 == 1, max_tokens=20)
+                if a is not None and a.code == "insufficient_quota":
+                    return
+        await asyncio.gather(*(one(i) for i in range(8)))
+    run([gw.base], gw.secret, rest, 20)
+    settled(gw.site)
+    assert amount - 300 <= counter(gw.site, "team/looms", "tokens")[0] <= amount
+
+
+def test_released_orphans_count_as_requests_and_cost_nothing(own):
+    gw = own()
+    gw.site.weir("settings", "orphans", "release")
+    gate = gw.gate()
+    alias = gw.alias(f"gated:{gate}")
+    gw.site.apply({"limits": [limit("user/ada", "tokens", 10 ** 6), limit("user/ada", "requests", 100), limit("user/ada", "concurrency", 10)]})
+
+    async def load(callers):
+        calls = [asyncio.create_task(callers.ask(alias, stream=i % 2 == 1)) for i in range(6)]
+        while len(gw.mock.seen(alias.first)) < 6:
+            await asyncio.sleep(0.01)
+        for pid in gw.web.responders():
+            os.kill(pid, signal.SIGKILL)
+        await asyncio.gather(*calls)
+    run([gw.base], gw.secret, load)
+    assert counter(gw.site, "user/ada", "tokens")[1] > 0
+    until("a process to be there again", gw.web.alive, 5)
+    settled(gw.site, 5)
+    gw.mock.go(gate)
+    assert counter(gw.site, "user/ada", "tokens") == (0, 0) and counter(gw.site, "user/ada", "requests") == (6, 0)
+    assert [(r["outcome"], r["usage_source"], r["prompt_tokens"] + r["completion_tokens"]) for r in gw.site.audit()] == [("orphaned", "none", 0)] * 6
+
+
+def test_a_second_process_sweeps_what_a_killed_one_held(own):
+    """Nobody has to come back for it: another that lives does it, within 5 s."""
+    gw = own()
+    second = own(gw.site)
+    gate = gw.gate()
+    alias = gw.alias(f"gated:{gate}")
+    gw.site.apply({"limits": [limit("global", "tokens", 10 ** 6), limit("global", "concurrency", 4)]})
+
+    async def load(callers):
+        calls = [asyncio.create_task(callers.ask(alias)) for _ in range(4)]
+        while len(gw.mock.seen(alias.first)) < 4:
+            await asyncio.sleep(0.01)
+        pids = gw.web.responders()
+        os.kill(gw.web.process.pid, signal.SIGSTOP)  # lighttpd shall not start another
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        killed = time.monotonic()
+        while gw.site.open_tickets():
+            await asyncio.sleep(0.02)
+        assert time.monotonic() - killed < 5 * SLOW
+        os.kill(gw.web.process.pid, signal.SIGCONT)
+        await asyncio.gather(*calls)
+    try:
+        run([gw.base], gw.secret, load, 20)
+    finally:
+        os.kill(gw.web.process.pid, signal.SIGCONT)
+    gw.mock.go(gate)
+    settled(gw.site)
+    assert second.chat(gw.alias("ok")).status_code == 200, "concurrency has not healed"
+    assert [r["outcome"] for r in gw.site.audit()] == ["orphaned"] * 4 + ["ok"]
+
+
+def test_sigterm_during_streams_settles_them_all(own):
+    """Those that end in time by their usage, those that do not by what was delivered."""
+    gw = own(WEIR_DRAIN_S=1)
+    gate = gw.gate()
+    quick, stuck, plain = gw.alias(f"gated:{gate}", price=PRICE), gw.alias("stall-mid", price=PRICE), gw.alias(f"gated:{gate}", price=PRICE)
+    scopes = ["user/ada"]
+    gw.site.apply({"limits": [limit("user/ada", "tokens", 10 ** 7), limit("user/ada", "cost", 10 ** 12), limit("user/ada", "concurrency", 100)]})
+
+    async def load(callers):
+        calls = [asyncio.create_task(callers.ask(a, stream=a != plain)) for a in (quick, stuck, plain) * 8]
+        while sum(len(gw.mock.seen(a.first)) for a in (quick, stuck, plain)) < 24 or \
+                any(len(e["sent"]) < 3 for a in (quick, stuck) for e in gw.mock.seen(a.first)):
+            await asyncio.sleep(0.01)
+        pid, = gw.web.responders()
+        os.kill(pid, signal.SIGTERM)
+        gw.mock.go(gate)
+        answers = await asyncio.gather(*calls)
+        while not exited(pid):
+            await asyncio.sleep(0.01)
+        return answers
+    answers = run([gw.base], gw.secret, load, 20)
+    assert [a is not None and a.whole for a in answers] == [True, False, True] * 8
+    settled(gw.site, 0.5)
+    rows = gw.site.audit()
+    assert collections.Counter((r["alias"], r["outcome"]) for r in rows) == {(quick, "ok"): 8, (plain, "ok"): 8, (stuck, "truncated"): 8}
+    delivered = -(-len("".join(behaviours.WORDS[:3])) // 4)
+    assert {(r["completion_tokens"], r["usage_source"]) for r in rows if r["alias"] == stuck} == {(delivered, "estimated")}
+    assert sum(r["prompt_tokens"] + r["completion_tokens"] for r in rows if r["outcome"] == "ok") == total(reported(gw))
+    sums_are_counters(gw.site, scopes)
+    assert "signaled" not in gw.web.log.read_text()
+
+
+# ---- a database that others write ----
+@contextlib.contextmanager
+def locked(site, how):
+    """Holds the right to write as another program would."""
+    if how == "transaction":
+        db = sqlite3.connect(f"{site.data}/weir.db", isolation_level=None, timeout=10)
+        db.execute("begin immediate")
+        try:
+            yield
+        finally:
+            db.execute("rollback")
+            db.close()
+    else:
+        fd = os.open(f"{site.data}/writer.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            os.close(fd)
+
+
+class Stream(threading.Thread):
+    """A streamed request; .whole when it has ended."""
+
+    def __init__(self, gw, alias):
+        super().__init__(daemon=True)
+        self.gw, self.alias, self.begun, self.whole, self.status = gw, alias, threading.Event(), None, None
+        self.http = gw.http()
+        self.start()
+
+    def run(self):
+        body = b""
+        with contextlib.suppress(httpx2.HTTPError), \
+                self.http.stream("POST", "/v1/chat/completions", json={"model": self.alias, "messages": MESSAGES, "stream": True}) as r:
+            self.status = r.status_code
+            for part in r.iter_bytes():
+                body += part
+                self.begun.set()
+        self.whole = whole(True, body)
+        self.begun.set()
+
+
+@pytest.mark.parametrize("how", ["transaction", "flock"])
+def test_another_s_lock_for_5_s_delays_requests_ends_streams_and_loses_nothing(own, how):
+    gw = own()
+    gate = gw.gate()
+    streamed, alias = gw.alias(f"gated:{gate}", price=PRICE), gw.alias("ok", price=PRICE)
+    gw.site.apply({"limits": [limit("user/ada", "tokens", 10 ** 7), limit("user/ada", "cost", 10 ** 12), limit("user/ada", "requests", 1000),
+                              limit("user/ada", "concurrency", 100)]})
+    streams = [Stream(gw, streamed) for _ in range(4)]
+    for s in streams:
+        assert s.begun.wait(5 * SLOW)
+    answers = []
+    with locked(gw.site, how):
+        begun = time.monotonic()
+        waiting = [threading.Thread(target=lambda: answers.append(gw.chat(alias))) for _ in range(8)]
+        for t in waiting:
+            t.start()
+        gw.mock.go(gate)
+        for s in streams:
+            s.join(4 * SLOW)
+            assert s.whole, "a stream in flight waits for the database"
+        until("5 s with the lock", lambda: time.monotonic() - begun > 5, 6)
+        assert answers == [] and gw.seen(alias) == [], "something went upstream that is not booked"
+        assert gw.site.open_tickets() == 4
+    for t in waiting:
+        t.join(5 * SLOW)
+    assert [r.status_code for r in answers] == [200] * 8
+    settled(gw.site)
+    rows = gw.site.audit()
+    assert collections.Counter((r["alias"], r["outcome"]) for r in rows) == {(streamed, "ok"): 4, (alias, "ok"): 8}
+    assert counter(gw.site, "user/ada", "tokens") == (total(reported(gw)), 0) and counter(gw.site, "user/ada", "requests") == (12, 0)
+    sums_are_counters(gw.site, ["user/ada"])
+
+
+def test_a_lock_that_does_not_end_is_507_and_what_was_refused_is_not_booked_later(own):
+    gw = own()
+    alias = gw.alias("ok")
+    assert gw.chat(alias).status_code == 200
+    gw.site.apply({"limits": [limit("user/ada", "tokens", 10 ** 7), limit("user/ada", "requests", 1000)]})
+    answers = []
+    with locked(gw.site, "transaction"):
+        waiting = [threading.Thread(target=lambda: answers.append(gw.chat(alias))) for _ in range(5)]
+        for t in waiting:
+            t.start()
+        for t in waiting:
+            t.join(14 * SLOW)
+        assert [(r.status_code, r.json()["error"]["code"]) for r in answers] == [(507, "storage_full")] * 5
+    until("a request to succeed", lambda: gw.chat(alias).status_code == 200, 5)
+    settled(gw.site)
+    assert len(gw.seen(alias)) == 2
+    assert counter(gw.site, "user/ada", "requests") == (1, 0)
+    assert [r["status"] for r in gw.site.audit() if r["status"] != 507] == [200, 200]
+
+
+def test_two_processes_at_half_load_meet_no_busy_database(own):
+    """About 200 requests a second, half at each, with limits on all of them; another program writes now and then."""
+    gw = own(WEIR_LOG_LEVEL="debug")
+    second = own(gw.site, WEIR_LOG_LEVEL="debug")
+    alias = gw.alias("ok", price=PRICE)
+    gw.site.apply({"limits": [limit(s, m, 10 ** 12) for s in ("global", "user/*", "team/*") for m in ("tokens", "cost")]})
+
+    async def load(callers):
+        answers, end = [], time.monotonic() + 3
+
+        async def one(i):
+            while time.monotonic() < end:
+                answers.append(await callers.ask(alias, stream=i % 2 == 1))
+                await asyncio.sleep(0.02)
+        for n in range(3):
+            gw.site.apply({"limits": [limit("role/none", "requests", 5 + n)]})
+        await asyncio.gather(*(one(i) for i in range(6)))
+        return answers
+    answers = run([gw.base, second.base], gw.secret, load)
+    assert len(answers) > 100 and all(a is not None and a.whole for a in answers)
+    settled(gw.site)
+    assert counter(gw.site, "global", "tokens")[0] == total(reported(gw))
+    for g in (gw, second):
+        log_is_quiet(g)
+
+
+# ---- a disk that is full ----
+@pytest.fixture
+def small_disk():
+    """A directory with 6 MB of room."""
+    folder = tempfile.mkdtemp(prefix="weir-disk-", dir="/tmp")
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m,mode=0700", "tmpfs", folder], capture_output=True, text=True)
+    if done.returncode:
+        os.rmdir(folder)
+        pytest.skip(f"mount is not permitted: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+    os.rmdir(folder)
+
+
+def fill(path):
+    """Until not a byte more fits."""
+    with open(path, "ab", buffering=0) as f:
+        for size in (65536, 4096, 1):
+            with contextlib.suppress(OSError):
+                while f.write(b"x" * size):
+                    pass
+
+
+def test_a_full_disk_is_507_sends_nothing_upstream_and_heals_by_itself(own, make_site, small_disk):
+    site = make_site()
+    shutil.copytree(site.data, f"{small_disk}/d")
+    home, site.data = site.data, f"{small_disk}/d"
+    try:
+        gw = own(site)
+        gate = gw.gate()
+        alias, streamed = gw.alias("ok", price=PRICE), gw.alias(f"gated:{gate}", price=PRICE)
+        gw.site.apply({"limits": [limit("user/ada", "tokens", 10 ** 7), limit("user/ada", "cost", 10 ** 12), limit("user/ada", "requests", 10 ** 6),
+                                  limit("user/ada", "concurrency", 100)]})
+        assert gw.chat(alias).status_code == 200
+        streams = [Stream(gw, streamed) for _ in range(3)]
+        for s in streams:
+            assert s.begun.wait(5 * SLOW)
+        http, codes = gw.http(), [200]
+
+        def is_refused():
+            fill(f"{small_disk}/ballast")
+            r = gw.chat(alias, http)
+            codes.append(r.status_code)
+            assert r.status_code in (200, 507), r.text
+            return r.status_code == 507 and r.json()["error"]["code"] == "storage_full"
+        until("a request to be refused", is_refused, 20)
+        before = len(gw.seen(alias))
+        assert before == codes.count(200)
+        for _ in range(20):
+            r = gw.chat(alias, http)
+            assert (r.status_code, r.json()["error"]["code"]) == (507, "storage_full")
+        assert len(gw.seen(alias)) == before, "sent upstream though it could not be booked"
+        assert http.get("/readyz").status_code == 503
+        gw.mock.go(gate)
+        for s in streams:
+            s.join(8 * SLOW)
+            assert s.whole, "a stream in flight does not end on a full disk"
+        os.unlink(f"{small_disk}/ballast")
+        until("a request to succeed", lambda: gw.chat(alias, http).status_code == 200, 10)
+        assert http.get("/readyz").status_code == 200
+        settled(gw.site)
+        rows = gw.site.audit()
+        assert sum(r["alias"] == streamed and r["outcome"] == "ok" for r in rows) == 3, "a stream that ended while the disk was full has no row"
+        assert sum(r["status"] == 200 for r in rows) == len(gw.seen(alias)) + 3
+        assert counter(gw.site, "user/ada", "tokens") == (total(reported(gw)), 0)
+        assert counter(gw.site, "user/ada", "requests") == (len(gw.seen(alias)) + 3, 0)
+        sums_are_counters(gw.site, ["user/ada"])
+        gw.web.stop()
+    finally:
+        site.data = home

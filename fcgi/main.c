@@ -2,6 +2,7 @@
  * ends the process. */
 #include <errno.h>
 #include <malloc.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,12 +12,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fcgi/base/clock.h"
 #include "fcgi/base/log.h"
 #include "fcgi/housekeeper.h"
 #include "fcgi/worker.h"
 
 #define THREADS_MOST   16384
 #define DRAIN_S_MOST   3600
+#define FILES_A_THREAD 5
+#define OTHER_FILES    64
 #define CLOSE_MS       5000 /* for what is still to be written at the end */
 /* bytes of free memory a heap keeps: taken anew, each page of a large body costs a fault */
 #define LINGERING_HEAP (2 << 20)
@@ -63,6 +67,19 @@ static bool read_settings(struct start *s)
     if (master && *master) s->master_path = strdup(master);
     else if (asprintf(&s->master_path, "%s/master.key", s->data) < 0) return false;
     return s->master_path != NULL;
+}
+
+/* A request in flight takes up to five descriptors. */
+static int threads_of(const struct start *s)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY) return s->threads_max;
+    int64_t most = ((int64_t)files.rlim_cur - OTHER_FILES) / FILES_A_THREAD;
+    if (most < 1) most = 1;
+    if (most >= s->threads_max) return s->threads_max;
+    log_event(LOG_WARN, "threads_bounded", LOG_TEXT("reason", "the limit of open files"), LOG_INT("files", files.rlim_cur),
+              LOG_INT("threads", most));
+    return (int)most;
 }
 
 /* ---- signals ---- */
@@ -163,9 +180,17 @@ static bool serve(const struct start *s, struct gateway *g, int stop_fd)
     workers_prepare();
     int signal_fd = take_signals();
     if (housekeeper_start(&g->tools.book, &keeper) != WEIR_OK) log_event(LOG_ERROR, "no_housekeeper");
-    bool whole = workers_run(g, s->threads_max, signal_fd, stop_fd, s->drain_ms);
+    bool whole = workers_run(g, threads_of(s), signal_fd, stop_fd, s->drain_ms);
     housekeeper_stop(keeper);
     return whole;
+}
+
+/* Threads are left that use everything: what they wait to have written is, and nothing is taken apart. */
+static void leave(const struct writer *w)
+{
+    int64_t until = clock_mono_ms() + CLOSE_MS;
+    while (writer_backlog(w) && clock_mono_ms() < until) poll(NULL, 0, 10);
+    _exit(EXIT_SUCCESS);
 }
 
 /* Whatever fails is in the log; the web server only sees that there is no answer. */
@@ -184,8 +209,7 @@ static bool run(const struct start *s, bool is_cgi)
     bool whole = serve(s, &g, stop_fd);
     if (!whole) {
         log_event(LOG_ERROR, "requests_left_behind");
-        writer_stop(store_writer(g.tools.book.store), CLOSE_MS);
-        return true; /* their threads still use the rest; the process's end frees it */
+        leave(store_writer(g.tools.book.store));
     }
     close_store(&g.tools.book, CLOSE_MS);
     http_pool_free(g.tools.pool);

@@ -201,7 +201,10 @@ static bool relieve(struct workers *all, struct conn *conn)
         bool started = true;
         for (int i = 0; i < step && started; i++) started = start_one(all);
         if (started) step *= 2;
-        else if (starved(all) && conn_accept(conn) == WEIR_OK) pipeline_overloaded(all->g, conn);
+        else if (starved(all) && conn_accept(conn) == WEIR_OK) {
+            conn_hurry(conn); /* it must not keep this thread from its other duties */
+            pipeline_overloaded(all->g, conn);
+        }
     }
     atomic_store(&all->watched, false);
     return stop;

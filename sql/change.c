@@ -16,7 +16,7 @@ static void let_go(struct change *c)
 
 enum weir_err change_begin(struct change *c, struct db *db, const char *data_dir)
 {
-    *c = (struct change){.db = db, .lock = writer_lock(data_dir), .stamp = {NULL, -1}};
+    *c = (struct change){.db = db, .lock = writer_lock(data_dir), .stamp = {-1}};
     if (c->lock < 0) {
         c->db = NULL;
         return errno == ETIMEDOUT ? WEIR_BUSY : WEIR_STORAGE;

@@ -122,6 +122,9 @@ enum ledger_may { LEDGER_GO, LEDGER_SKIP_TARGET, LEDGER_STOP };
 enum weir_err ledger_attempt(struct ledger *l, struct db *db, const struct ledger_try *t, enum ledger_may *may,
                              struct ledger_refusal *refusal);
 
+/* Does a hard limit on tokens or cost of that provider (or of all) apply? Then a maximum must go along to it. */
+enum weir_err ledger_provider_is_hard(struct ledger *l, struct db *db, int64_t now_ms, const char *provider, bool *hard);
+
 /* What one attempt used. */
 struct ledger_use {
     int number;

@@ -192,6 +192,20 @@ enum weir_err ledger_attempt(struct ledger *l, struct db *db, const struct ledge
     return err;
 }
 
+enum weir_err ledger_provider_is_hard(struct ledger *l, struct db *db, int64_t now_ms, const char *provider, bool *hard)
+{
+    *hard = false;
+    enum weir_err err = ledger_look(l, db, now_ms);
+    if (err == WEIR_OK) err = ledger_touch_kind(l, db, KIND_PROVIDER, provider);
+    if (err != WEIR_OK) return err;
+    for (int i = 0; i < l->count; i++) {
+        const struct rule *r = &l->touch[i].gauge->rule;
+        *hard |= r->mode == MODE_HARD && (r->metric == METRIC_TOKENS || r->metric == METRIC_COST);
+    }
+    ledger_unchanged(l);
+    return WEIR_OK;
+}
+
 /* The first attempt, if it left no row, gets one, ended. */
 static enum weir_err end_unwritten(struct db *db, const struct ticket *t, const struct ledger_use *use)
 {

@@ -1,12 +1,12 @@
-/* The mapped counter that says whether configuration has changed. */
+/* The counter that says whether configuration has changed. Read and written, not mapped: a mapped file that somebody cuts
+ * short ends the process. */
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "sql/stamp.h"
 
-static int path_of(const char *data_dir, char path[4096])
+static bool path_of(const char *data_dir, char path[4096])
 {
     return snprintf(path, 4096, "%s/config.stamp", data_dir) < 4096;
 }
@@ -14,45 +14,35 @@ static int path_of(const char *data_dir, char path[4096])
 void stamp_open(const char *data_dir, struct stamp *s)
 {
     char path[4096];
-    struct stat st;
-    *s = (struct stamp){.at = NULL, .fd = -1};
-    if (!path_of(data_dir, path)) return;
-    s->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (s->fd < 0) return;
-    if (fstat(s->fd, &st) == 0 && (st.st_size >= (off_t)sizeof *s->at || posix_fallocate(s->fd, 0, sizeof *s->at) == 0)) {
-        void *at = mmap(NULL, sizeof *s->at, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
-        if (at != MAP_FAILED) s->at = at;
-    }
-    if (!s->at) stamp_close(s);
+    s->fd = path_of(data_dir, path) ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
 }
 
 void stamp_close(struct stamp *s)
 {
-    if (s->at) munmap((void *)s->at, sizeof *s->at);
     if (s->fd >= 0) close(s->fd);
-    *s = (struct stamp){.at = NULL, .fd = -1};
+    s->fd = -1;
 }
 
-int stamp_has_moved(const char *data_dir, const struct stamp *s)
+bool stamp_has_moved(const char *data_dir, const struct stamp *s)
 {
     char path[4096];
-    struct stat mapped, named;
-    if (!s->at || !path_of(data_dir, path)) return 1;
-    if (stat(path, &named) != 0 || fstat(s->fd, &mapped) != 0) return 1;
-    return named.st_ino != mapped.st_ino || named.st_dev != mapped.st_dev;
+    struct stat opened, named;
+    if (s->fd < 0 || !path_of(data_dir, path)) return true;
+    if (stat(path, &named) != 0 || fstat(s->fd, &opened) != 0) return true;
+    return named.st_ino != opened.st_ino || named.st_dev != opened.st_dev;
 }
 
 uint64_t stamp_read(const struct stamp *s)
 {
-    return s->at ? atomic_load(s->at) : STAMP_UNKNOWN;
+    uint64_t value = 0;
+    ssize_t got = s->fd < 0 ? -1 : pread(s->fd, &value, sizeof value, 0);
+    return got == (ssize_t)sizeof value ? value : got == 0 ? 0 : STAMP_UNKNOWN; /* empty: nothing was ever changed */
 }
 
-void stamp_begin(struct stamp *s)
+static void put(const struct stamp *s, uint64_t value)
 {
-    if (s->at) atomic_store(s->at, atomic_load(s->at) | 1);
+    if (s->fd >= 0 && pwrite(s->fd, &value, sizeof value, 0) != (ssize_t)sizeof value && ftruncate(s->fd, 1) != 0) return;
 }
 
-void stamp_end(struct stamp *s)
-{
-    if (s->at) atomic_store(s->at, (atomic_load(s->at) | 1) + 1);
-}
+void stamp_begin(struct stamp *s) { put(s, stamp_read(s) | 1); }
+void stamp_end(struct stamp *s) { put(s, (stamp_read(s) | 1) + 1); }

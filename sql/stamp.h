@@ -1,18 +1,18 @@
-/* Has the configuration been changed? Answered without asking the database: a counter in a file that every process maps,
- * odd while a change is under way. Who changes has the writers' lock, so there is one at a time. */
+/* Has the configuration been changed? Answered without asking the database: a counter in a small file, odd while a change
+ * is under way. Who changes has the writers' lock, so there is one at a time. */
 #ifndef WEIR_SQL_STAMP_H
 #define WEIR_SQL_STAMP_H
 
-#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
-struct stamp { _Atomic uint64_t *at; int fd; };
+struct stamp { int fd; };
 
-/* Maps data_dir/config.stamp, made if missing. Without it (no file, no room) every read says "unknown". */
+/* Opens data_dir/config.stamp, made if missing. Without it every read says "unknown". */
 void stamp_open(const char *data_dir, struct stamp *s);
 void stamp_close(struct stamp *s); /* may be called twice */
-/* True if the mapped file is no longer the one of that name: close and open again. */
-int stamp_has_moved(const char *data_dir, const struct stamp *s);
+/* True if the open file is no longer the one of that name: close and open again. */
+bool stamp_has_moved(const char *data_dir, const struct stamp *s);
 
 #define STAMP_UNKNOWN 1 /* odd: no answer; ask the database */
 /* Equal even values before and after: nothing was changed between. Read it before what it vouches for. */

@@ -255,7 +255,7 @@ enum weir_err store_open(const char *data_dir, const char *master_path, struct s
     struct store *s = calloc(1, sizeof *s);
     *out = NULL;
     if (!s) return WEIR_NOMEM;
-    s->stamp = (struct stamp){NULL, -1};
+    s->stamp.fd = -1;
     s->vouched = STAMP_UNKNOWN;
     pthread_mutex_init(&s->loading, NULL);
     pthread_mutex_init(&s->lock, NULL);

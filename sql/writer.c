@@ -89,6 +89,7 @@ static void tell(struct job_state *st, enum weir_err result)
 static void finish(struct writer *w, struct job_state *st, enum weir_err result)
 {
     atomic_fetch_sub(&w->backlog, 1);
+    st->job->result = result;
     tell(st, result);
     drop(st);
 }
@@ -204,11 +205,12 @@ enum weir_err writer_run(struct writer *w, struct job *j, int wait_ms, bool keep
     *st = (struct job_state){.job = j, .refs = 2, .phase = WAITING, .keep = keep};
     pthread_mutex_lock(&w->lock);
     enum weir_err err = w->stopping ? WEIR_UNAVAILABLE
-                      : atomic_load(&w->backlog) >= BOUND_WRITER_QUEUE ? WEIR_FULL : WEIR_OK;
+                      : !keep && atomic_load(&w->backlog) >= BOUND_WRITER_QUEUE ? WEIR_FULL : WEIR_OK;
     bool own = err == WEIR_OK && wait_ms >= BUSY_MS && atomic_load(&w->crowd) <= CROWD && !w->busy && !w->first &&
         !w->ailing && writer_is_able(w) && w->db;
     bool wake = err == WEIR_OK && !own && !w->busy && w->asleep;
     if (err == WEIR_OK) {
+        j->result = WEIR_BUSY;
         j->state = st;
         append(w, st);
         atomic_fetch_add(&w->backlog, 1);

@@ -13,6 +13,7 @@ struct job {
     enum weir_err (*run)(struct job *j, struct db *db); /* in a savepoint; an error undoes this job alone */
     void (*dispose)(struct job *j);
     struct job_state *state;                            /* the writer's own; NULL before writer_run */
+    enum weir_err result; /* WEIR_BUSY until the writer is through with it; for jobs that run behind it */
 };
 
 struct writer;
@@ -21,10 +22,10 @@ struct writer;
  * works again, that is logged, once each. */
 enum weir_err writer_start(const char *data_dir, const struct sql_list *list, struct writer **out);
 /* Waits up to wait_ms for the commit. The job's own result; WEIR_BUSY: not committed yet, it is kept and will be
- * retried until it is; WEIR_FULL, WEIR_NOMEM, WEIR_UNAVAILABLE: it was not taken (the queue is full, memory is out, the
- * writer is stopping); WEIR_STORAGE, WEIR_CORRUPT, WEIR_NOMEM with keep false: it was undone and dropped. keep true: a
- * failed write (full disk, I/O error) is kept and retried with growing pauses too, and WEIR_STORAGE only says it is not
- * written yet. */
+ * retried until it is; WEIR_FULL (never with keep), WEIR_NOMEM, WEIR_UNAVAILABLE: it was not taken (the queue is full,
+ * memory is out, the writer is stopping); WEIR_STORAGE, WEIR_CORRUPT, WEIR_NOMEM with keep false: it was undone and
+ * dropped. keep true: a failed write (full disk, I/O error) is kept and retried with growing pauses too, and WEIR_STORAGE
+ * only says it is not written yet. */
 enum weir_err writer_run(struct writer *w, struct job *j, int wait_ms, bool keep);
 void job_release(struct job *j); /* the caller lets go; exactly once after writer_run, whatever it returned */
 /* False while the last group failed for lack of room or an I/O error: refuse new work that must be recorded.

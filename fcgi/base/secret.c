@@ -61,6 +61,11 @@ struct span secret_reveal(const struct secret *s)
     return (struct span){s->at, s->len};
 }
 
+bool secret_is_quoted(const struct secret *s, struct span text)
+{
+    return s && s->len && text.len >= s->len && memmem(text.at, text.len, s->at, s->len) != NULL;
+}
+
 static bool write_all(int fd, const unsigned char *bytes, size_t n)
 {
     while (n) {

@@ -24,6 +24,9 @@ void secret_free(struct secret *s);           /* NULL is fine */
 /* The bytes, NUL-terminated. Only a door that hands them to a provider, and the sealing below, may ask. */
 struct span secret_reveal(const struct secret *s);
 
+/* Does text quote the secret? For what others say to us, before it is told on. NULL: no. */
+bool secret_is_quoted(const struct secret *s, struct span text);
+
 /* The master key: 32 random bytes in a file of mode 0600.
  * make: creates it (O_EXCL; WEIR_EXISTS if there). load: WEIR_NOT_FOUND, WEIR_CORRUPT (wrong size),
  * WEIR_INVALID (group or others may read it), WEIR_IO. */

@@ -19,6 +19,7 @@
 
 #define FCGI_STDOUT_TYPE 6
 #define FCGI_HEAD    8
+#define SHORT_OF_MS  10
 #define RECORD_MOST  65528 /* bytes in a record, a multiple of 8 */
 #define STREAM_HOLDS 8192  /* what libfcgi's own stream buffers */
 
@@ -63,9 +64,9 @@ void conn_free(struct conn *c)
 }
 
 /* A silent web server must not hold a thread for ever (libfcgi itself knows no time-outs). */
-static void bound_waiting(int fd)
+static void bound_waiting(int fd, int seconds)
 {
-    const struct timeval most = {BOUND_WEB_SERVER_S, 0};
+    const struct timeval most = {seconds, 0};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most);
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &most, sizeof most);
 }
@@ -79,12 +80,21 @@ enum weir_err conn_accept(struct conn *c)
         return WEIR_OK;
     }
     int fd = accept4(FASTCGI_LISTEN_FD, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC);
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
+        poll(NULL, 0, SHORT_OF_MS); /* until others have let go of theirs */
+        return WEIR_BUSY;
+    }
     if (fd < 0) return errno == EBADF || errno == ENOTSOCK || errno == EINVAL || errno == EOPNOTSUPP ? WEIR_IO : WEIR_BUSY;
-    bound_waiting(fd);
+    bound_waiting(fd, BOUND_WEB_SERVER_S);
     if (len && peer.ss_family != AF_UNIX) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     c->fcgi.ipcFd = fd;
     c->open = true;
     return WEIR_OK;
+}
+
+void conn_hurry(struct conn *c)
+{
+    if (!c->is_cgi) bound_waiting(c->fcgi.ipcFd, 1);
 }
 
 static size_t announced(const struct conn *c)

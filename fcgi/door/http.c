@@ -41,7 +41,6 @@ struct transfer {
     struct curl_slist *lines;
     bool added;                        /* easy is in multi */
     bool head_told, done, paused, clean;
-    bool sent;                         /* the request has gone out, or a part of it */
     CURLcode result;
     char error[CURL_ERROR_SIZE];
 };
@@ -146,8 +145,8 @@ static int before_request(void *arg, char *primary, char *local, int primary_por
 {
     struct transfer *t = arg;
     (void)primary, (void)local, (void)primary_port, (void)local_port;
-    if (t->sent) return CURL_PREREQFUNC_ABORT;
-    t->sent = true;
+    if (t->up.sent) return CURL_PREREQFUNC_ABORT;
+    t->up.sent = true;
     return CURL_PREREQFUNC_OK;
 }
 

@@ -26,6 +26,7 @@ enum upstream_failure {
 
 struct upstream {
     const struct upstream_ops *ops;
+    bool sent;           /* something of the request went out: it may have been read, and charged */
     int status;          /* HTTP status, from UPSTREAM_HEAD on */
     struct buf headers;  /* "name: value\n" lines of the final answer, as received */
     struct buf bytes;    /* body not yet taken: the relay reads it and calls buf_clear */

@@ -20,8 +20,8 @@ struct chat {
     bool wants_usage;        /* stream_options.include_usage: the caller is to see the usage chunk */
     bool wants_base64;       /* embeddings: encoding_format "base64" */
     int64_t choices;         /* n, at least 1 */
-    struct jval max_output_at; /* max_completion_tokens, else max_tokens, as it stands in the body; may be null */
-    int64_t max_output;      /* its value; -1: not given */
+    struct jval maximum, newer_maximum; /* max_tokens and max_completion_tokens as they stand in the body; may be null */
+    int64_t max_output;      /* the larger of their values; -1: neither is given */
     int64_t prompt_bytes;    /* text that will be read by the model, in bytes */
 };
 

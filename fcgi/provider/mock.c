@@ -623,6 +623,7 @@ static enum weir_err mock_open(const struct call *c, struct upstream **out)
     struct mock *m = calloc(1, sizeof *m);
     if (!m) return WEIR_NOMEM;
     m->up.ops = &mock_ops;
+    m->up.sent = true; /* as if it had gone out: it is answered, and counted */
     m->chat = c->chat;
     m->max_output = c->max_output >= 0 ? c->max_output : c->chat->max_output;
     m->model = c->target->model;

@@ -40,20 +40,37 @@ static bool usage_edit(const struct chat *c, struct edit *e)
     }
 }
 
-/* The maximum that is forwarded, in the caller's own field if there is one. False: the caller's stands. */
-static bool maximum_edit(const struct call *c, char text[64], struct edit *e)
+/* A maximum of the caller's, made no larger than is held. 0 is a chat's "none" to some upstreams. */
+static bool lower(struct jval given, int64_t least, int64_t most, char text[64], struct edit *e)
 {
-    struct jval given = c->chat->max_output_at;
-    if (c->max_output < 0) return false;
-    if (given.kind != JSON_ABSENT) {
-        snprintf(text, 64, "%lld", (long long)c->max_output);
-        *e = (struct edit){given.text.at, given.text.len, span_of(text)};
-    } else {
-        const char *name = c->chat->face == FACE_CHAT ? "max_completion_tokens" : "max_tokens";
-        snprintf(text, 64, ",\"%s\":%lld", name, (long long)c->max_output);
-        *e = (struct edit){c->chat->model.text.at + c->chat->model.text.len, 0, span_of(text)};
-    }
+    int64_t own;
+    if (given.kind == JSON_ABSENT || (jval_int(given, &own) && own >= least && own <= most)) return false;
+    snprintf(text, 64, "%lld", (long long)most);
+    *e = (struct edit){given.text.at, given.text.len, span_of(text)};
     return true;
+}
+
+/* The newer name where it is known to be wanted; the older is what every compatible server knows. */
+static const char *maximum_name(const struct call *c)
+{
+    const char *url = c->target->provider->base_url;
+    bool openai = strstr(url, "api.openai.com") || strstr(url, ".azure.com");
+    return c->chat->face == FACE_CHAT && openai ? "max_completion_tokens" : "max_tokens";
+}
+
+/* The maximum that is forwarded: in the caller's own fields, in both if both are given, for an upstream may know only
+ * one. Returns how many edits that makes. */
+static int maximum_edits(const struct call *c, char text[2][64], struct edit *e)
+{
+    const struct chat *chat = c->chat;
+    int count = 0;
+    if (c->max_output < 0) return 0;
+    count += lower(chat->maximum, chat->face == FACE_CHAT, c->max_output, text[0], &e[count]);
+    count += lower(chat->newer_maximum, 1, c->max_output, text[1], &e[count]);
+    if (chat->maximum.kind != JSON_ABSENT || chat->newer_maximum.kind != JSON_ABSENT) return count;
+    snprintf(text[0], 64, ",\"%s\":%lld", maximum_name(c), (long long)c->max_output);
+    e[0] = (struct edit){chat->model.text.at + chat->model.text.len, 0, span_of(text[0])};
+    return 1;
 }
 
 static void sort(struct edit *edits, int count)
@@ -81,15 +98,15 @@ static enum weir_err build_body(const struct call *c)
 {
     const struct chat *chat = c->chat;
     struct buf name;
-    struct edit edits[3];
-    char maximum[64];
+    struct edit edits[4];
+    char maximum[2][64];
     int count = 1;
 
     buf_init(&name, 6 * strlen(c->target->model) + 2);
     json_string(&name, span_of(c->target->model));
     edits[0] = (struct edit){chat->model.text.at, chat->model.text.len, buf_all(&name)};
     count += usage_edit(chat, &edits[count]);
-    count += maximum_edit(c, maximum, &edits[count]);
+    count += maximum_edits(c, maximum, &edits[count]);
     sort(edits, count);
     if (!name.err && buf_room(c->body, chat->body.len + name.len + 128)) splice(chat->body, edits, count, c->body);
     enum weir_err err = name.err ? name.err : c->body->err;
@@ -281,12 +298,13 @@ static bool read_error_value(struct jval root, struct fault *fault)
     return false;
 }
 
-bool openai_read_error(struct span body, struct fault *fault)
+bool openai_read_error(struct tap *t, struct span body, struct fault *fault)
 {
     struct jval root;
     struct jfault bad;
     *fault = (struct fault){.message = ""};
     if (jscan_check(body, BOUND_JSON_DEPTH, &root, &bad) != WEIR_OK) return false;
+    read_usage(t, jscan_find(root, "usage"));
     return read_error_value(root, fault);
 }
 
@@ -335,6 +353,8 @@ enum event_kind openai_read_event(struct tap *t, struct span data, struct fault 
     }
     struct parts p = parts_of(root);
     struct jval groq_error = jscan_find(p.groq, "error");
+    read_usage(t, p.usage);
+    read_usage(t, jscan_find(p.groq, "usage"));
     if (!is_nothing(p.error) || jval_is(p.type, "error")) {
         *fault = (struct fault){.message = ""};
         read_error_value(root, fault);
@@ -346,8 +366,6 @@ enum event_kind openai_read_event(struct tap *t, struct span data, struct fault 
         else read_error_object(groq_error, fault);
         return EVENT_ERROR;
     }
-    read_usage(t, p.usage);
-    read_usage(t, jscan_find(p.groq, "usage"));
     if (read_choices(t, p.choices)) return EVENT_CONTENT;
     bool empty = p.choices.kind == JSON_ARRAY && jscan_count(p.choices) == 0;
     return empty && !is_nothing(p.usage) ? EVENT_USAGE : EVENT_HEAD;
@@ -365,10 +383,10 @@ bool openai_read_answer(struct tap *t, struct span body, struct fault *fault)
     }
     struct parts p = parts_of(root);
     struct jval list = t->face == FACE_EMBEDDINGS ? p.data : p.choices;
+    read_usage(t, p.usage); /* also of what is no answer: it was paid for */
+    read_usage(t, jscan_find(p.groq, "usage"));
     if (!is_nothing(p.error)) read_error_value(root, fault);
     if (!is_nothing(p.error) || list.kind != JSON_ARRAY) return false;
-    read_usage(t, p.usage);
-    read_usage(t, jscan_find(p.groq, "usage"));
     t->counts = !t->usage.known; /* whoever has the provider's figure needs no estimate */
     if (t->face != FACE_EMBEDDINGS) read_choices(t, p.choices);
     return true;

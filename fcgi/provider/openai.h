@@ -8,6 +8,6 @@ extern const struct dialect dialect_openai;
 
 enum event_kind openai_read_event(struct tap *t, struct span data, struct fault *fault);
 bool openai_read_answer(struct tap *t, struct span body, struct fault *fault);
-bool openai_read_error(struct span body, struct fault *fault);
+bool openai_read_error(struct tap *t, struct span body, struct fault *fault);
 
 #endif

@@ -69,7 +69,7 @@ struct dialect {
     /* A whole plain answer of status 200: false if it is none (*fault says why, in our words, or the provider's). */
     bool (*read_answer)(struct tap *t, struct span body, struct fault *fault);
     /* The body of an answer that is an error. True: it already has the dialect's full form and may pass unchanged. */
-    bool (*read_error)(struct span body, struct fault *fault);
+    bool (*read_error)(struct tap *t, struct span body, struct fault *fault);
 };
 
 /* NULL: no such dialect. */

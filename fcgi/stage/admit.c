@@ -5,6 +5,12 @@
 
 #define OUTPUT_FLOOR 16 /* tokens a choice; with less left a clamped answer is of no use */
 
+static int64_t floor_of(const struct estimate *e)
+{
+    int64_t tokens;
+    return __builtin_mul_overflow(e->samples, OUTPUT_FLOOR, &tokens) ? INT64_MAX : tokens;
+}
+
 static void fill_ask(struct ledger_ask *ask, const struct request *r, const struct caller *c, const char *endpoint,
                      const struct chat *chat, const struct plan *plan, const struct estimate *e)
 {
@@ -12,7 +18,7 @@ static void fill_ask(struct ledger_ask *ask, const struct request *r, const stru
         .who = {.user = c->user, .team = c->team, .role = c->role, .rolegroup = c->rolegroup, .key = c->key.name,
                 .ip = r->ip, .model = plan->model->alias},
         .now_ms = r->begun_wall_ms, .prompt_bound = e->prompt_bound, .output_bound = e->output_bound, .choices = e->samples,
-        .output_floor = e->samples * OUTPUT_FLOOR, .prompt_estimate = e->prompt_estimate,
+        .output_floor = floor_of(e), .prompt_estimate = e->prompt_estimate,
             .output_estimate = e->output_estimate,
         .price = plan->model->price, .request_id = r->id, .endpoint = endpoint, .provider = plan->targets[0].provider->name,
         .model = plan->targets[0].model, .stream = chat->stream,
@@ -32,7 +38,7 @@ enum weir_err admit(const struct book *b, const struct request *r, const struct 
             .output_bound = ask.output_bound,
         .prompt_estimate = ask.prompt_estimate, .output_estimate = ask.output_estimate, .price = plan->model->price,
     };
-    enum weir_err err = book_admit(b, &ask, &first, &t->grant, &t->first, &refusal);
+    enum weir_err err = book_admit(b, &ask, &first, &t->grant, &t->first, &t->first_is_hard, &refusal);
     if (err != WEIR_OK) return problem_set(p, err, NULL, NULL);
     if (!t->grant.ticket) return refusal_problem(&refusal, p);
     t->skipped = refusal;

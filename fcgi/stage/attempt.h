@@ -30,6 +30,7 @@ struct attempt {
     int64_t first_by;     /* content must have come by then */
     int64_t total_by;
     int64_t idle_ms;
+    bool provider_is_hard; /* its limits demand a maximum */
     bool unheard;         /* the client has gone and the stream is read on for its usage figure */
 };
 
@@ -46,6 +47,8 @@ bool attempt_reads_on(struct attempt *a);
 enum verdict attempt_failed(struct attempt *a, enum weir_err err, const char *reason);
 /* What a call that failed by itself is told as. */
 enum weir_err attempt_breakage(const struct attempt *a);
+/* Forgets what the upstream said if it quotes the key that it was sent: out->body and *fault. */
+void attempt_hush(struct attempt *a, struct fault *fault);
 /* Milliseconds since the request began. */
 int64_t attempt_age(const struct attempt *a);
 

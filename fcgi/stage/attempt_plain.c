@@ -43,7 +43,8 @@ static enum verdict judge_error(struct attempt *a)
         snprintf(reason, sizeof reason, "answered %d", status);
         return attempt_failed(a, WEIR_UPSTREAM, reason);
     }
-    whole = a->dialect->read_error(buf_all(&o->body), &o->fault);
+    whole = a->dialect->read_error(&a->tap, buf_all(&o->body), &o->fault);
+    attempt_hush(a, &o->fault);
     if (is_ours(status)) {
         o->fault = (struct fault){.message = ""};
         snprintf(reason, sizeof reason, "answered %d: it does not accept the gateway's key for it", status);
@@ -67,7 +68,14 @@ static enum verdict judge_answer(struct attempt *a)
 {
     struct outcome *o = a->out;
     struct fault fault;
-    if (!a->dialect->read_answer(&a->tap, buf_all(&o->body), &fault)) {
+    bool answers = a->dialect->read_answer(&a->tap, buf_all(&o->body), &fault);
+    if (answers && a->chat->stream) {
+        buf_free(&o->body);
+        a->tap.delivered = 0;
+        return attempt_failed(a, WEIR_UPSTREAM, "answered whole where a stream was asked for");
+    }
+    if (!answers) {
+        attempt_hush(a, &fault);
         buf_free(&o->body);
         o->fault = fault;
         return attempt_failed(a, WEIR_UPSTREAM, *fault.message ? fault.message : "answered 200 with what is no answer");

@@ -110,7 +110,10 @@ static void take_event(struct stream *s, const struct sse_event *ev)
         break;
     case EVENT_HEAD: pass(s, ev->raw); break;
     case EVENT_DONE: done(s, ev->raw); break;
-    case EVENT_ERROR: fail(s, WEIR_UPSTREAM, *fault.message ? fault.message : "sent an error event", &fault); break;
+    case EVENT_ERROR:
+        attempt_hush(a, &fault);
+        fail(s, WEIR_UPSTREAM, *fault.message ? fault.message : "sent an error event", &fault);
+        break;
     case EVENT_GARBAGE: fail(s, WEIR_UPSTREAM, "sent an event that is none", NULL); break;
     }
 }
@@ -176,13 +179,20 @@ static void look_at_clock(struct stream *s)
 
 /* ---- the whole ---- */
 
+/* Not a stream but an answer or an error in one piece, whatever its status. */
+static bool is_json(const struct upstream *up)
+{
+    struct span type = upstream_header(up, "content-type");
+    return span_is_nocase(span_trim((struct span){type.at, type.at ? strcspn(type.at, ";\n") : 0}), "application/json");
+}
+
 static void step(struct stream *s)
 {
     enum upstream_event event = attempt_wait(s->a, deadline_of(s));
     switch (event) {
     case UPSTREAM_HEAD:
         s->heard = clock_mono_ms();
-        if (s->a->up->status != 200) over(s, attempt_plain(s->a));
+        if (s->a->up->status != 200 || is_json(s->a->up)) over(s, attempt_plain(s->a));
         break;
     case UPSTREAM_BYTES:
         take_bytes(s);

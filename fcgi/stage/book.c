@@ -36,6 +36,7 @@ struct admit_job {
     struct ledger_try first;
     struct ledger_grant grant;
     enum ledger_may may;
+    bool provider_is_hard;
     struct ledger_refusal refusal;
     bool abandoned;             /* the writer's: nobody waits for it any more */
     int refs;                   /* atomic: the job and its undoing */
@@ -53,6 +54,7 @@ static enum weir_err admit_run(struct job *j, struct db *db)
 {
     struct admit_job *a = (struct admit_job *)j;
     struct ledger_refusal skipped;
+    a->grant = (struct ledger_grant){.ticket = 0}; /* of a run that was rolled back: its number may be another's now */
     if (a->abandoned) return WEIR_OK;
     enum weir_err err = ledger_admit(a->ledger, db, &a->ask, &a->grant, &a->refusal);
     a->may = LEDGER_GO;
@@ -60,7 +62,8 @@ static enum weir_err admit_run(struct job *j, struct db *db)
     a->first.ticket = a->grant.ticket;
     err = ledger_attempt(a->ledger, db, &a->first, &a->may, &skipped);
     if (err == WEIR_OK && a->may != LEDGER_GO) a->refusal = skipped;
-    return err;
+    if (err != WEIR_OK) return err;
+    return ledger_provider_is_hard(a->ledger, db, a->first.now_ms, a->first.provider, &a->provider_is_hard);
 }
 
 /* Runs behind an admission that took too long: what it booked, if it has run at all, is given back. */
@@ -71,7 +74,8 @@ static enum weir_err undo_run(struct job *j, struct db *db)
     struct admit_job *a = ((struct undo_job *)j)->admission;
     struct ledger_settled settled;
     a->abandoned = true;
-    if (!a->grant.ticket) return WEIR_OK;
+    bool booked = a->job.result == WEIR_OK || a->job.result == WEIR_BUSY; /* committed, or in this same transaction */
+    if (!booked || !a->grant.ticket) return WEIR_OK;
     const struct audit_row row = {
         .request_id = a->ask.request_id, .user = a->ask.who.user, .team = a->ask.who.team, .role = a->ask.who.role,
         .rolegroup = a->ask.who.rolegroup, .key = a->ask.who.key, .ip = a->ask.who.ip, .endpoint = a->ask.endpoint,
@@ -112,7 +116,8 @@ static bool copy_ask(struct admit_job *a, const struct ledger_ask *ask, const st
 }
 
 enum weir_err book_admit(const struct book *b, const struct ledger_ask *ask, const struct ledger_try *first,
-                         struct ledger_grant *grant, enum ledger_may *may, struct ledger_refusal *refusal)
+                         struct ledger_grant *grant, enum ledger_may *may, bool *provider_is_hard,
+                         struct ledger_refusal *refusal)
 {
     struct admit_job *a = calloc(1, sizeof *a);
     if (!a) return WEIR_NOMEM;
@@ -124,6 +129,7 @@ enum weir_err book_admit(const struct book *b, const struct ledger_ask *ask, con
     if (err == WEIR_OK) {
         *grant = a->grant;
         *may = a->may;
+        *provider_is_hard = a->provider_is_hard;
         *refusal = a->refusal;
         log_warnings(&a->grant.warnings);
     } else if (err == WEIR_BUSY) {
@@ -144,6 +150,7 @@ struct attempt_job {
     struct ledger_use ended;
     struct ledger_try next;
     enum ledger_may may;
+    bool provider_is_hard;
     struct ledger_refusal refusal;
 };
 
@@ -158,11 +165,13 @@ static enum weir_err attempt_run(struct job *j, struct db *db)
     struct attempt_job *t = (struct attempt_job *)j;
     enum weir_err err = WEIR_OK;
     if (t->has_ended) err = ledger_attempt_end(t->ledger, db, t->next.ticket, t->next.now_ms, &t->ended);
-    return err == WEIR_OK ? ledger_attempt(t->ledger, db, &t->next, &t->may, &t->refusal) : err;
+    if (err == WEIR_OK) err = ledger_attempt(t->ledger, db, &t->next, &t->may, &t->refusal);
+    if (err != WEIR_OK) return err;
+    return ledger_provider_is_hard(t->ledger, db, t->next.now_ms, t->next.provider, &t->provider_is_hard);
 }
 
 enum weir_err book_attempt(const struct book *b, const struct ledger_use *ended, const struct ledger_try *next,
-                           enum ledger_may *may, struct ledger_refusal *refusal)
+                           enum ledger_may *may, bool *provider_is_hard, struct ledger_refusal *refusal)
 {
     struct attempt_job *t = calloc(1, sizeof *t);
     if (!t) return WEIR_NOMEM;
@@ -179,6 +188,7 @@ enum weir_err book_attempt(const struct book *b, const struct ledger_use *ended,
     enum weir_err err = whole ? writer_run(store_writer(b->store), &t->job, ADMIT_MS, false) : WEIR_NOMEM;
     if (err == WEIR_OK) {
         *may = t->may;
+        *provider_is_hard = t->provider_is_hard;
         *refusal = t->refusal;
     }
     job_release(&t->job);
@@ -231,15 +241,14 @@ static bool copy_bill(struct settle_job *s, const struct ledger_bill *bill)
 }
 
 /* What later estimates of this model go by. */
-static void learn(const struct book *b, const struct settle_job *s, int64_t choices)
+static void learn(const struct book *b, const struct settle_job *s, const struct estimate *e)
 {
     const struct audit_row *row = &s->row;
-    if (!s->bill.ticket || strcmp(row->usage_source, "provider") != 0 || !row->alias) return;
-    if (row->completion_tokens || s->settled.over_bound)
-        experience_add(b->experience, row->alias, row->completion_tokens, choices, s->settled.over_bound);
+    if (!s->bill.ticket || strcmp(row->usage_source, "provider") != 0 || !row->alias || row->attempts != 1) return;
+    experience_add(b->experience, row->alias, row->completion_tokens, e->samples, row->prompt_tokens > e->prompt_bound);
 }
 
-enum weir_err book_settle(const struct book *b, const struct ledger_bill *bill, int64_t choices, int64_t key_id)
+enum weir_err book_settle(const struct book *b, const struct ledger_bill *bill, const struct estimate *e, int64_t key_id)
 {
     struct settle_job *s = calloc(1, sizeof *s);
     if (!s) return WEIR_NOMEM;
@@ -248,7 +257,7 @@ enum weir_err book_settle(const struct book *b, const struct ledger_bill *bill, 
     s->key_id = key_id;
     arena_init(&s->strings);
     enum weir_err err = copy_bill(s, bill) ? writer_run(store_writer(b->store), &s->job, SETTLE_MS, true) : WEIR_NOMEM;
-    if (err == WEIR_OK) learn(b, s, choices);
+    if (err == WEIR_OK) learn(b, s, e);
     if (err == WEIR_OK) log_warnings(&s->settled.warnings);
     if (err == WEIR_OK && s->settled.over_bound)
         log_event(LOG_WARN, "over_bound", LOG_TEXT("request_id", s->row.request_id), LOG_TEXT("model", s->row.alias));

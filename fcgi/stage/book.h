@@ -14,18 +14,20 @@ struct book { struct store *store; struct ledger *ledger; struct experience *exp
 bool book_is_able(const struct book *b);
 
 /* Admits and, in the same step, books the first attempt at target 0 (try->ticket is filled in). On WEIR_OK either
- * grant->ticket > 0 (then *may says whether target 0 may be asked, *refusal why not), or *refusal holds. Others: nothing
+ * grant->ticket > 0 (then *may says whether target 0 may be asked, *refusal why not, and
+ * *provider_is_hard whether its limits demand a maximum), or *refusal holds. Others: nothing
  * was booked, nor will be: WEIR_STORAGE, also when the database was busy for 10 s. */
 enum weir_err book_admit(const struct book *b, const struct ledger_ask *ask, const struct ledger_try *first,
-                         struct ledger_grant *grant, enum ledger_may *may, struct ledger_refusal *refusal);
+                         struct ledger_grant *grant, enum ledger_may *may, bool *provider_is_hard,
+                         struct ledger_refusal *refusal);
 
 /* Books the end of an attempt (use; NULL: none has ended) and the next one, in one step. */
 enum weir_err book_attempt(const struct book *b, const struct ledger_use *ended, const struct ledger_try *next,
-                           enum ledger_may *may, struct ledger_refusal *refusal);
+                           enum ledger_may *may, bool *provider_is_hard, struct ledger_refusal *refusal);
 
-/* Settles the ticket with its row, which had so many choices (or, bill->ticket 0, writes the row alone), and marks the key
+/* Settles the ticket, held by that estimate, with its row (or, bill->ticket 0, writes the row alone), and marks the key
  * as used (key_id; 0: not). Waits up to 2 s to have it committed; it is written later then, in any case once: WEIR_BUSY or
  * WEIR_STORAGE say that it is late. */
-enum weir_err book_settle(const struct book *b, const struct ledger_bill *bill, int64_t choices, int64_t key_id);
+enum weir_err book_settle(const struct book *b, const struct ledger_bill *bill, const struct estimate *e, int64_t key_id);
 
 #endif

@@ -2,20 +2,6 @@
  * what was delivered and the prompt that led to it; else nothing. (DESIGN.md, "What is charged") */
 #include "fcgi/stage/charge.h"
 
-/* Did anything of the request reach the upstream? */
-static bool was_sent(const struct upstream *up)
-{
-    if (!up) return false;
-    switch (up->failure) {
-    case FAILURE_RESOLVE:
-    case FAILURE_CONNECT:
-    case FAILURE_CONNECT_TIMEOUT:
-    case FAILURE_TLS:
-    case FAILURE_OURS: return up->status != 0;
-    default: return true;
-    }
-}
-
 static struct usage usage_of(const struct attempt *a, bool answered)
 {
     if (a->tap.usage.known || (!answered && !a->tap.delivered)) return a->tap.usage;
@@ -30,7 +16,7 @@ void charge_attempt(const struct attempt *a, bool answered)
     const struct usage u = usage_of(a, answered);
     const struct price_use use = {u.prompt, u.cached, u.cache_write, u.completion};
     int64_t cost = price_cost(a->price, &use);
-    o->last = (struct ledger_use){.number = o->attempts, .provider = a->target->provider->name, .sent = was_sent(a->up),
+    o->last = (struct ledger_use){.number = o->attempts, .provider = a->target->provider->name, .sent = a->up && a->up->sent,
                                   .tokens = u.prompt + u.completion, .cost = cost < 0 ? 0 : cost};
     o->sent |= o->last.sent;
     o->usage.known |= u.known;
@@ -38,5 +24,4 @@ void charge_attempt(const struct attempt *a, bool answered)
     o->usage.cached += u.cached;
     o->usage.cache_write += u.cache_write;
     o->usage.completion += u.completion;
-    o->cost += o->last.cost;
 }

@@ -7,15 +7,34 @@
 
 #define CHARACTERS_A_TOKEN 4
 
-struct sum { int64_t bytes, images, files, messages, tools; };
+struct sum { int64_t bytes, images, files, messages, tools, hosted, prompts; };
+
+/* Members of a part that hold an address or encoded bytes, which are no text to the model. All others are counted. */
+static bool is_payload(struct span key)
+{
+    static const char *const names[] = {"image_url", "image", "source", "input_audio",
+                                        "file", "file_data", "file_id", "video_url"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (jkey_is(key, names[i])) return true;
+    return false;
+}
 
 static void add_part(struct sum *s, struct jval part)
 {
-    struct jval type = jscan_find(part, "type");
-    if (jval_is(type, "image_url") || jval_is(type, "input_image") || jval_is(type, "image")) s->images++;
-    else if (jval_is(type, "input_audio") || jval_is(type, "file") || jval_is(type, "input_file") ||
-             jval_is(type, "video_url")) s->files++;
-    else s->bytes += (int64_t)part.text.len;
+    struct span key;
+    struct jval v, type = jscan_find(part, "type");
+    bool image = jval_is(type, "image_url") || jval_is(type, "input_image") || jval_is(type, "image");
+    bool file = jval_is(type, "input_audio") || jval_is(type, "file") || jval_is(type, "input_file") ||
+                jval_is(type, "video_url");
+    s->images += image;
+    s->files += file;
+    if (!image && !file) {
+        s->bytes += (int64_t)part.text.len;
+        return;
+    }
+    struct jiter it = jscan_iter(part);
+    while (jscan_next(&it, &key, &v))
+        if (!is_payload(key)) s->bytes += (int64_t)(key.len + v.text.len);
 }
 
 static void add_content(struct sum *s, struct jval content)
@@ -51,6 +70,30 @@ static void add_messages(struct sum *s, struct jval messages)
     while (jscan_next(&it, &key, &m)) add_message(s, m);
 }
 
+/* A function's schema is in the request; what a tool of the provider's own reads (a web search, say) is not. */
+static void add_tools(struct sum *s, struct jval tools)
+{
+    struct span key;
+    struct jval tool;
+    struct jiter it = jscan_iter(tools);
+    while (jscan_next(&it, &key, &tool)) {
+        struct jval type = jscan_find(tool, "type");
+        bool described = type.kind == JSON_ABSENT || jval_is(type, "function") || jval_is(type, "custom");
+        s->tools++;
+        s->hosted += !described;
+    }
+}
+
+/* A completion's prompts: a text and an array of tokens are one, an array of either is as many. Each gets its answers. */
+static int64_t prompts_in(struct jval prompt)
+{
+    struct span key;
+    struct jval first = {.kind = JSON_ABSENT};
+    struct jiter it = jscan_iter(prompt);
+    if (prompt.kind != JSON_ARRAY || !jscan_next(&it, &key, &first) || first.kind == JSON_NUMBER) return 1;
+    return (int64_t)jscan_count(prompt);
+}
+
 /* Everything that a model may read: all members, for nobody knows which a provider will put before it. */
 static int64_t add_all(struct sum *s, const struct chat *chat)
 {
@@ -58,11 +101,14 @@ static int64_t add_all(struct sum *s, const struct chat *chat)
     struct jval v;
     int64_t best_of = 0;
     struct jiter it = jscan_iter(chat->root);
+    s->prompts = 1;
     while (jscan_next(&it, &key, &v)) {
         if (jkey_is(key, "messages")) add_messages(s, v);
         else s->bytes += (int64_t)v.text.len;
-        if (jkey_is(key, "tools") || jkey_is(key, "functions")) s->tools += (int64_t)jscan_count(v);
-        if (jkey_is(key, "best_of")) jval_int(v, &best_of);
+        if (jkey_is(key, "tools") || jkey_is(key, "functions")) add_tools(s, v);
+        else if (jkey_is(key, "web_search_options")) s->hosted += v.kind != JSON_NULL;
+        else if (jkey_is(key, "best_of")) jval_int(v, &best_of);
+        else if (jkey_is(key, "prompt") && chat->face == FACE_COMPLETIONS) s->prompts = prompts_in(v);
     }
     return best_of;
 }
@@ -85,7 +131,9 @@ static int64_t times(int64_t a, int64_t b)
 #define SCALE      16  /* means are kept in sixteenths of a token */
 #define FACTOR_MOST 16
 
-struct known { uint64_t name; int64_t mean, factor; };
+#define GOOD_ENOUGH 64 /* so many answers within the bound take half of a factor back */
+
+struct known { uint64_t name; int64_t mean, factor; int good; };
 
 struct experience {
     pthread_mutex_t lock;
@@ -127,12 +175,17 @@ static struct known *place_of(struct experience *x, uint64_t name)
 void experience_add(struct experience *x, const char *alias, int64_t output, int64_t choices, bool over_bound)
 {
     uint64_t name = hash_of(alias);
-    int64_t each = output / (choices > 0 ? choices : 1) * SCALE;
+    int64_t each = output * SCALE / (choices > 0 ? choices : 1);
     pthread_mutex_lock(&x->lock);
     struct known *k = place_of(x, name);
     if (k->name != name) *k = (struct known){.name = name, .mean = each, .factor = 1};
     k->mean += (each - k->mean) / WEIGHT;
+    if (over_bound) k->good = 0;
     if (over_bound && k->factor < FACTOR_MOST) k->factor *= 2;
+    if (!over_bound && k->factor > 1 && ++k->good == GOOD_ENOUGH) {
+        k->factor /= 2;
+        k->good = 0;
+    }
     pthread_mutex_unlock(&x->lock);
 }
 
@@ -155,12 +208,13 @@ void estimate_request(const struct chat *chat, const struct model_row *model, st
     struct sum s = {0};
     int64_t best_of = add_all(&s, chat);
     int64_t frame = TOKENS_A_REQUEST + s.messages * TOKENS_A_MESSAGE;
-    int64_t most = chat->max_output >= 0 ? chat->max_output : model->max_output ? model->max_output : OUTPUT_UNKNOWN;
-    int64_t besides = s.tools * TOKENS_A_TOOL + s.images * TOKENS_AN_IMAGE + s.files * TOKENS_A_FILE;
+    int64_t most = model->max_output ? model->max_output : OUTPUT_UNKNOWN;
+    if (chat->max_output > 0) most = chat->max_output; /* some take 0 for none */
+    int64_t besides = s.tools * TOKENS_A_TOOL + s.images * TOKENS_AN_IMAGE + (s.files + s.hosted) * TOKENS_A_FILE;
     *out = (struct estimate){
         .prompt_bound = times(s.bytes + frame + besides, known.factor),
         .prompt_estimate = estimate_text(s.bytes) + frame + s.images * TOKENS_IMAGE_ESTIMATE,
-        .samples = best_of > chat->choices ? best_of : chat->choices,
+        .samples = times(best_of > chat->choices ? best_of : chat->choices, s.prompts),
     };
     if (chat->face == FACE_EMBEDDINGS) return;
     out->output_bound = times(most, out->samples);

@@ -11,7 +11,7 @@
 #define TOKENS_A_TOOL    400   /* what a provider says around a tool's schema: one cost 14 -> 403 */
 #define TOKENS_AN_IMAGE  5000  /* bound: large ones at high detail cost 765 to 4,800 */
 #define TOKENS_IMAGE_ESTIMATE 1000
-#define TOKENS_A_FILE    50000 /* bound of audio, video and documents, sent or only named */
+#define TOKENS_A_FILE    50000 /* bound of audio, video and documents, sent or only named, and of a hosted tool's finds */
 #define OUTPUT_UNKNOWN   4096  /* a model whose max_output nobody has told */
 #define OUTPUT_ESTIMATE  500   /* what an answer has where nothing was seen of the model's yet */
 
@@ -19,15 +19,16 @@
 struct experience;
 struct experience *experience_new(void); /* NULL when memory is out */
 void experience_free(struct experience *x);
-/* An answer of the alias had so many output tokens over so many choices. over_bound: more was used than was held:
- * from then on the prompt bound of this alias is doubled (up to 16 times). */
+/* An answer of the alias had so many output tokens over so many choices. over_bound: its prompt had more than
+ * was held for it: from then on the prompt bound of this alias is doubled (up to 16 times), until
+ * many answers were within. */
 void experience_add(struct experience *x, const char *alias, int64_t output, int64_t choices, bool over_bound);
 
 struct estimate {
     int64_t prompt_bound, prompt_estimate; /* tokens */
     int64_t output_bound;                  /* over all choices; 0 for embeddings */
     int64_t output_estimate;
-    int64_t samples;                       /* choices that are paid for: n, or best_of if that is more */
+    int64_t samples;                       /* answers that are paid for: n, or best_of if that is more, for each prompt */
 };
 
 /* Tokens of so many characters of text, about. */

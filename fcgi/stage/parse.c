@@ -45,7 +45,7 @@ static const struct field {
     {"max_tokens", CHAT | COMPLETIONS, WHOLE, true, false, 0, INT32_MAX, PLACE_MAX, "a whole number"},
     {"max_completion_tokens", CHAT, WHOLE, true, false, 0, INT32_MAX, PLACE_MAX_COMPLETION, "a whole number"},
     {"n", CHAT | COMPLETIONS, WHOLE, true, false, 1, BOUND_CHOICES, PLACE_N, "a whole number from 1 to 128"},
-    {"best_of", COMPLETIONS, WHOLE, true, false, 1, BOUND_CHOICES, PLACE_NONE, "a whole number from 1 to 128"},
+    {"best_of", CHAT | COMPLETIONS, WHOLE, true, false, 1, BOUND_CHOICES, PLACE_NONE, "a whole number from 1 to 128"},
     {"temperature", CHAT | COMPLETIONS, NUMBER, false, false, 0, 0, PLACE_NONE, "a number"},
     {"top_p", CHAT | COMPLETIONS, NUMBER, false, false, 0, 0, PLACE_NONE, "a number"},
     {"presence_penalty", CHAT | COMPLETIONS, NUMBER, false, false, 0, 0, PLACE_NONE, "a number"},
@@ -57,6 +57,7 @@ static const struct field {
     {"user", ALL, TEXT, false, false, 0, 0, PLACE_NONE, "a string"},
 };
 #define FIELD_COUNT (sizeof fields / sizeof *fields)
+#define FOLDED_MOST 200 /* bytes of a raw name; a known one is shorter, however it is escaped */
 
 static enum weir_err refuse(struct problem *p, const char *param, const char *expected)
 {
@@ -72,22 +73,66 @@ static enum weir_err check_field(const struct field *f, struct jval v, struct pr
     return WEIR_OK;
 }
 
+/* Lower case as those decoders fold it that take "MAX_TOKENS" for "max_tokens": ASCII, long s and the Kelvin sign. */
+static void fold(struct buf *name)
+{
+    size_t to = 0;
+    for (size_t i = 0; i < name->len; i++) {
+        const char *at = name->at + i;
+        size_t left = name->len - i;
+        if (left >= 2 && memcmp(at, "\xC5\xBF", 2) == 0) name->at[to++] = 's', i += 1;
+        else if (left >= 3 && memcmp(at, "\xE2\x84\xAA", 3) == 0) name->at[to++] = 'k', i += 2;
+        else name->at[to++] = *at >= 'A' && *at <= 'Z' ? (char)(*at + ('a' - 'A')) : *at;
+    }
+    name->len = to;
+}
+
+/* A member that is no known one, but is to some upstreams: it would get past what is checked and held here. */
+static bool is_disguised(struct span key)
+{
+    struct buf name;
+    bool found = false;
+    if (key.len > FOLDED_MOST) return false;
+    buf_init(&name, FOLDED_MOST);
+    if (jval_string((struct jval){JSON_STRING, {key.at - 1, key.len + 2}}, &name) == WEIR_OK && name.len) {
+        fold(&name);
+        for (size_t i = 0; i < FIELD_COUNT && !found; i++) found = span_is(buf_all(&name), fields[i].name);
+    }
+    buf_free(&name);
+    return found;
+}
+
+/* A field of another face: it is nothing special here, and no disguise. */
+static bool is_exact(struct span key)
+{
+    for (size_t i = 0; i < FIELD_COUNT; i++)
+        if (jkey_is(key, fields[i].name)) return true;
+    return false;
+}
+
 /* Checks every known member, and leaves in at[] where those lie that are needed. */
 static enum weir_err check_members(enum face face, struct jval root, struct jval at[PLACE_COUNT], struct problem *p)
 {
+    char name[64];
     struct span key;
     struct jval v;
     bool seen[FIELD_COUNT] = {false};
     struct jiter it = jscan_iter(root);
     while (jscan_next(&it, &key, &v)) {
-        for (size_t i = 0; i < FIELD_COUNT; i++) {
+        bool known = false;
+        for (size_t i = 0; i < FIELD_COUNT && !known; i++) {
             const struct field *f = &fields[i];
-            if (!(f->faces & (1u << face)) || !jkey_is(key, f->name)) continue;
+            if (!jkey_is(key, f->name)) continue;
+            if (!(f->faces & (1u << face))) continue;
+            known = true;
             enum weir_err err = check_field(f, v, p);
             if (err != WEIR_OK) return err;
             seen[i] = true;
             at[f->place] = v;
-            break;
+        }
+        if (!known && is_disguised(key) && !is_exact(key)) {
+            snprintf(name, sizeof name, "%.*s", (int)text_cut(key, 60), key.at);
+            return problem_set(p, WEIR_INVALID, name, "%s must be written in lower case.", name);
         }
     }
     for (size_t i = 0; i < FIELD_COUNT; i++)
@@ -178,9 +223,12 @@ static void note_numbers(struct chat *c, const struct jval at[PLACE_COUNT])
     c->choices = 1;
     jval_int(at[PLACE_N], &c->choices);
     c->max_output = -1;
-    bool newer = at[PLACE_MAX_COMPLETION].kind == JSON_NUMBER || at[PLACE_MAX].kind == JSON_ABSENT;
-    c->max_output_at = at[newer ? PLACE_MAX_COMPLETION : PLACE_MAX];
-    jval_int(c->max_output_at, &c->max_output);
+    int64_t other = -1;
+    c->maximum = at[PLACE_MAX];
+    c->newer_maximum = at[PLACE_MAX_COMPLETION];
+    jval_int(c->maximum, &other);
+    jval_int(c->newer_maximum, &c->max_output);
+    if (other > c->max_output) c->max_output = other;
     c->wants_base64 = jval_is(at[PLACE_ENCODING], "base64");
     c->prompt_bytes = (int64_t)(at[PLACE_MESSAGES].text.len + at[PLACE_PROMPT].text.len + at[PLACE_INPUT].text.len +
                                 at[PLACE_TOOLS].text.len);

@@ -24,9 +24,11 @@ static void set_times(struct attempt *a)
 }
 
 /* Under hard limits a maximum always goes along, and never more than is held (DESIGN.md, "How much is held"). */
-static int64_t maximum_of(const struct ticket *t)
+static int64_t maximum_of(const struct attempt *a)
 {
-    return t->grant.hard_tokens && t->estimate.output_bound ? t->grant.output / t->estimate.samples : -1;
+    const struct ticket *t = a->ticket;
+    bool hard = t->grant.hard_tokens || a->provider_is_hard;
+    return hard && t->estimate.output_bound ? t->grant.output / t->estimate.samples : -1;
 }
 
 static void free_sent(void *sent) { buf_free(sent); }
@@ -38,7 +40,7 @@ static enum verdict run_attempt(struct attempt *a, const struct relay_tools *too
     if (!sent) return attempt_failed(a, WEIR_NOMEM, "memory is out");
     buf_init(sent, SIZE_MAX - 1);
     const struct call call = {.pool = tools->pool, .stop_fd = tools->stop_fd, .chat = a->chat, .target = a->target,
-                              .max_output = maximum_of(a->ticket), .http2 = a->settings->http2, .body = sent,
+                              .max_output = maximum_of(a), .http2 = a->settings->http2, .body = sent,
                                   .memory = a->memory};
     tap_start(&a->tap, a->chat);
     set_times(a);
@@ -59,12 +61,13 @@ enum booked { BOOKED, SKIPPED, STOPPED };
 
 /* Before an attempt: holds what it may cost, on top of what the earlier ones did. The plan's first target was booked
  * with the admission. A refusal is told only if no attempt was made; else the last attempt's failure is. */
-static enum booked book_next(const struct attempt *a, bool first)
+static enum booked book_next(struct attempt *a, bool first)
 {
     struct outcome *o = a->out;
     const struct ticket *t = a->ticket;
     struct ledger_refusal refusal = t->skipped;
     enum ledger_may may = t->first;
+    a->provider_is_hard = t->first_is_hard;
     const struct ledger_try next = {
         .ticket = t->grant.ticket, .now_ms = clock_wall_ms(), .number = o->attempts + 1,
             .provider = a->target->provider->name,
@@ -73,7 +76,7 @@ static enum booked book_next(const struct attempt *a, bool first)
         .output_estimate = t->estimate.output_estimate, .price = *a->price,
     };
     enum weir_err err = first ? WEIR_OK : book_attempt(&a->tools->book, o->attempts ? &o->last : NULL, &next, &may,
-                                                       &refusal);
+                                                       &a->provider_is_hard, &refusal);
     if (err == WEIR_OK && may == LEDGER_GO) return BOOKED;
     if (!o->attempts) {
         if (err != WEIR_OK) problem_set(&o->problem, err, NULL, NULL);

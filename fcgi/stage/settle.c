@@ -33,6 +33,8 @@ static const char *alias_of(const struct chat *chat, struct arena *a)
 static void fill_row(struct audit_row *row, const struct request *r, const struct caller *c, const char *endpoint,
                      const struct chat *chat, const struct plan *plan, const struct outcome *o, struct arena *a)
 {
+    /* Rounded up once, over all attempts. */
+    const struct price_use use = {o->usage.prompt, o->usage.cached, o->usage.cache_write, o->usage.completion};
     *row = (struct audit_row){
         .time = r->begun_wall_ms, .request_id = r->id, .user = c->user, .team = c->team, .role = c->role,
         .rolegroup = c->rolegroup, .key = c->key.name, .ip = r->ip, .endpoint = endpoint, .alias = alias_of(chat, a),
@@ -41,7 +43,7 @@ static void fill_row(struct audit_row *row, const struct request *r, const struc
         .prompt_tokens = o->usage.prompt, .cached_tokens = o->usage.cached, .cache_write_tokens = o->usage.cache_write,
         .completion_tokens = o->usage.completion, .usage_source = !o->usage.known ? "none" : o->estimated
             ? "estimated" : "provider",
-        .cost = plan->model && plan->model->price.known ? o->cost : -1, .first_byte_ms = o->first_byte_ms,
+        .cost = plan->model ? price_cost(&plan->model->price, &use) : -1, .first_byte_ms = o->first_byte_ms,
         .latency_ms = clock_mono_ms() - r->begun_mono_ms, .error = why(o),
     };
     if (o->target) {
@@ -60,7 +62,7 @@ void settle(const struct book *b, const struct request *r, const struct caller *
     const struct ledger_bill bill = {.ticket = t->grant.ticket, .now_ms = clock_wall_ms(), .row = &row,
                                      .give_back = !o->sent,
                                      .uses = &o->last, .use_count = o->last.number ? 1 : 0};
-    enum weir_err err = book_settle(b, &bill, t->estimate.samples, touched);
+    enum weir_err err = book_settle(b, &bill, &t->estimate, touched);
     if (err == WEIR_OK && touched) store_key_used(b->store, &c->hash, r->begun_wall_ms);
     if (err != WEIR_OK)
         log_event(err == WEIR_BUSY ? LOG_WARN : LOG_ERROR, "audit_row_late", LOG_TEXT("request_id", r->id),

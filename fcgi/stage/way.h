@@ -48,6 +48,7 @@ struct ticket {
     struct estimate estimate;
     struct ledger_grant grant;
     enum ledger_may first;         /* may the plan's first target be asked? */
+    bool first_is_hard;            /* its provider's limits demand a maximum */
     struct ledger_refusal skipped; /* if not, why */
 };
 
@@ -66,7 +67,6 @@ struct outcome {
     struct fault fault;          /* its message, type, code and param where the upstream had any */
     struct usage usage;          /* of all attempts together */
     bool estimated;              /* some of it, or all, is an estimate */
-    int64_t cost;                /* of them all, nano-dollars; 0 where unpriced */
     bool sent;                   /* something went upstream */
     struct ledger_use last;      /* what the last attempt used; number 0: there was none */
     int64_t first_byte_ms;       /* since the request began; -1: nothing was sent */

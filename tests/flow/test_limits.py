@@ -474,7 +474,7 @@ def test_a_provider_s_limit_of_unpriced_money_is_403(me):
 # ---- what goes upstream under a hard limit ----
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 CLAMPS = {  # given fields: the name and, where it is not clamped, the number that must arrive
-    "absent": (CHAT, {}, 1, "max_completion_tokens", None),
+    "absent": (CHAT, {}, 1, "max_tokens", None),
     "max_tokens": (CHAT, {"max_tokens": 1000}, 1, "max_tokens", None),
     "max_tokens-null": (CHAT, {"max_tokens": None}, 1, None, None),
     "max_completion_tokens": (CHAT, {"max_completion_tokens": 1000}, 1, "max_completion_tokens", None),
@@ -482,9 +482,9 @@ CLAMPS = {  # given fields: the name and, where it is not clamped, the number th
     "small-enough": (CHAT, {"max_tokens": 30}, 1, "max_tokens", 30),
     "exactly": (CHAT, {"max_completion_tokens": 40}, 1, "max_completion_tokens", 40),
     "n": (CHAT, {"max_tokens": 1000, "n": 2}, 2, "max_tokens", None),
-    "n-absent": (CHAT, {"n": 3}, 3, "max_completion_tokens", None),
+    "n-absent": (CHAT, {"n": 3}, 3, "max_tokens", None),
     "stream": (CHAT, {"max_tokens": 1000, "stream": True}, 1, "max_tokens", None),
-    "stream-absent": (CHAT, {"stream": True}, 1, "max_completion_tokens", None),
+    "stream-absent": (CHAT, {"stream": True}, 1, "max_tokens", None),
     "completions": (COMPLETIONS, {"prompt": "Say", "max_tokens": 1000}, 1, "max_tokens", None),
     "completions-absent": (COMPLETIONS, {"prompt": "Say"}, 1, "max_tokens", None),
     "completions-best_of": (COMPLETIONS, {"prompt": "Say", "max_tokens": 1000, "best_of": 4, "n": 2}, 4, "max_tokens", None),
@@ -551,7 +551,7 @@ def test_a_model_s_own_maximum_bounds_what_is_held(me):
     me.limit(f"user/{me.user}", "tokens", 100000)
     for alias, most in ((short, 100), (long, 9000)):
         passed(me.chat(alias))
-        assert me.seen(alias)[0]["json"]["max_completion_tokens"] == most
+        assert me.seen(alias)[0]["json"]["max_tokens"] == most
 
 
 def test_embeddings_hold_no_output(me):

@@ -86,7 +86,7 @@ static void check_error(struct span body)
     struct jval root;
     struct jfault bad;
     memset(&fault, 'x', sizeof fault);
-    bool passes = openai_read_error(body, &fault);
+    bool passes = openai_read_error(&(struct tap){0}, body, &fault);
     check_fault(&fault);
     if (!passes) return;
     must(jscan_check(body, BOUND_JSON_DEPTH, &root, &bad) == WEIR_OK && root.kind == JSON_OBJECT);

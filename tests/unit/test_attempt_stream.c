@@ -131,7 +131,7 @@ enum weir_err http_open(struct http_pool *p, const struct http_call *c, struct u
     snprintf(rig.urls[i], sizeof rig.urls[i], "%s", c->url);
     rig.bodies[i] = strndup(c->body.at, c->body.len);
     if (rig.scripts[i].refused) return rig.scripts[i].refused;
-    *f = (struct fake){.up.ops = &fake_ops, .script = &rig.scripts[i], .last = rig.now, .open = true};
+    *f = (struct fake){.up.ops = &fake_ops, .script = &rig.scripts[i], .last = rig.now, .open = true, .up.sent = true};
     buf_init(&f->up.bytes, BOUND_ANSWER);
     buf_init(&f->up.headers, BOUND_UPSTREAM_HEADERS);
     if (rig.scripts[i].headers) buf_str(&f->up.headers, rig.scripts[i].headers);
@@ -179,9 +179,10 @@ enum weir_err conn_flush(struct conn *c)
 static struct { int calls; struct ledger_use ended[4]; struct ledger_try next[4]; enum ledger_may may; } booked;
 
 enum weir_err book_attempt(const struct book *b, const struct ledger_use *ended, const struct ledger_try *next,
-                           enum ledger_may *may, struct ledger_refusal *refusal)
+                           enum ledger_may *may, bool *provider_is_hard, struct ledger_refusal *refusal)
 {
     (void)b;
+    *provider_is_hard = false;
     booked.ended[booked.calls] = ended ? *ended : (struct ledger_use){0};
     booked.next[booked.calls++] = *next;
     *may = booked.may;
@@ -357,7 +358,7 @@ static void under_hard_limits_the_held_maximum_goes_along(void **state)
     again();
     ticket.grant = (struct ledger_grant){.ticket = 7, .hard_tokens = true, .output = 4096};
     relay(FACE_CHAT, STREAM, s, 1);
-    assert_non_null(strstr(rig.bodies[0], "\"max_completion_tokens\":4096,"));
+    assert_non_null(strstr(rig.bodies[0], "\"max_tokens\":4096,"));
     finish();
 }
 
@@ -375,7 +376,7 @@ static void a_stream_goes_through_unchanged(void **state)
     assert_int_equal(rig.out.first_byte_ms, 20);
     assert_int_equal(rig.out.attempts, 1);
     assert_true(rig.out.usage.known && !rig.out.estimated);
-    assert_int_equal(rig.out.cost, 3 * 1000 + 2 * 2000);
+    assert_int_equal(rig.out.last.cost, 3 * 1000 + 2 * 2000);
     assert_int_equal(rig.out.last.tokens, 5);
     assert_int_equal(rig.out.usage.prompt, 3);
     assert_int_equal(rig.out.usage.completion, 2);

@@ -928,7 +928,7 @@ static void *race_main(void *arg)
     unsigned seed = (unsigned)lane->seed;
     for (int i = 0; i < 150; i++) {
         struct racer *r = calloc(1, sizeof *r);
-        r->job = (struct job){race_run, race_free, NULL};
+        r->job = (struct job){.run = race_run, .dispose = race_free};
         r->l = lane->l;
         r->ask = ask("alice", NOW, 1 + rand_r(&seed) % 20, rand_r(&seed) % 20);
         if (writer_run(lane->w, &r->job, 20000, true) != WEIR_OK) abort();
@@ -938,7 +938,7 @@ static void *race_main(void *arg)
         if (!g.ticket) continue;
         int64_t used = rand_r(&seed) % (a.prompt_bound + g.output + 1);
         r = calloc(1, sizeof *r);
-        r->job = (struct job){race_run, race_free, NULL};
+        r->job = (struct job){.run = race_run, .dispose = race_free};
         r->l = lane->l;
         r->settling = true;
         r->g = g;

@@ -633,7 +633,7 @@ static void errors_have_their_status_and_form(void **state)
             take_all(&a, &body);
             assert_int_equal(a.up->status, rows[i].status);
             assert_true(span_is(upstream_header(a.up, "content-type"), "application/json"));
-            assert_true(dialect_mock.read_error(buf_all(&body), &fault));
+            assert_true(dialect_mock.read_error(&(struct tap){0}, buf_all(&body), &fault));
             assert_true(*fault.message && *fault.type);
             done_with(&a);
             buf_free(&body);

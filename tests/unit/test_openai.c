@@ -552,7 +552,7 @@ static void errors_are_read_in_every_form_they_come_in(void **state)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         struct fault f;
         memset(&f, 'x', sizeof f);
-        if (openai_read_error(span_of(all[i].body), &f) != all[i].passes) fail_msg("%s: %s", all[i].body, all[i].passes ? "rewritten" : "passed");
+        if (openai_read_error(&(struct tap){0}, span_of(all[i].body), &f) != all[i].passes) fail_msg("%s: %s", all[i].body, all[i].passes ? "rewritten" : "passed");
         assert_string_equal(f.message, all[i].message);
         assert_string_equal(f.type, all[i].type);
         assert_string_equal(f.code, all[i].code);
@@ -592,7 +592,7 @@ static void an_errors_words_are_cut_at_a_character(void **state)
     buf_str(&body, "\",\"type\":\"");
     for (int i = 0; i < 70; i++) buf_char(&body, 't');
     buf_str(&body, "\",\"param\":null,\"code\":null}}");
-    assert_true(openai_read_error(buf_all(&body), &f));
+    assert_true(openai_read_error(&(struct tap){0}, buf_all(&body), &f));
     assert_int_equal(strlen(f.message), 511);
     assert_true(text_is_utf8(span_of(f.message)));
     assert_int_equal(strlen(f.type), sizeof f.type - 1);
@@ -600,7 +600,7 @@ static void an_errors_words_are_cut_at_a_character(void **state)
     buf_str(&body, "{\"error\":\"");
     for (int i = 0; i < 600; i++) buf_str(&body, "\\u20ac");
     buf_str(&body, "\"}");
-    assert_false(openai_read_error(buf_all(&body), &f));
+    assert_false(openai_read_error(&(struct tap){0}, buf_all(&body), &f));
     assert_int_equal(strlen(f.message), 510);
     assert_true(text_is_utf8(span_of(f.message)));
     buf_free(&body);

@@ -70,7 +70,7 @@ static const struct { const char *name, *faces, *takes; } known[] = {
     {"top_p", "ch", "z" NUMBERS}, {"presence_penalty", "ch", "z" NUMBERS}, {"frequency_penalty", "ch", "z" NUMBERS},
     {"seed", "ch", "z" NUMBERS}, {"tools", "c", "za"}, {"stop", "ch", "zsa"}, {"user", "chE", "zs"},
     /* not known: for the provider to judge */
-    {"x", "", ""}, {"response_format", "", ""}, {"messages ", "", ""}, {"Model", "", ""},
+    {"x", "", ""}, {"response_format", "", ""}, {"messages ", "", ""}, {"Models", "", ""},
 };
 
 /* What a face needs, but for the field that is tried. */

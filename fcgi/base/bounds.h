@@ -2,7 +2,7 @@
 #ifndef WEIR_BASE_BOUNDS_H
 #define WEIR_BASE_BOUNDS_H
 
-#define BOUND_BUF_START        4096               /* first allocation of a buffer, bytes */
+#define BOUND_BUF_START        1024               /* first allocation of a buffer, bytes */
 #define BOUND_BODY_DEFAULT     (32L << 20)        /* setting max_body, bytes */
 #define BOUND_BODY_MAX         (256L << 20)       /* the highest max_body may be set to */
 #define BOUND_ANSWER           (64L << 20)        /* a plain answer from an upstream, bytes */

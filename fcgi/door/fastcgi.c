@@ -118,6 +118,9 @@ enum weir_err conn_begin(struct conn *c)
             c->open = c->fcgi.ipcFd >= 0;
             return WEIR_IO;
         }
+        /* Nothing is said on the error stream; its buffer is a third of what libfcgi takes for a request. */
+        FCGX_FClose(c->fcgi.err);
+        FCGX_FreeStream(&c->fcgi.err);
     }
     c->length = announced(c);
     c->at_end = c->is_cgi && c->length == 0;
@@ -189,7 +192,7 @@ enum weir_err conn_read(struct conn *c, void *to, size_t n, size_t *got)
 
 void conn_skip(struct conn *c, size_t most)
 {
-    char trash[16384];
+    char trash[2048]; /* small: thousands of threads keep the stack they once touched */
     size_t got;
     while (!c->at_end && most) {
         if (conn_read(c, trash, most < sizeof trash ? most : sizeof trash, &got) != WEIR_OK) return;

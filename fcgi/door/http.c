@@ -12,6 +12,9 @@
 #include "fcgi/base/bounds.h"
 #include "fcgi/base/clock.h"
 
+#define STREAM_BUFFER 2048L  /* of curl's, for what is read from the network; there may be thousands */
+#define ANSWER_BUFFER 16384L
+
 struct handle {
     struct handle *next; /* in the idle list */
     CURLM *multi;
@@ -382,6 +385,7 @@ enum weir_err http_open(struct http_pool *p, const struct http_call *c, struct u
     curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->error);
     curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)c->connect_ms);
     curl_easy_setopt(e, CURLOPT_HTTP_VERSION, c->http2 ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(e, CURLOPT_BUFFERSIZE, c->in_small_pieces ? STREAM_BUFFER : ANSWER_BUFFER);
     if (c->body.at) {
         curl_easy_setopt(e, CURLOPT_POST, 1L);
         curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)c->body.len);

@@ -19,6 +19,7 @@ struct http_call {
     const struct secret *secret; /* its value; NULL: none */
     int64_t connect_ms;
     bool http2;
+    bool in_small_pieces;   /* a stream: a small buffer will do */
 };
 
 struct http_pool;

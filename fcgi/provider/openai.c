@@ -127,7 +127,8 @@ static enum weir_err openai_open(const struct call *c, struct upstream **out)
         .origin = p->base_url, .url = url, .body = buf_all(c->body), .headers = headers, .header_count = p->header_count,
         .accept = c->chat->stream ? "text/event-stream" : "application/json",
         .secret_header = "Authorization: Bearer ", .secret = c->target->key ? c->target->key->secret : NULL,
-        .connect_ms = p->connect_ms ? p->connect_ms : CONNECT_MS_DEFAULT, .http2 = c->http2}, out);
+        .connect_ms = p->connect_ms ? p->connect_ms : CONNECT_MS_DEFAULT, .http2 = c->http2,
+        .in_small_pieces = c->chat->stream}, out);
 }
 
 /* ---- usage ---- */

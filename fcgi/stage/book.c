@@ -83,8 +83,7 @@ static enum weir_err undo_run(struct job *j, struct db *db)
         .usage_source = "none", .first_byte_ms = -1, .error = "storage_full",
     };
     return ledger_settle(a->ledger, db, &(struct ledger_bill){.ticket = a->grant.ticket, .now_ms = a->grant.time,
-                                                              .row = &row,
-                                                               .give_back = true}, &settled);
+                                                             .row = &row, .give_back = true}, &settled);
 }
 
 static void undo_free(struct job *j)

@@ -6,6 +6,7 @@
 #include "fcgi/base/clock.h"
 #include "fcgi/base/text.h"
 
+#define SCOPE_SHOWN  100 /* bytes of a name */
 #define RETRY_MOST_S 60 /* some SDKs sleep through whatever they are told (WIRE.md 1) */
 
 static void amount_text(enum metric metric, int64_t n, char out[64])
@@ -43,8 +44,9 @@ enum weir_err refusal_problem(const struct ledger_refusal *r, struct problem *p)
 {
     char limit[64], used[64], held[64], asked[64], shape[80], passing[80];
     if (r->kind == LEDGER_UNPRICED)
-        return problem_set(p, WEIR_UNPRICED, "model", "The model has no price, and a limit on cost (%.100s) applies.",
-                           r->via);
+        return problem_set(p, WEIR_UNPRICED, "model", "The model has no price, and a limit on cost (%.*s) applies.",
+                           (int)text_cut(span_of(r->via), SCOPE_SHOWN), r->via);
+    int shown = (int)text_cut(span_of(r->scope), SCOPE_SHOWN);
     amount_text(r->metric, r->limit, limit);
     amount_text(r->metric, r->used, used);
     amount_text(r->metric, r->held, held);
@@ -52,9 +54,8 @@ enum weir_err refusal_problem(const struct ledger_refusal *r, struct problem *p)
     shape_text(r, shape);
     passing_text(r, passing);
     problem_set(p, r->soon ? WEIR_RATE_LIMITED : WEIR_QUOTA, NULL,
-                "The limit of %s %s%s on %.100s is reached: %s used, %s held, %s asked for. %s", limit,
-                    metric_names[r->metric],
-                shape, r->scope, used, held, asked, passing);
+                "The limit of %s %s%s on %.*s is reached: %s used, %s held, %s asked for. %s", limit,
+                metric_names[r->metric], shape, shown, r->scope, used, held, asked, passing);
     if (r->soon && r->retry_after_ms > 0) {
         int64_t s = (r->retry_after_ms + 999) / 1000;
         p->retry_after_s = s > RETRY_MOST_S ? RETRY_MOST_S : (int)s;

@@ -41,7 +41,7 @@ static enum verdict run_attempt(struct attempt *a, const struct relay_tools *too
     buf_init(sent, SIZE_MAX - 1);
     const struct call call = {.pool = tools->pool, .stop_fd = tools->stop_fd, .chat = a->chat, .target = a->target,
                               .max_output = maximum_of(a), .http2 = a->settings->http2, .body = sent,
-                                  .memory = a->memory};
+                              .memory = a->memory};
     tap_start(&a->tap, a->chat);
     set_times(a);
     enum weir_err err = a->dialect->open(&call, &a->up);
@@ -70,9 +70,8 @@ static enum booked book_next(struct attempt *a, bool first)
     a->provider_is_hard = t->first_is_hard;
     const struct ledger_try next = {
         .ticket = t->grant.ticket, .now_ms = clock_wall_ms(), .number = o->attempts + 1,
-            .provider = a->target->provider->name,
-        .prompt_bound = t->estimate.prompt_bound, .output_bound = t->grant.output,
-            .prompt_estimate = t->estimate.prompt_estimate,
+        .provider = a->target->provider->name, .prompt_bound = t->estimate.prompt_bound,
+        .output_bound = t->grant.output, .prompt_estimate = t->estimate.prompt_estimate,
         .output_estimate = t->estimate.output_estimate, .price = *a->price,
     };
     enum weir_err err = first ? WEIR_OK : book_attempt(&a->tools->book, o->attempts ? &o->last : NULL, &next, &may,

@@ -39,10 +39,9 @@ static void fill_row(struct audit_row *row, const struct request *r, const struc
         .time = r->begun_wall_ms, .request_id = r->id, .user = c->user, .team = c->team, .role = c->role,
         .rolegroup = c->rolegroup, .key = c->key.name, .ip = r->ip, .endpoint = endpoint, .alias = alias_of(chat, a),
         .stream = chat->stream, .status = o->status, .outcome = outcome_name(o->end), .attempts = o->attempts,
-            .cache = "bypass",
-        .prompt_tokens = o->usage.prompt, .cached_tokens = o->usage.cached, .cache_write_tokens = o->usage.cache_write,
-        .completion_tokens = o->usage.completion, .usage_source = !o->usage.known ? "none" : o->estimated
-            ? "estimated" : "provider",
+        .cache = "bypass", .prompt_tokens = o->usage.prompt, .cached_tokens = o->usage.cached,
+        .cache_write_tokens = o->usage.cache_write, .completion_tokens = o->usage.completion,
+        .usage_source = !o->usage.known ? "none" : o->estimated ? "estimated" : "provider",
         .cost = plan->model ? price_cost(&plan->model->price, &use) : -1, .first_byte_ms = o->first_byte_ms,
         .latency_ms = clock_mono_ms() - r->begun_mono_ms, .error = why(o),
     };
@@ -60,8 +59,7 @@ void settle(const struct book *b, const struct request *r, const struct caller *
     int64_t touched = c->key.last_used < r->begun_wall_ms - TOUCH_MS ? c->key.id : 0;
     fill_row(&row, r, c, endpoint, chat, plan, o, a);
     const struct ledger_bill bill = {.ticket = t->grant.ticket, .now_ms = clock_wall_ms(), .row = &row,
-                                     .give_back = !o->sent,
-                                     .uses = &o->last, .use_count = o->last.number ? 1 : 0};
+                                     .give_back = !o->sent, .uses = &o->last, .use_count = o->last.number ? 1 : 0};
     enum weir_err err = book_settle(b, &bill, &t->estimate, touched);
     if (err == WEIR_OK && touched) store_key_used(b->store, &c->hash, r->begun_wall_ms);
     if (err != WEIR_OK)

@@ -7,7 +7,8 @@
 #include <stdint.h>
 #include "fcgi/base/jscan.h"
 
-enum face { FACE_CHAT, FACE_COMPLETIONS, FACE_EMBEDDINGS, FACE_COUNT };
+/* Responses and messages are named already but not served: FACE_COUNT stands before them until they are. */
+enum face { FACE_CHAT, FACE_COMPLETIONS, FACE_EMBEDDINGS, FACE_COUNT, FACE_RESPONSES = FACE_COUNT, FACE_MESSAGES };
 
 struct chat {
     enum face face;

@@ -10,6 +10,7 @@
 #include "fcgi/base/buf.h"
 #include "fcgi/base/clock.h"
 #include "sql/db.h"
+#include "sql/wall.h"
 
 #define CACHE_KIB    512        /* page cache of a connection; a process has several */
 #define BACKUP_PAGES 256        /* pages copied between two calls of progress */
@@ -95,6 +96,25 @@ static int on_commit(void *arg, sqlite3 *at, const char *schema, int pages)
     return SQLITE_OK;
 }
 
+/* For connections behind the wall. Transactions, selects and functions are what statements are made of; the schema and
+ * other files are nobody's behind it, and of pragmas only the one that db_probe needs. */
+static int ask_wall(void *arg, int action, const char *a, const char *b, const char *schema, const char *trigger)
+{
+    enum wall_act act;
+    (void)arg, (void)schema, (void)trigger;
+    switch (action) {
+    case SQLITE_SELECT: case SQLITE_TRANSACTION: case SQLITE_SAVEPOINT: case SQLITE_FUNCTION: case SQLITE_RECURSIVE:
+        return SQLITE_OK;
+    case SQLITE_PRAGMA: return strcmp(a, "user_version") == 0 ? SQLITE_OK : SQLITE_DENY;
+    case SQLITE_READ: act = WALL_READ; break;
+    case SQLITE_INSERT: act = WALL_INSERT; break;
+    case SQLITE_UPDATE: act = WALL_UPDATE; break;
+    case SQLITE_DELETE: act = WALL_DELETE; break;
+    default: return SQLITE_DENY;
+    }
+    return wall_allows(act, a, b ? b : "") ? SQLITE_OK : SQLITE_DENY;
+}
+
 static enum weir_err set_up(struct db *db, enum db_mode mode)
 {
     char pragmas[300];
@@ -104,6 +124,7 @@ static enum weir_err set_up(struct db *db, enum db_mode mode)
              mode == DB_WRITE ? "PRAGMA journal_mode=WAL;" : "", CACHE_KIB);
     int rc = sqlite3_exec(db->at, pragmas, NULL, NULL, NULL);
     if (rc == SQLITE_OK) rc = sqlite3_db_config(db->at, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    if (rc == SQLITE_OK && db->list && db->list->walled) rc = sqlite3_set_authorizer(db->at, ask_wall, NULL);
     if (rc != SQLITE_OK) return fail(db, rc);
     if (mode == DB_WRITE && sqlite3_db_readonly(db->at, "main") != 0)
         return fail_as(db, WEIR_STORAGE, "the database file is read-only");

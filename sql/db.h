@@ -11,7 +11,7 @@
 
 /* A program's closed list, made by the build from sql/gateway.sql (and sql/admin.sql behind it): entry i is the
  * text of statement number i of enum sql_id (build/gen/sql_ids.h). */
-struct sql_list { const char *const *text; int count; };
+struct sql_list { const char *const *text; int count; bool walled; /* see wall.h */ };
 extern const struct sql_list sql_gateway; /* linked into every program */
 extern const struct sql_list sql_admin;   /* all of sql_gateway and what only administrators may; not in weir.fcgi */
 

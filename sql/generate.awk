@@ -18,5 +18,5 @@ id != "" && (text != "" || $0 !~ /^[ \t]*$/) { text = text (text == "" ? "" : "\
 END {
     flush_statement()
     if (out == "ids") print "    SQL_COUNT\n};\n#endif"
-    else printf "};\nconst struct sql_list sql_%s = {text, sizeof text / sizeof *text};\n", name
+    else printf "};\nconst struct sql_list sql_%s = {text, sizeof text / sizeof *text, %s};\n", name, name == "gateway" ? "true" : "false"
 }

@@ -121,6 +121,50 @@ static void the_gateway_cannot_ask_for_what_is_not_on_its_list(void **state)
     room_close(&r);
 }
 
+/* A mistake in the list, or whoever gets hold of a connection, meets the wall: such a statement is not even prepared. */
+static void what_only_administrators_may_is_behind_the_wall(void **state)
+{
+    static const char *const hostile[] = {
+        "INSERT INTO client_key (name, created) VALUES ('x', 1)", "UPDATE client_key SET may_assert = 1",
+        "UPDATE client_key SET revoked = NULL, last_used = 1", "DELETE FROM client_key", "INSERT INTO client_secret VALUES (x'00', 1, NULL)",
+        "DELETE FROM client_secret", "UPDATE limit_rule SET amount = 1", "DELETE FROM limit_rule",
+        "INSERT INTO limit_rule (scope, metric, shape, amount, created) VALUES ('global', 'tokens', 'total', 1, 1)",
+        "REPLACE INTO setting VALUES ('orphans', 'release')", "UPDATE provider SET base_url = 'https://elsewhere'",
+        "UPDATE provider_key SET sealed = x''", "UPDATE model SET price_input = 0", "DELETE FROM target", "UPDATE config_version SET version = 9",
+        "UPDATE audit SET cost = 0", "DELETE FROM rollup", "DELETE FROM counter_reset", "UPDATE jwt_verifier SET body = '{}'",
+        "SELECT name FROM admin_key", "SELECT count(*) FROM admin_key", "SELECT 1 WHERE EXISTS (SELECT 1 FROM admin_key)",
+        "WITH x AS (SELECT * FROM admin_key) SELECT * FROM x", "INSERT INTO audit SELECT * FROM admin_key",
+        "ATTACH ':memory:' AS other", "PRAGMA writable_schema = 1", "PRAGMA journal_mode = DELETE", "DROP TABLE audit", "CREATE TABLE x (a)",
+        "CREATE TEMP TRIGGER t AFTER INSERT ON audit BEGIN DELETE FROM limit_rule; END", "ALTER TABLE audit RENAME TO x", "REINDEX", "ANALYZE",
+        "UPDATE sqlite_schema SET sql = ''", "DROP INDEX client_secret_key", "VACUUM INTO '/tmp/weir-copy'",
+    };
+    struct room r;
+    struct db *db;
+    (void)state;
+    room_open(&r);
+    assert_true(sql_gateway.walled);
+    assert_false(sql_admin.walled);
+    const struct sql_list list = {hostile, sizeof hostile / sizeof *hostile, true}, open = {hostile, list.count, false};
+    assert_int_equal(db_open(r.db, DB_WRITE, 100, &open, &db), WEIR_OK);
+    assert_non_null(db_stmt(db, 1)->at); /* right statements, but for the wall */
+    db_close(db);
+    assert_int_equal(db_open(r.db, DB_WRITE, 100, &list, &db), WEIR_OK);
+    for (int i = 0; i < list.count - 1; i++) {
+        if (db_stmt(db, i)->at) fail_msg("prepared: %s", hostile[i]);
+        const char *says = db_message(db);
+        if (!strstr(says, "not authorized") && !strstr(says, "prohibited") && !strstr(says, "may not be modified"))
+            fail_msg("%s: %s", hostile[i], says);
+    }
+    assert_int_not_equal(stmt_run(db_stmt(db, list.count - 1)), WEIR_OK); /* VACUUM asks when it runs */
+    assert_int_not_equal(access("/tmp/weir-copy", F_OK), 0);
+    db_close(db);
+    assert_int_equal(db_open(r.db, DB_WRITE, 100, &sql_gateway, &db), WEIR_OK);
+    for (int i = 0; i < sql_gateway.count; i++)
+        if (!db_stmt(db, i)->at) fail_msg("%s: %s", sql_gateway.text[i], db_message(db));
+    db_close(db);
+    room_close(&r);
+}
+
 static void every_statement_of_the_lists_is_right(void **state)
 {
     struct room r;
@@ -288,6 +332,7 @@ int main(void)
         cmocka_unit_test(a_migration_that_fails_leaves_nothing),
         cmocka_unit_test(opening_says_what_is_wrong),
         cmocka_unit_test(the_gateway_cannot_ask_for_what_is_not_on_its_list),
+        cmocka_unit_test(what_only_administrators_may_is_behind_the_wall),
         cmocka_unit_test(every_statement_of_the_lists_is_right),
         cmocka_unit_test(a_reader_cannot_write),
         cmocka_unit_test(constraints_are_told_apart),

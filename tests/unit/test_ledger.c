@@ -817,18 +817,6 @@ static void a_changed_amount_keeps_the_count_and_a_reset_forgets_it(void **state
     desk_close(&d);
 }
 
-/* What the gateway may ask of the database cannot make, change or remove a limit. */
-static void the_gateway_s_list_cannot_change_a_limit(void **state)
-{
-    (void)state;
-    for (int i = 0; i < sql_gateway.count; i++) {
-        const char *text = sql_gateway.text[i];
-        assert_null(strstr(text, "INTO limit_rule"));
-        assert_null(strstr(text, "UPDATE limit_rule"));
-        assert_null(strstr(text, "DELETE FROM limit_rule"));
-    }
-}
-
 /* ---- the books ---- */
 
 static void retention_forgets_rows_and_not_what_they_charged(void **state)
@@ -1016,7 +1004,6 @@ int main(void)
         cmocka_unit_test(the_rollup_sums_by_the_hour_of_admission),
         cmocka_unit_test(a_list_shows_what_is_used_held_and_left),
         cmocka_unit_test(a_changed_amount_keeps_the_count_and_a_reset_forgets_it),
-        cmocka_unit_test(the_gateway_s_list_cannot_change_a_limit),
         cmocka_unit_test(retention_forgets_rows_and_not_what_they_charged),
         cmocka_unit_test(idle_members_go_and_busy_ones_stay),
         cmocka_unit_test(the_books_find_what_was_tampered_with),

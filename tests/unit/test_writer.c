@@ -479,6 +479,7 @@ static void a_group_that_fails_is_retried_job_by_job(void **state)
 static enum weir_err limit_run(struct job *j, struct db *db)
 {
     (void)j;
+    sqlite3_set_authorizer(db->at, NULL, NULL); /* the wall lets no such pragma pass */
     return sqlite3_exec(db->at, "PRAGMA max_page_count=60", NULL, NULL, NULL) == SQLITE_OK ? WEIR_OK : WEIR_INTERNAL;
 }
 

@@ -22,6 +22,7 @@ static const struct env_def env_defs[] = {
     {"WEIR_LOG", "stderr", "file, or stderr; one JSON object a line", false},
     {"WEIR_LOG_LEVEL", "info", "error, warn, info or debug", false},
     {"WEIR_DRAIN_S", "10", "seconds a stopping process lets requests finish", false},
+    {"WEIR_FENCE", "on", "`off`: the gateway does not give up what it does not need (programs, other files)", false},
     {"OPENAI_API_KEY", "", "weir init adds the provider openai", true},
     {"ANTHROPIC_API_KEY", "", "weir init adds the provider anthropic", true},
     {"GROQ_API_KEY", "", "weir init adds the provider groq", true},

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include "fcgi/base/clock.h"
+#include "fcgi/base/fence.h"
 #include "fcgi/base/log.h"
 #include "fcgi/housekeeper.h"
 #include "fcgi/worker.h"
@@ -26,7 +28,8 @@
 #define LINGERING_HEAP (2 << 20)
 #define LARGE_BLOCK    (1 << 20)  /* blocks from here on are the kernel's, and go back to it at once */
 
-struct start { const char *data, *master, *mount; int threads_max; int64_t drain_ms; char *db_path, *master_path; };
+struct start { const char *data, *master, *mount; int threads_max; int64_t drain_ms; char *db_path, *master_path,
+               *master_directory; };
 
 /* ---- settings of the environment ---- */
 
@@ -66,7 +69,11 @@ static bool read_settings(struct start *s)
     if (asprintf(&s->db_path, "%s/weir.db", s->data) < 0) return false;
     if (master && *master) s->master_path = strdup(master);
     else if (asprintf(&s->master_path, "%s/master.key", s->data) < 0) return false;
-    return s->master_path != NULL;
+    if (!s->master_path || !(s->master_directory = strdup(s->master_path))) return false;
+    char *slash = strrchr(s->master_directory, '/');
+    if (slash) slash[slash == s->master_directory] = '\0';
+    else strcpy(s->master_directory, ".");
+    return true;
 }
 
 /* A request in flight takes up to five descriptors. */
@@ -131,7 +138,6 @@ static void raise_limits(void)
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);
     }
-    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* a core would hold keys and prompts */
     /* Two heaps serve hundreds of threads that allocate little; one for each costs memory that is never given back. */
     mallopt(M_ARENA_MAX, 2);
     mallopt(M_TRIM_THRESHOLD, LINGERING_HEAP);
@@ -145,12 +151,30 @@ static void close_store(struct book *b, int wait_ms)
     experience_free(b->experience);
 }
 
+static bool make_directory(const struct start *s)
+{
+    if (mkdir(s->data, 0700) == 0 || errno == EEXIST) return true;
+    log_event(LOG_ERROR, "start_failed", LOG_TEXT("data", s->data), LOG_TEXT("reason", strerror(errno)));
+    return false;
+}
+
+/* WEIR_FENCE=off leaves it away. A kernel without one is no reason not to serve, a fence that fails is. */
+static bool raise_fence(const struct start *s)
+{
+    const char *wanted = getenv("WEIR_FENCE"), *files = getenv("SSL_CERT_FILE"), *directory = getenv("SSL_CERT_DIR");
+    const char *const writable[] = {s->data, NULL};
+    const char *const readable[] = {s->master_directory, files ? files : "", directory ? directory : "", NULL};
+    if (wanted && strcmp(wanted, "off") == 0) return true;
+    enum weir_err err = fence_raise(writable, readable);
+    if (err == WEIR_UNAVAILABLE) log_event(LOG_INFO, "no_fence", LOG_TEXT("reason", "the kernel has no Landlock"));
+    if (err != WEIR_IO) return true;
+    log_event(LOG_ERROR, "start_failed", LOG_TEXT("reason", "the fence cannot be raised (WEIR_FENCE=off does without)"),
+              LOG_TEXT("error", strerror(errno)));
+    return false;
+}
+
 static enum weir_err open_store(const struct start *s, struct book *b)
 {
-    if (mkdir(s->data, 0700) != 0 && errno != EEXIST) {
-        log_event(LOG_ERROR, "start_failed", LOG_TEXT("data", s->data), LOG_TEXT("reason", strerror(errno)));
-        return WEIR_IO;
-    }
     enum weir_err err = db_migrate(s->db_path, NULL, NULL);
     if (err == WEIR_OK && !(b->experience = experience_new())) err = WEIR_NOMEM;
     if (err == WEIR_OK) err = ledger_open(s->data, &b->ledger);
@@ -200,7 +224,7 @@ static bool run(const struct start *s, bool is_cgi)
     struct id_source ids;
     struct gateway g = {.tools = {.stop_fd = stop_fd, .is_cgi = is_cgi}, .ids = &ids, .mount = s->mount};
     ids_start(&ids);
-    if (stop_fd < 0 || open_store(s, &g.tools.book) != WEIR_OK) return false;
+    if (stop_fd < 0 || !make_directory(s) || !raise_fence(s) || open_store(s, &g.tools.book) != WEIR_OK) return false;
     if (http_pool_new(stop_fd, &g.tools.pool) != WEIR_OK) {
         close_store(&g.tools.book, 0);
         return false;
@@ -235,5 +259,6 @@ int main(void)
         fine = run(&s, is_cgi);
     free(s.db_path);
     free(s.master_path);
+    free(s.master_directory);
     return fine ? EXIT_SUCCESS : EXIT_FAILURE;
 }

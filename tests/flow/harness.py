@@ -70,7 +70,7 @@ def free_port():
 def clean_env(**more):
     """An environment without provider keys, proxies or WEIR settings of whoever runs the tests."""
     keep = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "ASAN_OPTIONS",
-                                                         "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS")}
+                                                         "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS", "WEIR_FENCE")}
     return keep | {k: str(v) for k, v in more.items()}
 
 

@@ -1,6 +1,8 @@
 """Starting, stopping and too much load: what is in flight ends well, what is refused is told so."""
 import json
 import os
+import pathlib
+import re
 import signal
 import sqlite3
 import threading
@@ -237,3 +239,12 @@ def test_ids_serve_all_log_lines_of_a_request(own):
     lines = [line for line in gw.web.log.read_text().splitlines() if line.startswith("{")]
     assert lines and all(isinstance(json.loads(line), dict) for line in lines)
     assert gw.secret not in gw.web.log.read_text()
+
+
+@pytest.mark.skipif(SLOW > 1, reason="a sanitizer's report is written outside the fence")
+def test_a_responder_serves_from_behind_its_fence(gw):
+    assert gw.sdk().chat.completions.create(model=gw.alias("ok"), messages=MESSAGES).choices
+    for pid in gw.web.responders():
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+        assert "NoNewPrivs:\t1" in status
+        assert re.search(r"Max core file size +0 +0 ", pathlib.Path(f"/proc/{pid}/limits").read_text())

@@ -72,7 +72,7 @@ static bool read_settings(struct start *s)
     if (!s->master_path || !(s->master_directory = strdup(s->master_path))) return false;
     char *slash = strrchr(s->master_directory, '/');
     if (slash) slash[slash == s->master_directory] = '\0';
-    else strcpy(s->master_directory, ".");
+    else snprintf(s->master_directory, 2, ".");
     return true;
 }
 

@@ -12,12 +12,13 @@ FUZZ_SECONDS ?= 60
 PYTHON  ?= $(firstword $(wildcard /usr/bin/python3) python3)
 
 # Everything that build, run, tests and bench need from Debian or Ubuntu; the one list.
-APT_BUILD := gcc libc6-dev make pkg-config libfcgi-dev libcurl4-openssl-dev libjson-c-dev libsqlite3-dev libjwt-dev libsodium-dev
+APT_BUILD := gcc libc6-dev make pkg-config libfcgi-dev libcurl4-openssl-dev libjson-c-dev libsqlite3-dev libjwt-dev libsodium-dev \
+             libzstd-dev
 APT_RUN   := $(APT_BUILD) lighttpd curl ca-certificates
 APT_TEST  := $(APT_RUN) libcmocka-dev python3 python3-venv sqlite3 openssl clang
 APT_BENCH := $(APT_RUN) python3
 
-PKGS     := libcurl json-c sqlite3 libsodium
+PKGS     := libcurl json-c sqlite3 libsodium libzstd
 PKG_CPP  := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 WARN     := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wvla
@@ -41,8 +42,8 @@ ADMIN_SRC := $(filter-out admin/web_%,$(wildcard admin/*.c))
 UNIT      := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZ      := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 TSAN_UNIT := test_writer test_store
-GEN_H     := $(B)/gen/sql_ids.h
-GEN_O     := $(B)/obj/gen/sql_gateway.o $(B)/obj/gen/migrations.o
+GEN_H     := $(B)/gen/sql_ids.h $(B)/gen/cache_ids.h
+GEN_O     := $(patsubst %,$(B)/obj/gen/%.o,sql_gateway sql_cache migrations cache_migrations)
 VENV      := build/venv
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 
@@ -79,14 +80,21 @@ need-test:
 SQL_GATEWAY := sql/gateway.sql
 SQL_ADMIN   := sql/gateway.sql sql/admin.sql
 SCHEMA      := $(sort $(wildcard sql/schema/*.sql))
+CACHE_SCHEMA := $(sort $(wildcard sql/cache_schema/*.sql))
 $(B)/gen/sql_ids.h: $(SQL_ADMIN) sql/generate.awk
 	@mkdir -p $(@D); awk -v out=ids -f sql/generate.awk $(SQL_ADMIN) > $@
 $(B)/gen/sql_gateway.c: $(SQL_GATEWAY) sql/generate.awk
 	@mkdir -p $(@D); awk -v out=list -v name=gateway -f sql/generate.awk $(SQL_GATEWAY) > $@
 $(B)/gen/sql_admin.c: $(SQL_ADMIN) sql/generate.awk
 	@mkdir -p $(@D); awk -v out=list -v name=admin -f sql/generate.awk $(SQL_ADMIN) > $@
+$(B)/gen/cache_ids.h: sql/cache.sql sql/generate.awk
+	@mkdir -p $(@D); awk -v out=ids -v name=cache -f sql/generate.awk $< > $@
+$(B)/gen/sql_cache.c: sql/cache.sql sql/generate.awk
+	@mkdir -p $(@D); awk -v out=list -v name=cache -f sql/generate.awk $< > $@
 $(B)/gen/migrations.c: $(SCHEMA) sql/embed.awk
-	@mkdir -p $(@D); awk -f sql/embed.awk $(SCHEMA) > $@
+	@mkdir -p $(@D); awk -v table=migrations -f sql/embed.awk $(SCHEMA) > $@
+$(B)/gen/cache_migrations.c: $(CACHE_SCHEMA) sql/embed.awk
+	@mkdir -p $(@D); awk -v table=cache_migrations -f sql/embed.awk $(CACHE_SCHEMA) > $@
 
 COMPILE = @mkdir -p $(@D); echo "cc $<"; $(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP
 LINK    = @echo "ld $@"; $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)

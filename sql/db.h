@@ -15,6 +15,8 @@ struct sql_list { const char *const *text; int count; bool walled; /* see wall.h
 extern const struct sql_list sql_gateway; /* linked into every program */
 extern const struct sql_list sql_admin;   /* all of sql_gateway and what only administrators may; not in weir.fcgi */
 
+extern const struct sql_list sql_cache;   /* cache.db's; numbered by enum cache_id (build/gen/cache_ids.h) */
+
 struct db;
 struct stmt; /* a prepared statement of a connection; owned by it */
 

@@ -3,6 +3,8 @@
 #define WEIR_SQL_MIGRATIONS_H
 
 struct migration { int number; const char *name, *text; };
-extern const struct migration migrations[]; /* in order; ends with number 0 */
+/* In order; they end with number 0. */
+extern const struct migration migrations[];       /* weir.db's, sql/schema */
+extern const struct migration cache_migrations[]; /* cache.db's, sql/cache_schema */
 
 #endif

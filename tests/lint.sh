@@ -73,7 +73,7 @@ awk '
 function room(path) {
     if (path ~ /^fcgi\/base\//) return 1
     if (path ~ /^fcgi\/door\//) return 2
-    if (path ~ /^sql\// || path == "sql_ids.h") return 3
+    if (path ~ /^sql\// || path ~ /^(sql|cache)_ids\.h$/) return 3
     if (path ~ /^fcgi\/provider\//) return 4
     if (path ~ /^fcgi\/stage\//) return 5
     if (path ~ /^fcgi\/[a-z_]*\.[ch]$/) return 6

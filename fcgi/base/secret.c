@@ -230,3 +230,10 @@ void secret_wipe(void *at, size_t n)
 {
     sodium_memzero(at, n);
 }
+
+struct digest digest_of(struct span bytes)
+{
+    struct digest d;
+    crypto_generichash(d.at, sizeof d.at, (const unsigned char *)bytes.at, bytes.len, NULL, 0);
+    return d;
+}

@@ -47,6 +47,10 @@ void secret_client_key(char out[CLIENT_KEY_LEN + 1]);
 enum weir_err secret_seal(const struct master_key *m, struct span plain, const char *bound_to, struct buf *sealed);
 enum weir_err secret_open(const struct master_key *m, struct span sealed, const char *bound_to, struct secret **out);
 
+/* BLAKE2b-256 without a key, for names that are no secrets. */
+struct digest { unsigned char at[32]; };
+struct digest digest_of(struct span bytes);
+
 void secret_random(void *out, size_t n);
 void secret_wipe(void *at, size_t n);
 

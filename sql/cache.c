@@ -156,7 +156,8 @@ static bool read_entry(struct stmt *s, struct arena *a, struct cache_entry *out)
     struct buf body;
     buf_init(&body, BOUND_ANSWER);
     *out = (struct cache_entry){.created = stmt_get_int(s, 1), .expires = stmt_get_int(s, 2),
-                                .form = (int)stmt_get_int(s, 3), .provider = arena_str(a, stmt_get_text(s, 4)), .model = arena_str(a, stmt_get_text(s, 5))};
+                                .form = (int)stmt_get_int(s, 3), .provider = arena_str(a, stmt_get_text(s, 4)),
+                                .model = arena_str(a, stmt_get_text(s, 5))};
     bool fine = out->provider && out->model && unpack(stmt_get_blob(s, 7), &body) == WEIR_OK;
     if (fine) out->body = (struct span){arena_str(a, buf_all(&body)), body.len};
     buf_free(&body);

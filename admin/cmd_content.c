@@ -9,6 +9,7 @@
 #include "sql/content.h"
 
 #define LINE_MOST (16 * BOUND_CONTENT) /* prompt and answer, where every byte becomes an escape of six */
+#define DEPTH (BOUND_JSON_DEPTH + 8)   /* a stream's answer has its events some levels deeper (fcgi/stage/record.h) */
 
 struct printed { int rows; bool whole; };
 
@@ -19,7 +20,7 @@ static void put_value(struct buf *out, struct span text)
     struct jfault fault;
     struct jval root;
 
-    if (!text.at || jscan_check(text, BOUND_JSON_DEPTH, &root, &fault)) {
+    if (!text.at || jscan_check(text, DEPTH, &root, &fault)) {
         json_string(out, text);
         return;
     }

@@ -16,6 +16,7 @@ void record_take(struct record *r, struct span events);
  *   {"choice":0,"tool":"name","arguments":"..."}
  * and at last, if there are any, {"events":[...]}: those that are neither text nor tool call, errors above all, unchanged.
  * With blocks (Anthropic) or output items (Responses) each makes an entry. Absent: nothing was recorded. */
+#define RECORD_DEPTH 3 /* an event of BOUND_JSON_DEPTH stands so much deeper in it */
 struct span record_json(struct record *r, struct arena *a, bool *cut);
 
 #endif

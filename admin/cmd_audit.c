@@ -44,7 +44,7 @@ static const struct column audit_columns[] = {{"time", "TIME", 24},
                                               {"error", "ERROR", 0},
                                               {NULL, NULL, 0}};
 
-struct audit_words { const char *user, *since; int64_t limit; bool follow, json; };
+struct audit_words { const char *user, *since, *content; int64_t limit; bool follow, json; };
 
 static void list_row(struct listing *l, const struct audit_row *r)
 {
@@ -150,7 +150,8 @@ int cmd_audit(struct weir *w, int argc, char **argv)
     struct audit_words a = {0};
     const struct option_def options[] = {
         {"--follow", OPTION_FLAG, &a.follow}, {"--user", OPTION_TEXT, &a.user}, {"--since", OPTION_TEXT, &a.since},
-        {"--limit", OPTION_COUNT, &a.limit}, {"--json", OPTION_FLAG, &a.json}, {NULL, OPTION_FLAG, NULL}};
+        {"--limit", OPTION_COUNT, &a.limit}, {"--json", OPTION_FLAG, &a.json},
+        {"--content", OPTION_TEXT, &a.content}, {NULL, OPTION_FLAG, NULL}};
     int64_t since = 0, after = 0;
     struct words words;
     struct listing l;
@@ -163,6 +164,11 @@ int cmd_audit(struct weir *w, int argc, char **argv)
         say("--limit: at most %d", LIMIT_MOST);
         return EXIT_USAGE;
     }
+    if (a.content && (a.user || a.since || a.limit || a.follow)) {
+        say("--content: is of one request, and goes with no other option but --json");
+        return EXIT_USAGE;
+    }
+    if (a.content) return audit_content(w, a.content);
     if (!weir_open(w, DB_READ, &db)) return EXIT_REFUSED;
     if (a.follow && !a.limit && !a.since) a.limit = FOLLOW_FIRST;
     if (a.limit) err = before_newest(db, since, a.user, a.limit, &after);

@@ -8,6 +8,7 @@
 #include "admin/command.h"
 #include "admin/option.h"
 #include "fcgi/base/clock.h"
+#include "sql/content.h"
 #include "sql/ledger.h"
 #include "sql/settings.h"
 #include "sql/writer.h"
@@ -22,7 +23,7 @@ struct tick {
     struct ledger *ledger;
     struct settings settings;
     int64_t after;                  /* tidy: the counter to go on behind */
-    int64_t swept, removed, deleted; /* in all */
+    int64_t swept, removed, contents, deleted; /* in all */
     int done;                       /* in the last step */
 };
 
@@ -35,6 +36,11 @@ static enum weir_err sweep(struct tick *t)
 static enum weir_err tidy(struct tick *t)
 {
     return ledger_tidy(t->ledger, t->db, clock_wall_ms(), STEP_ROWS, &t->after, &t->done);
+}
+
+static enum weir_err forget_content(struct tick *t)
+{
+    return content_forget(t->db, &t->settings, clock_wall_ms(), CONTENT_STEP, &t->done);
 }
 
 static enum weir_err forget(struct tick *t)
@@ -100,6 +106,9 @@ static enum weir_err do_all(struct tick *t)
         if (!err) err = take_step(t, tidy, &t->removed);
     } while (!err && t->after);
     do {
+        if (!err) err = take_step(t, forget_content, &t->contents);
+    } while (!err && t->done);
+    do {
         if (!err) err = take_step(t, forget, &t->deleted);
     } while (!err && t->done);
     return err;
@@ -107,11 +116,11 @@ static enum weir_err do_all(struct tick *t)
 
 static void print_done(const struct tick *t, bool json, int pages, int moved)
 {
-    printf(json ? "{\"tickets_swept\": %lld, \"counters_removed\": %lld, \"audit_rows_deleted\": %lld, \"log_pages\": %d, "
-                  "\"log_pages_moved\": %d}\n"
-                : "tickets of dead processes settled: %lld\nidle counters removed: %lld\naudit rows deleted: %lld\n"
-                  "pages in the log: %d, moved into the database: %d\n",
-           (long long)t->swept, (long long)t->removed, (long long)t->deleted, pages, moved);
+    printf(json ? "{\"tickets_swept\": %lld, \"counters_removed\": %lld, \"contents_deleted\": %lld, "
+                  "\"audit_rows_deleted\": %lld, \"log_pages\": %d, \"log_pages_moved\": %d}\n"
+                : "tickets of dead processes settled: %lld\nidle counters removed: %lld\ncontents deleted: %lld\n"
+                  "audit rows deleted: %lld\npages in the log: %d, moved into the database: %d\n",
+           (long long)t->swept, (long long)t->removed, (long long)t->contents, (long long)t->deleted, pages, moved);
 }
 
 int cmd_tick(struct weir *w, int argc, char **argv)

@@ -46,6 +46,9 @@ int weir_failed(const char *what, enum weir_err err, const struct db *db);
 /* A whole file, or stdin for "-", up to most bytes. False: it was said why. The buffer is the caller's. */
 bool file_read(const char *path, size_t most, struct buf *out);
 
+/* For `weir audit --content`. */
+int audit_content(struct weir *w, const char *request_id);
+
 /* The commands. */
 int cmd_init(struct weir *w, int argc, char **argv);
 int cmd_apply(struct weir *w, int argc, char **argv);

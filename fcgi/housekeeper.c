@@ -7,6 +7,7 @@
 #include "fcgi/base/clock.h"
 #include "fcgi/base/log.h"
 #include "sql/background.h"
+#include "sql/content.h"
 
 #define ROUND_MS  2000  /* a dead process's tickets are found within two rounds */
 #define TIDY_MS   60000
@@ -53,6 +54,11 @@ static enum weir_err sweep(struct step *s, struct db *db)
 static enum weir_err tidy(struct step *s, struct db *db)
 {
     return ledger_tidy(s->ledger, db, s->now_ms, STEP_ROWS, &s->after, &s->done);
+}
+
+static enum weir_err forget_content(struct step *s, struct db *db)
+{
+    return content_forget(db, &s->settings, s->now_ms, CONTENT_STEP, &s->done);
 }
 
 static enum weir_err forget(struct step *s, struct db *db)
@@ -110,7 +116,8 @@ static void go_round(struct housekeeper *h)
         h->tidied = now;
     }
     if (now - h->forgot >= FORGET_MS) {
-        while (take_step(h, forget, NULL) == STEP_ROWS && !is_stopped(h, 1)) continue;
+        while (take_step(h, forget_content, NULL) == CONTENT_STEP && !is_stopped(h, 1)) continue;
+        while (take_step(h, forget, NULL) > 0 && !is_stopped(h, 1)) continue;
         h->forgot = now;
     }
 }

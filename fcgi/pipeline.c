@@ -9,6 +9,7 @@
 #include "fcgi/stage/authenticate.h"
 #include "fcgi/stage/parse.h"
 #include "fcgi/stage/plan.h"
+#include "fcgi/stage/record.h"
 #include "fcgi/stage/request.h"
 #include "fcgi/stage/settle.h"
 #include "fcgi/stage/usage.h"
@@ -115,6 +116,8 @@ static void serve_model(struct way *w, struct model_way *m)
         return;
     }
     conn_skip(w->r.conn, BOUND_BODY_MAX);
+    if (err == WEIR_OK && m->chat.stream && m->caller.snap->settings.content == CONTENT_ALL)
+        w->r.record = record_new(BOUND_CONTENT, &w->memory);
     if (err == WEIR_OK) relay_run(&w->g->tools, &w->r, &m->caller, &m->chat, &m->plan, &m->ticket, &w->memory, &m->out);
     else refused(m, err);
     settle(&w->g->tools.book, &w->r, &m->caller, w->route->endpoint, &m->chat, &m->plan, &m->ticket, &m->out, &w->memory);

@@ -110,6 +110,10 @@ WHERE id > max(?1, coalesce((SELECT id FROM audit WHERE time < ?2 - 86400000 ORD
   AND time >= ?2 AND (?3 IS NULL OR user = ?3)
 ORDER BY id LIMIT ?4;
 
+-- For role admin only.
+-- name: content_of_request
+SELECT ticket, time, prompt, prompt_cut, answer, answer_cut FROM content WHERE request_id = ?1 ORDER BY ticket;
+
 -- ---- the ledger ----
 
 -- name: limit_remove

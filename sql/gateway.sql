@@ -186,7 +186,9 @@ FROM counter c JOIN limit_rule r ON r.id = c.rule WHERE c.id > ?1 ORDER BY c.id 
 DELETE FROM counter WHERE id = ?1;
 
 -- name: audit_oldest
-SELECT id, time, ticket, counters, prompt_tokens + completion_tokens, coalesce(cost, 0) FROM audit ORDER BY id LIMIT ?1;
+SELECT id, time, ticket, counters, prompt_tokens + completion_tokens, coalesce(cost, 0),
+       EXISTS (SELECT 1 FROM content c WHERE c.ticket = audit.ticket)
+FROM audit ORDER BY id LIMIT ?1;
 
 -- name: audit_newest
 SELECT max(id) FROM audit;
@@ -202,6 +204,16 @@ DELETE FROM attempt WHERE ticket = ?1;
 
 -- name: slot_carry
 UPDATE slot SET carry = carry + ?3 WHERE counter = ?1 AND slot = ?2;
+
+-- What was asked and answered (sql/content.c): written and deleted here, read only by administrators' programs.
+
+-- name: content_insert
+INSERT INTO content (ticket, time, request_id, prompt, prompt_cut, answer, answer_cut)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7);
+
+-- Tickets rise with time: the oldest are looked at, and no more of them.
+-- name: content_forget
+DELETE FROM content WHERE ticket IN (SELECT ticket FROM content ORDER BY ticket LIMIT ?2) AND time < ?1;
 
 -- What was spent, by the hour (sql/spend.c).
 

@@ -180,7 +180,8 @@ enum weir_err ledger_sweep(struct ledger *l, struct db *db, enum ledger_orphans 
 enum weir_err ledger_tidy(struct ledger *l, struct db *db, int64_t now_ms, int most, int64_t *after, int *removed);
 
 /* Deletes the oldest audit rows, up to `most`, with time < before_ms or beyond the newest keep_rows (0: any number),
- * and the attempts beside them; what they charged moves into the counters' carry. *deleted 0: nothing is left to do. */
+ * and the attempts and the content beside them; what they charged moves into the counters' carry. Fewer at a time where
+ * there is content. *deleted 0: nothing is left to do. */
 enum weir_err ledger_forget(struct ledger *l, struct db *db, int64_t before_ms, int64_t keep_rows, int most, int *deleted);
 
 /* ---- looking: on any connection, in no particular transaction ---- */

@@ -1,5 +1,6 @@
 /* What the housekeeper does to the ledger: ends the tickets of the dead, removes counters that count nothing, deletes
  * old audit rows without forgetting what they charged. Every function does a small piece and can be asked again. */
+#include "sql/content.h"
 #include "sql/ledger_process.h"
 #include "sql_ids.h"
 
@@ -269,20 +270,21 @@ static enum weir_err newest_row(struct db *db, int64_t *id)
     return err;
 }
 
-/* Those among the oldest `most` rows that may go. */
+/* Those among the oldest `most` rows that may go; fewer if much content goes along with them. */
 static enum weir_err read_oldest(struct db *db, int64_t before_ms, int64_t keep_rows, int most, struct arena *a,
                                  struct old *out, int *count)
 {
     bool row;
-    int64_t newest;
+    int64_t newest, heavy = 0;
     enum weir_err err = newest_row(db, &newest);
     if (err != WEIR_OK) return err;
     struct stmt *s = db_stmt(db, SQL_AUDIT_OLDEST);
     stmt_int(s, 1, most);
-    while (*count < most && (err = stmt_step(s, &row)) == WEIR_OK && row) {
+    while (*count < most && heavy < CONTENT_STEP && (err = stmt_step(s, &row)) == WEIR_OK && row) {
         int64_t id = stmt_get_int(s, 0);
         if (stmt_get_int(s, 1) >= before_ms && !(keep_rows > 0 && id <= newest - keep_rows)) continue;
         if ((err = read_old(s, a, &out[*count])) != WEIR_OK) break;
+        heavy += stmt_get_int(s, 6);
         ++*count;
     }
     stmt_reset(s);

@@ -16,7 +16,11 @@ const struct setting_def setting_defs[] = {
      .expected = "\"charge\" or \"release\"", .in_force = true,
      .meaning = "what was held by a process that died: charge it, or give it back"},
     {.name = "audit_content", .type = SETTING_CHOICE, .standard = "\"none\"", .choices = "none|prompt|all",
-     .expected = "\"none\", \"prompt\" or \"all\"", .meaning = "what of requests and answers the audit log keeps"},
+     .expected = "\"none\", \"prompt\" or \"all\"", .in_force = true,
+     .meaning = "what of requests the audit log keeps, sealed: nothing, what was asked, or the answer too"},
+    {.name = "audit_content_keep_days", .type = SETTING_INT, .standard = "30", .least = 0, .most = 36500,
+     .expected = "a whole number of days from 0 (as long as its audit row) to 36500", .in_force = true,
+     .meaning = "days after which kept content is deleted, 0: with its audit row"},
     {.name = "audit_keep_days", .type = SETTING_INT, .standard = "365", .least = 0, .most = 36500,
      .expected = "a whole number of days from 0 (for ever) to 36500", .in_force = true,
      .meaning = "days after which audit rows are deleted; what they charged stays counted"},
@@ -108,6 +112,9 @@ static void take(struct settings *out, const char *name, struct jval value)
     int64_t n;
     if (strcmp(name, "on_disconnect") == 0) out->drain_on_disconnect = jval_is(value, "drain");
     else if (strcmp(name, "orphans") == 0) out->release_orphans = jval_is(value, "release");
+    else if (strcmp(name, "audit_content") == 0)
+        out->content = jval_is(value, "all") ? CONTENT_ALL : jval_is(value, "prompt") ? CONTENT_PROMPT : CONTENT_NONE;
+    else if (strcmp(name, "audit_content_keep_days") == 0) jval_int(value, &out->content_keep_days);
     else if (strcmp(name, "audit_keep_days") == 0) jval_int(value, &out->audit_keep_days);
     else if (strcmp(name, "audit_keep_rows") == 0) jval_int(value, &out->audit_keep_rows);
     else if (strcmp(name, "http2") == 0) jval_bool(value, &out->http2);

@@ -25,11 +25,15 @@ const struct setting_def *setting_find(struct span name);
 /* Is `value` (checked JSON) right for d? On WEIR_INVALID *expected is a static text: "true or false". */
 enum weir_err setting_check(const struct setting_def *d, struct jval value, const char **expected);
 
+enum content_kept { CONTENT_NONE, CONTENT_PROMPT, CONTENT_ALL };
+
 /* What the gateway reads: all settings in force, as C values. */
 struct settings {
     bool drain_on_disconnect;
     bool release_orphans;    /* what dead processes held is given back, not charged */
     int64_t audit_keep_days, audit_keep_rows; /* 0: all */
+    enum content_kept content;
+    int64_t content_keep_days; /* 0: as long as the audit row */
     bool http2;
     int64_t max_body;     /* bytes */
     int64_t keepalive_ms;

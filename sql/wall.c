@@ -20,11 +20,14 @@ static const struct write { const char *table, *column; unsigned acts; } writes[
     {"attempt", NULL, INSERT | UPDATE | DELETE},
     {"audit", NULL, INSERT | DELETE},
     {"rollup", NULL, INSERT | UPDATE},
+    {"content", NULL, INSERT | DELETE},
 };
 
 /* column NULL: all of it. */
 static const struct hidden { const char *table, *column; } hidden[] = {
     {"admin_key", NULL},
+    {"content", "prompt"},
+    {"content", "answer"},
 };
 
 static bool is_hidden(const char *table, const char *column)

@@ -3,6 +3,7 @@
 
 #include "fcgi/base/sse.h"
 #include "fcgi/base/text.h"
+#include "fcgi/stage/record.h"
 
 #define HEAD_MAX 8192
 
@@ -116,6 +117,13 @@ enum weir_err answer_stream_begin(const struct request *r, const struct outcome 
     buf_str(&head, "Cache-Control: no-cache\r\n");
     head_outcome(&head, o);
     return send_whole(r, &head, SPAN_NONE);
+}
+
+enum weir_err answer_stream_part(const struct request *r, struct span events)
+{
+    enum weir_err err = conn_write(r->conn, events);
+    if (r->record && err == WEIR_OK) record_take(r->record, events);
+    return err;
 }
 
 /* ---- errors ---- */

@@ -17,6 +17,8 @@ enum weir_err answer_outcome(const struct request *r, const struct outcome *o);
 
 /* The head of a stream. Sent with the first flush. */
 enum weir_err answer_stream_begin(const struct request *r, const struct outcome *o);
+/* Whole events of a stream; recorded if the request has a record. */
+enum weir_err answer_stream_part(const struct request *r, struct span events);
 /* An in-band error, as an event that the SDKs raise for (WIRE.md 1), into `out`. */
 void answer_error_event(const struct problem *p, const struct fault *f, struct buf *out);
 

@@ -31,7 +31,7 @@ static void gone(struct stream *s)
 static void put(struct stream *s, struct span bytes)
 {
     s->spoke = clock_mono_ms();
-    if (!s->a->unheard && conn_write(s->a->r->conn, bytes) != WEIR_OK) gone(s);
+    if (!s->a->unheard && answer_stream_part(s->a->r, bytes) != WEIR_OK) gone(s);
 }
 
 static void flush(struct stream *s)

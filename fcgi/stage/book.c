@@ -204,6 +204,8 @@ struct settle_job {
     struct ledger_bill bill;
     struct ledger_settled settled;
     int64_t key_id;
+    struct content content; /* sealed; ticket 0: none */
+    int content_tries;
 };
 
 static void settle_free(struct job *j)
@@ -212,11 +214,27 @@ static void settle_free(struct job *j)
     free(j);
 }
 
+static void log_dropped(const struct settle_job *s, const char *reason)
+{
+    log_event(LOG_WARN, "content_dropped", LOG_TEXT("request_id", s->row.request_id), LOG_TEXT("reason", reason));
+}
+
+/* A ticket that was swept meanwhile has its row, and no content. Whatever fails here is the database's trouble, for that
+ * has the job run again; then the books go without what may be half a megabyte. */
+static enum weir_err write_content(struct settle_job *s, struct db *db)
+{
+    if (!s->content.ticket || !s->settled.first) return WEIR_OK;
+    if (s->content_tries++ == 0) return content_insert(db, &s->content) == WEIR_OK ? WEIR_OK : WEIR_STORAGE;
+    if (s->content_tries == 2) log_dropped(s, "the database was in trouble");
+    return WEIR_OK;
+}
+
 static enum weir_err settle_run(struct job *j, struct db *db)
 {
     struct settle_job *s = (struct settle_job *)j;
     enum weir_err err = s->bill.ticket ? ledger_settle(s->ledger, db, &s->bill, &s->settled)
                                        : ledger_record(s->ledger, db, &s->row);
+    if (err == WEIR_OK) err = write_content(s, db);
     return err == WEIR_OK && s->key_id ? keys_touch(db, s->key_id, s->row.time) : err;
 }
 
@@ -247,7 +265,16 @@ static void learn(const struct book *b, const struct settle_job *s, const struct
     experience_add(b->experience, row->alias, row->completion_tokens, e->samples, row->prompt_tokens > e->prompt_bound);
 }
 
-enum weir_err book_settle(const struct book *b, const struct ledger_bill *bill, const struct estimate *e, int64_t key_id)
+/* Here and not in the writer, which so never waits for it, and holds no plain text. */
+static void seal_content(const struct book *b, struct settle_job *s, const struct content *content)
+{
+    if (!content->ticket || content_seal(store_master(b->store), content, &s->strings, &s->content) == WEIR_OK) return;
+    s->content.ticket = 0;
+    log_dropped(s, "memory is out");
+}
+
+enum weir_err book_settle(const struct book *b, const struct ledger_bill *bill, const struct estimate *e, int64_t key_id,
+                          const struct content *content)
 {
     struct settle_job *s = calloc(1, sizeof *s);
     if (!s) return WEIR_NOMEM;
@@ -255,7 +282,9 @@ enum weir_err book_settle(const struct book *b, const struct ledger_bill *bill, 
     s->ledger = b->ledger;
     s->key_id = key_id;
     arena_init(&s->strings);
-    enum weir_err err = copy_bill(s, bill) ? writer_run(store_writer(b->store), &s->job, SETTLE_MS, true) : WEIR_NOMEM;
+    enum weir_err err = copy_bill(s, bill) ? WEIR_OK : WEIR_NOMEM;
+    if (err == WEIR_OK) seal_content(b, s, content);
+    if (err == WEIR_OK) err = writer_run(store_writer(b->store), &s->job, SETTLE_MS, true);
     if (err == WEIR_OK) learn(b, s, e);
     if (err == WEIR_OK) log_warnings(&s->settled.warnings);
     if (err == WEIR_OK && s->settled.over_bound)

@@ -4,6 +4,7 @@
 #define WEIR_STAGE_BOOK_H
 
 #include "fcgi/stage/estimate.h"
+#include "sql/content.h"
 #include "sql/ledger.h"
 #include "sql/store.h"
 
@@ -25,9 +26,11 @@ enum weir_err book_admit(const struct book *b, const struct ledger_ask *ask, con
 enum weir_err book_attempt(const struct book *b, const struct ledger_use *ended, const struct ledger_try *next,
                            enum ledger_may *may, bool *provider_is_hard, struct ledger_refusal *refusal);
 
-/* Settles the ticket, held by that estimate, with its row (or, bill->ticket 0, writes the row alone), and marks the key
- * as used (key_id; 0: not). Waits up to 2 s to have it committed; it is written later then, in any case once: WEIR_BUSY or
- * WEIR_STORAGE say that it is late. */
-enum weir_err book_settle(const struct book *b, const struct ledger_bill *bill, const struct estimate *e, int64_t key_id);
+/* Settles the ticket, held by that estimate, with its row (or, bill->ticket 0, writes the row alone), marks the key
+ * as used (key_id; 0: not), and writes the content (content->ticket 0: none), sealed. Waits up to 2 s to have it
+ * committed; it is written later then, in any case once: WEIR_BUSY or WEIR_STORAGE say that it is late. Content never
+ * keeps the books waiting: what cannot be written at the first try is written without it, and the log says so. */
+enum weir_err book_settle(const struct book *b, const struct ledger_bill *bill, const struct estimate *e, int64_t key_id,
+                          const struct content *content);
 
 #endif

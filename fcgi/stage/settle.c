@@ -4,6 +4,7 @@
 #include "fcgi/base/clock.h"
 #include "fcgi/base/log.h"
 #include "fcgi/base/text.h"
+#include "fcgi/stage/record.h"
 
 #define TOUCH_MS 60000 /* last_used is kept to the minute */
 
@@ -51,6 +52,25 @@ static void fill_row(struct audit_row *row, const struct request *r, const struc
     }
 }
 
+/* What the caller has been given, and what is about to be: none of this is changed any more. */
+static struct span told(const struct request *r, const struct outcome *o, struct arena *a, bool *cut)
+{
+    if (!o->begun) return o->end == END_CANCELLED || !o->body.len ? SPAN_NONE : buf_all(&o->body);
+    if (!r->record) return SPAN_NONE;
+    if (o->end != END_CANCELLED) record_take(r->record, buf_all(&o->tail));
+    return record_json(r->record, a, cut);
+}
+
+/* Of what was refused before it was admitted, nothing is kept. */
+static struct content content_of(const struct request *r, enum content_kept kept, const struct chat *chat,
+                                 const struct ticket *t, const struct outcome *o, struct arena *a)
+{
+    if (kept == CONTENT_NONE || !t->grant.ticket) return (struct content){.ticket = 0};
+    struct content c = {.ticket = t->grant.ticket, .time = t->grant.time, .request_id = r->id, .prompt = chat->body};
+    if (kept == CONTENT_ALL) c.answer = told(r, o, a, &c.answer_cut);
+    return c;
+}
+
 void settle(const struct book *b, const struct request *r, const struct caller *c, const char *endpoint,
             const struct chat *chat,
             const struct plan *plan, const struct ticket *t, const struct outcome *o, struct arena *a)
@@ -60,7 +80,8 @@ void settle(const struct book *b, const struct request *r, const struct caller *
     fill_row(&row, r, c, endpoint, chat, plan, o, a);
     const struct ledger_bill bill = {.ticket = t->grant.ticket, .now_ms = clock_wall_ms(), .row = &row,
                                      .give_back = !o->sent, .uses = &o->last, .use_count = o->last.number ? 1 : 0};
-    enum weir_err err = book_settle(b, &bill, &t->estimate, touched);
+    const struct content content = content_of(r, c->snap->settings.content, chat, t, o, a);
+    enum weir_err err = book_settle(b, &bill, &t->estimate, touched, &content);
     if (err == WEIR_OK && touched) store_key_used(b->store, &c->hash, r->begun_wall_ms);
     if (err != WEIR_OK)
         log_event(err == WEIR_BUSY ? LOG_WARN : LOG_ERROR, "audit_row_late", LOG_TEXT("request_id", r->id),

@@ -10,11 +10,14 @@
 #include "fcgi/stage/book.h"
 #include "fcgi/stage/estimate.h"
 
+struct record; /* record.h */
+
 enum method { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_OPTIONS, METHOD_OTHER };
 
 /* By request: what was asked, before anything of it is believed. */
 struct request {
     struct conn *conn;
+    struct record *record; /* what the caller is told in a stream is kept there; NULL: it is not kept */
     enum method method;
     struct span path;      /* decoded, below the mount prefix, begins with '/'; terminated */
     bool path_is_bad;      /* could not be decoded */

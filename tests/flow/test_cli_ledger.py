@@ -291,7 +291,7 @@ def test_tick_settles_what_a_killed_process_left(cli, gw, conf):
     status, detail = findings(cli, "--lighttpd", conf)["open tickets"]
     assert status == "warn" and "weir tick" in detail
     done = cli.json("tick")
-    assert done["tickets_swept"] == 1 and done.keys() == {"tickets_swept", "counters_removed", "audit_rows_deleted", "log_pages", "log_pages_moved"}
+    assert done["tickets_swept"] == 1 and done.keys() == {"tickets_swept", "counters_removed", "contents_deleted", "audit_rows_deleted", "log_pages", "log_pages_moved"}
     after = limits(cli, "user/alice")[0]
     assert after["held"] == 0 and after["used"] == held["held"] and limits(cli, "team/data")[0]["held"] == 0  # orphans=charge
     row = json.loads(cli.run("audit", "--json").stdout)
@@ -308,6 +308,15 @@ def test_tick_gives_back_where_orphans_are_released(cli, gw):
     gw.die()
     assert "tickets of dead processes settled: 1\n" in cli.run("tick").stdout
     assert [(r["used"], r["held"]) for r in limits(cli)] == [(0, 0)]
+
+
+def test_tick_finds_no_content_where_a_process_was_killed(cli, gw):
+    cli.run("settings", "audit_content", "all")
+    gw.die()
+    assert cli.json("tick")["tickets_swept"] == 1
+    assert gw.ask() == 200
+    (orphaned, kept), (ok, whole) = cli.sql("SELECT a.outcome, c.answer IS NOT NULL FROM audit a LEFT JOIN content c ON c.ticket = a.ticket ORDER BY a.id")
+    assert (orphaned, kept, ok, whole) == ("orphaned", 0, "ok", 1)
 
 
 def test_tick_leaves_the_living_alone(cli, gw):

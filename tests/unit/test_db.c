@@ -134,6 +134,8 @@ static void what_only_administrators_may_is_behind_the_wall(void **state)
         "UPDATE audit SET cost = 0", "DELETE FROM rollup", "DELETE FROM counter_reset", "UPDATE jwt_verifier SET body = '{}'",
         "SELECT name FROM admin_key", "SELECT count(*) FROM admin_key", "SELECT 1 WHERE EXISTS (SELECT 1 FROM admin_key)",
         "WITH x AS (SELECT * FROM admin_key) SELECT * FROM x", "INSERT INTO audit SELECT * FROM admin_key",
+        "SELECT prompt FROM content", "SELECT max(length(answer)) FROM content", "SELECT * FROM content", "UPDATE content SET request_id = 'x'",
+        "INSERT INTO content SELECT ticket + 1, time, request_id, prompt, 0, NULL, 0 FROM content", "DELETE FROM content RETURNING answer",
         "ATTACH ':memory:' AS other", "PRAGMA writable_schema = 1", "PRAGMA journal_mode = DELETE", "DROP TABLE audit", "CREATE TABLE x (a)",
         "CREATE TEMP TRIGGER t AFTER INSERT ON audit BEGIN DELETE FROM limit_rule; END", "ALTER TABLE audit RENAME TO x", "REINDEX", "ANALYZE",
         "UPDATE sqlite_schema SET sql = ''", "DROP INDEX client_secret_key", "VACUUM INTO '/tmp/weir-copy'",

@@ -43,6 +43,13 @@ static bool check_model(struct apply *a, struct jval v)
     return true;
 }
 
+static bool is_alias(struct apply *a, const char *member, const char *alias) /* NULL: none */
+{
+    if (!alias || names_find(&a->seen[SECTION_MODELS], span_of(alias), NULL) || snapshot_model(a->before, span_of(alias)))
+        return true;
+    return refuse_member(&a->r, member, "%.100s is no alias, here or stored", alias);
+}
+
 /* When all names are known: does what a model points at exist? */
 static bool check_references(struct apply *a, struct jval v)
 {
@@ -57,11 +64,7 @@ static bool check_references(struct apply *a, struct jval v)
         path_index(&a->r, (size_t)i);
         return refuse_member(&a->r, "provider", "%.100s is no provider, here or stored", d.targets[i].provider);
     }
-    if (!d.row.fallback) return true;
-    if (names_find(&a->seen[SECTION_MODELS], span_of(d.row.fallback), NULL) ||
-        snapshot_model(a->before, span_of(d.row.fallback)))
-        return true;
-    return refuse_member(&a->r, "fallback", "%.100s is no alias, here or stored", d.row.fallback);
+    return is_alias(a, "fallback", d.row.fallback) && is_alias(a, "context_fallback", d.row.context_fallback);
 }
 
 static bool check_limit(struct apply *a, struct jval v)

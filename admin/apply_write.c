@@ -66,7 +66,7 @@ static bool write_targets(struct apply *a, const struct doc_model *d, int64_t mo
         const struct provider_row *p = snapshot_provider(a->before, name);
 
         if (!names_find(&a->provider_id, name, &ids[i])) ids[i] = p ? p->id : 0;
-        rows[i] = (struct target_row){p, d->targets[i].model, d->targets[i].weight};
+        rows[i] = (struct target_row){p, d->targets[i].model, d->targets[i].weight, d->targets[i].price};
     }
     err = targets_put(a->write, model_id, ids, rows, d->target_count);
     return !err || stopped(a, err);

@@ -8,6 +8,7 @@
 
 #define TIMEOUT_MOST 86400000  /* a day, ms */
 #define ENTRIES_MOST 1000      /* keys, headers or targets of one entry */
+#define SYSTEM_MOST 65536      /* bytes of a system text, and of defaults */
 
 /* Names that stand before a colon on the command line and in answers' headers. */
 static bool is_plain_name(const char *name)
@@ -184,19 +185,24 @@ bool doc_provider_read(struct reader *r, struct jval v, struct doc_provider *out
 
 /* ---- models ---- */
 
-struct model_text { struct model_row row; struct jval targets, price; };
+struct model_text { struct model_row row; struct jval targets, price, defaults; };
+
+static bool price_read(struct reader *r, struct jval v, struct price *out);
 
 static bool target_read(struct reader *r, struct jval v, struct doc_target *out)
 {
+    struct target_text { struct doc_target target; struct jval price; } text = {.target.weight = 1};
     static const struct field table[] = {
-        {"provider", FIELD_NAME, offsetof(struct doc_target, provider), true, 0, 0, NULL},
-        {"model", FIELD_TEXT, offsetof(struct doc_target, model), true, 1, BOUND_ALIAS, NULL},
-        {"weight", FIELD_INT, offsetof(struct doc_target, weight), false, 1, 1000000, NULL},
+        {"provider", FIELD_NAME, offsetof(struct target_text, target.provider), true, 0, 0, NULL},
+        {"model", FIELD_TEXT, offsetof(struct target_text, target.model), true, 1, BOUND_ALIAS, NULL},
+        {"weight", FIELD_INT, offsetof(struct target_text, target.weight), false, 1, 1000000, NULL},
+        {"price", FIELD_ANY, offsetof(struct target_text, price), false, 0, 0, NULL},
         {NULL, FIELD_ANY, 0, false, 0, 0, NULL},
     };
 
-    *out = (struct doc_target){NULL, NULL, 1};
-    if (!fields_read(r, v, table, out)) return false;
+    if (!fields_read(r, v, table, &text)) return false;
+    if (text.price.kind > JSON_NULL && !price_read(r, text.price, &text.target.price)) return false; /* null: the alias's */
+    *out = text.target;
     if (!text_is_header_safe(span_of(out->model)))
         return refuse_member(r, "model", "must hold only visible ASCII characters: it goes into a header");
     return true;
@@ -249,6 +255,29 @@ static bool price_read(struct reader *r, struct jval v, struct price *out)
     return true;
 }
 
+/* Parameters alone: what says who is asked, what is said and how it comes back is the caller's. */
+static bool defaults_read(struct reader *r, struct jval object, struct model_row *out)
+{
+    static const char *const not_theirs[] = {"model", "messages", "input", "prompt", "system", "instructions", "stream",
+                                             "stream_options"};
+    size_t before = path_member(r, "defaults");
+    struct jiter it = jscan_iter(object);
+    struct span key;
+    struct jval v;
+
+    if (object.text.len > SYSTEM_MOST) return refuse(r, "must have at most %d bytes", SYSTEM_MOST);
+    while (jscan_next(&it, &key, &v)) {
+        size_t here = path_key(r, key);
+
+        for (size_t i = 0; i < sizeof not_theirs / sizeof *not_theirs; i++)
+            if (jkey_is(key, not_theirs[i])) return refuse(r, "is not a parameter that has a default");
+        path_back(r, here);
+    }
+    out->defaults = arena_str(r->memory, object.text);
+    path_back(r, before);
+    return out->defaults || refuse_memory(r);
+}
+
 bool doc_model_read(struct reader *r, struct jval v, struct doc_model *out)
 {
     static const struct field table[] = {
@@ -260,6 +289,10 @@ bool doc_model_read(struct reader *r, struct jval v, struct doc_model *out)
         {"context_window", FIELD_INT, offsetof(struct model_text, row.context_window), false, 1, 1000000000, NULL},
         {"max_output", FIELD_INT, offsetof(struct model_text, row.max_output), false, 1, 1000000000, NULL},
         {"fallback", FIELD_TEXT, offsetof(struct model_text, row.fallback), false, 1, BOUND_ALIAS, NULL},
+        {"context_fallback", FIELD_TEXT, offsetof(struct model_text, row.context_fallback), false, 1, BOUND_ALIAS, NULL},
+        {"hedge_after_ms", FIELD_INT, offsetof(struct model_text, row.hedge_after_ms), false, 0, TIMEOUT_MOST, NULL},
+        {"system", FIELD_LINES, offsetof(struct model_text, row.system), false, 1, SYSTEM_MOST, NULL},
+        {"defaults", FIELD_OBJECT, offsetof(struct model_text, defaults), false, 0, 0, NULL},
         {NULL, FIELD_ANY, 0, false, 0, 0, NULL},
     };
     struct model_text text = {.row = {.strategy = "priority"}};
@@ -270,6 +303,9 @@ bool doc_model_read(struct reader *r, struct jval v, struct doc_model *out)
     if (text.price.kind > JSON_NULL && !price_read(r, text.price, &text.row.price)) return false; /* null: unpriced */
     if (text.row.fallback && strcmp(text.row.fallback, text.row.alias) == 0)
         return refuse_member(r, "fallback", "must not be the alias itself");
+    if (text.row.context_fallback && strcmp(text.row.context_fallback, text.row.alias) == 0)
+        return refuse_member(r, "context_fallback", "must not be the alias itself");
+    if (text.defaults.kind && !defaults_read(r, text.defaults, &text.row)) return false;
     out->row = text.row;
     return true;
 }
@@ -330,6 +366,16 @@ static void write_money(struct buf *out, const char *lead, int64_t nano)
     write_text(out, lead, text);
 }
 
+static void write_price(struct buf *out, const struct price *p)
+{
+    if (!p->known) return;
+    write_money(out, ",\"price\":{\"input\":", p->input);
+    write_money(out, ",\"cached_input\":", p->cached_input);
+    write_money(out, ",\"cache_write\":", p->cache_write);
+    write_money(out, ",\"output\":", p->output);
+    buf_char(out, '}');
+}
+
 enum weir_err doc_model_write(struct buf *out, const struct model_row *m)
 {
     write_text(out, "{\"alias\":", m->alias);
@@ -339,18 +385,18 @@ enum weir_err doc_model_write(struct buf *out, const struct model_row *m)
     for (int i = 0; i < m->target_count; i++) {
         write_text(out, i ? ",{\"provider\":" : "{\"provider\":", m->targets[i].provider->name);
         write_text(out, ",\"model\":", m->targets[i].model);
-        buf_printf(out, ",\"weight\":%lld}", (long long)m->targets[i].weight);
-    }
-    buf_char(out, ']');
-    if (m->price.known) {
-        write_money(out, ",\"price\":{\"input\":", m->price.input);
-        write_money(out, ",\"cached_input\":", m->price.cached_input);
-        write_money(out, ",\"cache_write\":", m->price.cache_write);
-        write_money(out, ",\"output\":", m->price.output);
+        buf_printf(out, ",\"weight\":%lld", (long long)m->targets[i].weight);
+        write_price(out, &m->targets[i].price);
         buf_char(out, '}');
     }
+    buf_char(out, ']');
+    write_price(out, &m->price);
     if (m->context_window) buf_printf(out, ",\"context_window\":%lld", (long long)m->context_window);
     if (m->max_output) buf_printf(out, ",\"max_output\":%lld", (long long)m->max_output);
     if (m->fallback) write_text(out, ",\"fallback\":", m->fallback);
+    if (m->context_fallback) write_text(out, ",\"context_fallback\":", m->context_fallback);
+    if (m->hedge_after_ms) buf_printf(out, ",\"hedge_after_ms\":%lld", (long long)m->hedge_after_ms);
+    if (m->system) write_text(out, ",\"system\":", m->system);
+    if (m->defaults) buf_printf(out, ",\"defaults\":%s", m->defaults);
     return buf_char(out, '}');
 }

@@ -26,7 +26,7 @@ struct document { struct jval sections[SECTION_COUNT], settings; }; /* JSON_ABSE
 /* secret absent: not given. Its bytes are in the reader's memory, which is not wiped: the command ends soon after. */
 struct doc_upstream_key { const char *name; int64_t priority; struct span secret; };
 struct doc_provider { struct provider_row row; const struct doc_upstream_key *keys; int key_count; }; /* row.keys unused */
-struct doc_target { const char *provider, *model; int64_t weight; };
+struct doc_target { const char *provider, *model; int64_t weight; struct price price; };
 struct doc_model { struct model_row row; const struct doc_target *targets; int target_count; };      /* row.targets unused */
 struct doc_key {
     struct key row;

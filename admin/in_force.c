@@ -1,6 +1,6 @@
-/* What this version stores but does not act on yet. In force today: providers of the dialects openai and mock with
- * their first key, time-outs and headers; models with targets tried in order, price and max_output; all limits; keys with
- * models, addresses, expiry and identity. All else that a document can say is named here. */
+/* What this version stores but does not act on yet. In force today: providers of the dialects openai and mock, with their
+ * keys, time-outs and headers; models with their routes, prices and max_output; all limits; keys with models, addresses,
+ * expiry and identity. All else that a document can say is named here. */
 #include "admin/in_force.h"
 
 #include <stdio.h>
@@ -32,18 +32,16 @@ static void note(struct pending *p, const char *what, const char *which)
 void pending_provider(struct pending *p, const struct doc_provider *d)
 {
     if (!choice_is(DIALECTS_IN_FORCE, span_of(d->row.dialect))) note(p, "dialect ", d->row.dialect);
-    if (strcmp(d->row.key_strategy, "priority") != 0) note(p, "key_strategy ", d->row.key_strategy);
-    if (d->key_count > 1) note(p, "provider keys after the first", "");
 }
 
 void pending_model(struct pending *p, const struct doc_model *d)
 {
     const struct model_row *m = &d->row;
 
-    if (strcmp(m->strategy, "priority") != 0) note(p, "strategy ", m->strategy);
     if (m->cache_ttl) note(p, "cache_ttl", "");
     if (m->context_window) note(p, "context_window", "");
-    if (m->fallback) note(p, "fallback", "");
+    if (m->system) note(p, "system", "");
+    if (m->defaults) note(p, "defaults", "");
 }
 
 void pending_jwt(struct pending *p)

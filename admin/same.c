@@ -39,15 +39,19 @@ bool upstream_key_same(const struct upstream_key *old, const struct doc_upstream
     return old->secret && span_eq(secret_reveal(old->secret), now->secret);
 }
 
+static bool price_same(const struct price *a, const struct price *b)
+{
+    return a->known == b->known && (!a->known || (a->input == b->input && a->cached_input == b->cached_input &&
+                                                  a->cache_write == b->cache_write && a->output == b->output));
+}
+
 bool model_same(const struct model_row *old, const struct model_row *now)
 {
-    const struct price *a = &old->price, *b = &now->price;
-    bool price = a->known == b->known && (!a->known || (a->input == b->input && a->cached_input == b->cached_input &&
-                                                        a->cache_write == b->cache_write && a->output == b->output));
-
-    return price && text_same(old->strategy, now->strategy) && text_same(old->fallback, now->fallback) &&
+    return price_same(&old->price, &now->price) && text_same(old->strategy, now->strategy) &&
+           text_same(old->fallback, now->fallback) && text_same(old->context_fallback, now->context_fallback) &&
+           text_same(old->system, now->system) && text_same(old->defaults, now->defaults) &&
            old->cache_ttl == now->cache_ttl && old->context_window == now->context_window &&
-           old->max_output == now->max_output;
+           old->max_output == now->max_output && old->hedge_after_ms == now->hedge_after_ms;
 }
 
 bool model_targets_same(const struct model_row *old, const struct doc_model *now)
@@ -55,7 +59,9 @@ bool model_targets_same(const struct model_row *old, const struct doc_model *now
     if (old->target_count != now->target_count) return false;
     for (int i = 0; i < now->target_count; i++)
         if (!text_same(old->targets[i].provider->name, now->targets[i].provider) ||
-            !text_same(old->targets[i].model, now->targets[i].model) || old->targets[i].weight != now->targets[i].weight)
+            !text_same(old->targets[i].model, now->targets[i].model) ||
+            old->targets[i].weight != now->targets[i].weight ||
+            !price_same(&old->targets[i].price, &now->targets[i].price))
             return false;
     return true;
 }

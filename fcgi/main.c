@@ -144,9 +144,11 @@ static void raise_limits(void)
     mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
 }
 
-static void close_store(struct book *b, int wait_ms)
+static void close_store(struct book *b, struct pulse *pulse, int wait_ms)
 {
+    pulse_flush(pulse, wait_ms);
     store_close(b->store, wait_ms);
+    pulse_close(pulse);
     ledger_close(b->ledger);
     experience_free(b->experience);
 }
@@ -225,8 +227,9 @@ static bool run(const struct start *s, bool is_cgi)
     struct gateway g = {.tools = {.stop_fd = stop_fd, .is_cgi = is_cgi}, .ids = &ids, .mount = s->mount};
     ids_start(&ids);
     if (stop_fd < 0 || !make_directory(s) || !raise_fence(s) || open_store(s, &g.tools.book) != WEIR_OK) return false;
-    if (http_pool_new(stop_fd, &g.tools.pool) != WEIR_OK) {
-        close_store(&g.tools.book, 0);
+    if (pulse_open(g.tools.book.store, s->data, &g.tools.pulse) != WEIR_OK ||
+        http_pool_new(stop_fd, &g.tools.pool) != WEIR_OK) {
+        close_store(&g.tools.book, g.tools.pulse, 0);
         return false;
     }
     log_event(LOG_INFO, "started", LOG_TEXT("version", WEIR_VERSION), LOG_TEXT("data", s->data), LOG_INT("pid", getpid()));
@@ -235,7 +238,7 @@ static bool run(const struct start *s, bool is_cgi)
         log_event(LOG_ERROR, "requests_left_behind");
         leave(store_writer(g.tools.book.store));
     }
-    close_store(&g.tools.book, CLOSE_MS);
+    close_store(&g.tools.book, g.tools.pulse, CLOSE_MS);
     http_pool_free(g.tools.pool);
     close(stop_fd);
     log_event(LOG_INFO, "stopped");

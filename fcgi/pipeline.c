@@ -86,7 +86,7 @@ static enum weir_err prepare(struct way *w, struct model_way *m)
     enum weir_err err = parse_content_type(w->r.content_type, p);
     if (err == WEIR_OK) err = request_body(&w->r, (size_t)m->caller.snap->settings.max_body, &m->body, p);
     if (err == WEIR_OK) err = parse_chat(w->route->face, buf_all(&m->body), &w->memory, &m->chat, p);
-    if (err == WEIR_OK) err = plan_targets(&m->caller, &m->chat, &w->memory, &m->plan, p);
+    if (err == WEIR_OK) err = plan_targets(&m->caller, &m->chat, w->g->tools.pulse, &w->memory, &m->plan, p);
     conn_skip(w->r.conn, BOUND_BODY_MAX);
     if (err == WEIR_OK && http_client_is_gone(conn_watch_fd(w->r.conn))) err = problem_set(p, WEIR_GONE, NULL, NULL);
     if (err == WEIR_OK)

@@ -28,19 +28,23 @@ UPDATE provider_key SET priority = ?3 WHERE provider_id = ?1 AND name = ?2;
 
 -- name: model_put
 INSERT INTO model (alias, strategy, cache_ttl, context_window, max_output, fallback, price_input, price_cached_input,
-                   price_cache_write, price_output, created)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+                   price_cache_write, price_output, created, hedge_after_ms, context_fallback, system, defaults)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
 ON CONFLICT (alias) DO UPDATE SET strategy = excluded.strategy, cache_ttl = excluded.cache_ttl,
     context_window = excluded.context_window, max_output = excluded.max_output, fallback = excluded.fallback,
     price_input = excluded.price_input, price_cached_input = excluded.price_cached_input,
-    price_cache_write = excluded.price_cache_write, price_output = excluded.price_output
+    price_cache_write = excluded.price_cache_write, price_output = excluded.price_output,
+    hedge_after_ms = excluded.hedge_after_ms, context_fallback = excluded.context_fallback, system = excluded.system,
+    defaults = excluded.defaults
 RETURNING id;
 
 -- name: target_clear
 DELETE FROM target WHERE model_id = ?1;
 
 -- name: target_add
-INSERT INTO target (model_id, position, provider_id, model, weight) VALUES (?1, ?2, ?3, ?4, ?5);
+INSERT INTO target (model_id, position, provider_id, model, weight, price_input, price_cached_input, price_cache_write,
+                    price_output)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9);
 
 -- name: key_add
 INSERT INTO client_key (name, user, team, role, rolegroup, models, allow_ip, may_assert, created, expires)
@@ -234,3 +238,13 @@ UPDATE admin_key SET revoked = coalesce(revoked, ?2) WHERE id = ?1;
 
 -- name: admin_key_touch
 UPDATE admin_key SET last_used = ?2 WHERE id = ?1 AND (last_used IS NULL OR last_used < ?2 - 60000);
+
+-- ---- health (sql/health.c) ----
+
+-- name: health_forget
+UPDATE health SET state = 0, failures = 0, recent1 = 0, recent2 = 0, recent3 = 0, recent4 = 0, until = 0, opens = 0,
+    unreached = 0, forced = 0, cool_until = 0, cool_model = NULL, disabled = NULL
+WHERE provider = ?1;
+
+-- name: health_new_key
+DELETE FROM health WHERE kind = 2 AND provider = ?1 AND name = ?2;

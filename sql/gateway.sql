@@ -29,14 +29,15 @@ SELECT count(*) FROM model;
 
 -- name: model_all
 SELECT id, alias, strategy, cache_ttl, context_window, max_output, fallback,
-       price_input, price_cached_input, price_cache_write, price_output, created
+       price_input, price_cached_input, price_cache_write, price_output, created, hedge_after_ms, context_fallback,
+       system, defaults
 FROM model ORDER BY alias;
 
 -- name: target_count
 SELECT count(*) FROM target;
 
 -- name: target_all
-SELECT m.alias, p.name, t.model, t.weight
+SELECT m.alias, p.name, t.model, t.weight, t.price_input, t.price_cached_input, t.price_cache_write, t.price_output
 FROM target t JOIN model m ON m.id = t.model_id JOIN provider p ON p.id = t.provider_id
 ORDER BY m.alias, t.position;
 
@@ -224,3 +225,42 @@ FROM rollup WHERE user = ?1 AND hour >= ?2;
 -- name: spend_key
 SELECT sum(requests), sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens), sum(cost), sum(unpriced)
 FROM rollup WHERE key = ?1 AND hour >= ?2;
+
+-- ---- health of providers, targets and keys (sql/health.c) ----
+
+-- name: health_all
+SELECT kind, provider, name, state, failures, recent1, recent2, recent3, recent4, until, opens, unreached, forced,
+       cool_until, cool_model, disabled, error, error_at, requests, failed, latency_ms, seen, probed, updated
+FROM health ORDER BY kind, provider, name;
+
+-- name: health_tally
+SELECT count(*) FROM health;
+
+-- name: health_get
+SELECT kind, provider, name, state, failures, recent1, recent2, recent3, recent4, until, opens, unreached, forced,
+       cool_until, cool_model, disabled, error, error_at, requests, failed, latency_ms, seen, probed, updated
+FROM health WHERE kind = ?1 AND provider = ?2 AND name = ?3;
+
+-- name: health_put
+INSERT INTO health (kind, provider, name, state, failures, recent1, recent2, recent3, recent4, until, opens, unreached,
+                    forced, cool_until, cool_model, disabled, error, error_at, latency_ms, seen, probed, updated)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)
+ON CONFLICT (kind, provider, name) DO UPDATE SET state = excluded.state, failures = excluded.failures,
+    recent1 = excluded.recent1, recent2 = excluded.recent2, recent3 = excluded.recent3, recent4 = excluded.recent4,
+    until = excluded.until, opens = excluded.opens, unreached = excluded.unreached, forced = excluded.forced,
+    cool_until = excluded.cool_until, cool_model = excluded.cool_model, disabled = excluded.disabled,
+    error = excluded.error, error_at = excluded.error_at, latency_ms = excluded.latency_ms, seen = excluded.seen,
+    probed = excluded.probed, updated = excluded.updated;
+
+-- A mean in which what is new counts for a quarter.
+-- name: health_count
+INSERT INTO health (kind, provider, name, requests, failed, latency_ms, updated) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+ON CONFLICT (kind, provider, name) DO UPDATE SET requests = requests + excluded.requests,
+    failed = failed + excluded.failed,
+    latency_ms = CASE WHEN excluded.latency_ms < 0 THEN latency_ms WHEN latency_ms < 0 THEN excluded.latency_ms
+                      ELSE (latency_ms * 3 + excluded.latency_ms) / 4 END;
+
+-- name: lease_take
+INSERT INTO lease (name, holder, until) VALUES (?1, ?2, ?3)
+ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
+    WHERE holder = excluded.holder OR until < ?4 OR until > ?4 + 86400000;

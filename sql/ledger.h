@@ -68,6 +68,7 @@ struct ledger_grant {
     int64_t output;  /* tokens granted over all choices: output_bound, or less if `clamped`; a multiple of choices then */
     bool clamped;
     bool hard_tokens; /* a hard limit on tokens or cost applies: a maximum must be forwarded */
+    bool priced_only; /* a limit on cost applies that refuses: only targets with a price may be asked */
     struct ledger_tight requests, tokens;
     struct ledger_warnings warnings;
 };

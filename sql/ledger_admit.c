@@ -25,11 +25,14 @@ static void keep_requests(struct ledger *l)
     l->count = kept;
 }
 
-static bool is_unpriced(struct ledger *l, const struct ledger_ask *ask, struct ledger_refusal *refusal)
+static bool is_unpriced(struct ledger *l, const struct ledger_ask *ask, struct ledger_grant *grant,
+                        struct ledger_refusal *refusal)
 {
-    for (int i = 0; !ask->price.known && i < l->count; i++) {
+    for (int i = 0; i < l->count; i++) {
         const struct rule *r = &l->touch[i].gauge->rule;
         if (r->metric != METRIC_COST || r->mode == MODE_OBSERVE) continue;
+        grant->priced_only = true;
+        if (ask->price.known) return false;
         touch_refusal(l, &l->touch[i], LEDGER_UNPRICED, refusal);
         return true;
     }
@@ -147,7 +150,7 @@ enum weir_err ledger_admit(struct ledger *l, struct db *db, const struct ledger_
     if (err != WEIR_OK) return err;
     grant->time = l->now;
     if (ask->only_request) keep_requests(l);
-    if (!ask->only_request && !is_unpriced(l, ask, refusal)) grant_output(l, ask, grant);
+    if (!ask->only_request && !is_unpriced(l, ask, grant, refusal)) grant_output(l, ask, grant);
     struct need need = need_for(ask, grant->output);
     if (refusal->kind == LEDGER_NOT_REFUSED) err = check_all(l, db, &need, refusal);
     if (err != WEIR_OK) return err;

@@ -176,14 +176,23 @@ static enum weir_err load_keys(struct load *l)
     return err;
 }
 
+/* Four columns from col on. */
+static struct price read_price(struct stmt *s, int col)
+{
+    return (struct price){.known = !stmt_is_null(s, col), .input = stmt_get_int(s, col),
+                          .cached_input = stmt_get_int(s, col + 1), .cache_write = stmt_get_int(s, col + 2),
+                          .output = stmt_get_int(s, col + 3)};
+}
+
 static enum weir_err read_model(struct load *l, struct stmt *s, struct model_row *m)
 {
     *m = (struct model_row){
         .id = stmt_get_int(s, 0), .cache_ttl = stmt_get_int(s, 3), .context_window = stmt_get_int(s, 4),
         .max_output = stmt_get_int(s, 5), .created = stmt_get_int(s, 11),
-        .price = {.known = !stmt_is_null(s, 7), .input = stmt_get_int(s, 7), .cached_input = stmt_get_int(s, 8),
-                  .cache_write = stmt_get_int(s, 9), .output = stmt_get_int(s, 10)}};
-    bool whole = copy_text(l, s, 1, &m->alias) && copy_text(l, s, 2, &m->strategy) && copy_text(l, s, 6, &m->fallback);
+        .price = read_price(s, 7), .hedge_after_ms = stmt_get_int(s, 12)};
+    bool whole = copy_text(l, s, 1, &m->alias) && copy_text(l, s, 2, &m->strategy) && copy_text(l, s, 6, &m->fallback) &&
+                 copy_text(l, s, 13, &m->context_fallback) && copy_text(l, s, 14, &m->system) &&
+                 copy_text(l, s, 15, &m->defaults);
     return whole ? WEIR_OK : WEIR_NOMEM;
 }
 
@@ -215,6 +224,7 @@ static enum weir_err load_targets(struct load *l)
         struct target_row *t = &targets[n++];
         t->provider = find_provider(l, stmt_get_text(s, 1));
         t->weight = stmt_get_int(s, 3);
+        t->price = read_price(s, 4);
         if (!m || !t->provider) { err = WEIR_CORRUPT; break; }
         if (!copy_text(l, s, 2, &t->model)) { err = WEIR_NOMEM; break; }
         if (!m->target_count++) m->targets = t;
@@ -357,19 +367,28 @@ enum weir_err provider_key_put(struct db *db, const struct master_key *m, int64_
     return err;
 }
 
+static void bind_price(struct stmt *s, int i, const struct price *p)
+{
+    const int64_t price[] = {p->input, p->cached_input, p->cache_write, p->output};
+    for (int k = 0; k < 4; k++)
+        if (p->known) stmt_int(s, i + k, price[k]); else stmt_null(s, i + k);
+}
+
 enum weir_err model_put(struct db *db, const struct model_row *m, int64_t *id)
 {
     struct stmt *s = db_stmt(db, SQL_MODEL_PUT);
-    const int64_t price[] = {m->price.input, m->price.cached_input, m->price.cache_write, m->price.output};
     stmt_text(s, 1, span_of(m->alias));
     stmt_text(s, 2, span_of(m->strategy));
     stmt_int(s, 3, m->cache_ttl);
     bind_set(s, 4, m->context_window);
     bind_set(s, 5, m->max_output);
     stmt_text(s, 6, span_of(m->fallback));
-    for (int i = 0; i < 4; i++)
-        if (m->price.known) stmt_int(s, 7 + i, price[i]); else stmt_null(s, 7 + i);
+    bind_price(s, 7, &m->price);
     stmt_int(s, 11, m->created);
+    bind_set(s, 12, m->hedge_after_ms);
+    stmt_text(s, 13, span_of(m->context_fallback));
+    stmt_text(s, 14, span_of(m->system));
+    stmt_text(s, 15, span_of(m->defaults));
     return put_for_id(s, id);
 }
 
@@ -386,6 +405,7 @@ enum weir_err targets_put(struct db *db, int64_t model_id, const int64_t *provid
         stmt_int(s, 3, provider_ids[i]);
         stmt_text(s, 4, span_of(t[i].model));
         stmt_int(s, 5, t[i].weight);
+        bind_price(s, 6, &t[i].price);
         err = stmt_run(s);
     }
     return err;

@@ -24,13 +24,21 @@ struct provider_row {
 #define IDLE_MS_DEFAULT 60000
 #define TOTAL_MS_DEFAULT 600000
 
-struct target_row { const struct provider_row *provider; const char *model; int64_t weight; };
-
 struct price { bool known; int64_t input, cached_input, cache_write, output; }; /* nano-dollars per million tokens */
+
+struct target_row {
+    const struct provider_row *provider;
+    const char *model;
+    int64_t weight;
+    struct price price; /* not known: the alias's */
+};
 
 struct model_row {
     int64_t id, created;
     const char *alias, *strategy, *fallback;
+    const char *context_fallback;    /* the alias that is asked where a request is too long for this one; NULL: none */
+    const char *system, *defaults;   /* text, and a JSON object of parameters, that requests are given; NULL: none */
+    int64_t hedge_after_ms;          /* 0: never */
     int64_t cache_ttl, context_window, max_output; /* 0: not set */
     struct price price;
     const struct target_row *targets; int target_count; /* by position */

@@ -37,6 +37,16 @@ const struct setting_def setting_defs[] = {
     {.name = "keepalive_s", .type = SETTING_INT, .standard = "15", .least = 1, .most = 300,
      .expected = "a whole number of seconds from 1 to 300", .in_force = true,
      .meaning = "seconds of silence in a stream before a comment line is sent"},
+    {.name = "retries", .type = SETTING_INT, .standard = "2", .least = 0, .most = 10,
+     .expected = "a whole number from 0 to 10", .in_force = true,
+     .meaning = "how often the same target is asked again when every one has failed, after growing pauses"},
+    {.name = "deadline_s", .type = SETTING_INT, .standard = "600", .least = 1, .most = 86400,
+     .expected = "a whole number of seconds from 1 to 86400", .in_force = true,
+     .meaning = "seconds within which an answer must have begun, all attempts and pauses together"},
+    {.name = "fallback", .type = SETTING_ALIAS, .standard = "null", .expected = "an alias, or null", .in_force = true,
+     .meaning = "the alias that is asked when all targets and fallbacks of another have failed; null for none"},
+    {.name = "direct_models", BOOLEAN, .in_force = true,
+     .meaning = "let callers name \"provider/model\" where there is no such alias"},
     {.name = "durability", .type = SETTING_CHOICE, .standard = "\"process\"", .choices = "process|power",
      .expected = "\"process\" or \"power\"",
      .meaning = "what a committed row survives: the end of the process, or the loss of power"},
@@ -92,6 +102,15 @@ static bool are_origins(struct jval value)
     return true;
 }
 
+static bool is_alias(struct jval value)
+{
+    struct buf text;
+    buf_init(&text, BOUND_ALIAS);
+    bool good = value.kind == JSON_STRING && jval_string(value, &text) == WEIR_OK && text.len > 0;
+    buf_free(&text);
+    return good;
+}
+
 enum weir_err setting_check(const struct setting_def *d, struct jval value, const char **expected)
 {
     bool good = false, flag;
@@ -100,11 +119,21 @@ enum weir_err setting_check(const struct setting_def *d, struct jval value, cons
     case SETTING_BOOL: good = jval_bool(value, &flag); break;
     case SETTING_INT: good = jval_int(value, &n) && n >= d->least && n <= d->most; break;
     case SETTING_CHOICE: good = value.kind == JSON_STRING && is_choice(value, d->choices); break;
+    case SETTING_ALIAS: good = value.kind == JSON_NULL || is_alias(value); break;
     case SETTING_ORIGINS: good = are_origins(value); break;
     }
     if (good) return WEIR_OK;
     *expected = d->expected;
     return WEIR_INVALID;
+}
+
+static void take_alias(struct jval value, char out[BOUND_ALIAS + 1])
+{
+    struct buf text;
+    buf_init(&text, BOUND_ALIAS);
+    *out = 0;
+    if (value.kind == JSON_STRING && jval_string(value, &text) == WEIR_OK) memcpy(out, buf_cstr(&text), text.len + 1);
+    buf_free(&text);
 }
 
 static void take(struct settings *out, const char *name, struct jval value)
@@ -119,6 +148,10 @@ static void take(struct settings *out, const char *name, struct jval value)
     else if (strcmp(name, "audit_keep_rows") == 0) jval_int(value, &out->audit_keep_rows);
     else if (strcmp(name, "http2") == 0) jval_bool(value, &out->http2);
     else if (strcmp(name, "max_body") == 0) jval_int(value, &out->max_body);
+    else if (strcmp(name, "retries") == 0) jval_int(value, &out->retries);
+    else if (strcmp(name, "direct_models") == 0) jval_bool(value, &out->direct_models);
+    else if (strcmp(name, "fallback") == 0) take_alias(value, out->fallback);
+    else if (strcmp(name, "deadline_s") == 0 && jval_int(value, &n)) out->deadline_ms = n * 1000;
     else if (strcmp(name, "keepalive_s") == 0 && jval_int(value, &n)) out->keepalive_ms = n * 1000;
 }
 

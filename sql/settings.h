@@ -2,10 +2,12 @@
 #ifndef WEIR_SQL_SETTINGS_H
 #define WEIR_SQL_SETTINGS_H
 
+#include "fcgi/base/bounds.h"
 #include "fcgi/base/jscan.h"
 #include "sql/db.h"
 
-enum setting_type { SETTING_BOOL, SETTING_INT, SETTING_CHOICE, SETTING_ORIGINS /* JSON array of texts */ };
+enum setting_type { SETTING_BOOL, SETTING_INT, SETTING_CHOICE, SETTING_ORIGINS /* JSON array of texts */,
+                    SETTING_ALIAS /* text or null */ };
 
 struct setting_def {
     const char *name;
@@ -37,6 +39,10 @@ struct settings {
     bool http2;
     int64_t max_body;     /* bytes */
     int64_t keepalive_ms;
+    int64_t retries;
+    int64_t deadline_ms;  /* from the request's beginning; what has begun to answer by then may go on */
+    char fallback[BOUND_ALIAS + 1]; /* the alias behind all others; "": none */
+    bool direct_models;
 };
 enum weir_err settings_load(struct db *db, struct settings *out);
 

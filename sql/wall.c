@@ -21,6 +21,8 @@ static const struct write { const char *table, *column; unsigned acts; } writes[
     {"audit", NULL, INSERT | DELETE},
     {"rollup", NULL, INSERT | UPDATE},
     {"content", NULL, INSERT | DELETE},
+    {"health", NULL, INSERT | UPDATE},
+    {"lease", NULL, INSERT | UPDATE},
 };
 
 /* column NULL: all of it. */

@@ -8,17 +8,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "fcgi/base/bounds.h"
 #include "fcgi/base/clock.h"
 
 #define STREAM_BUFFER 2048L  /* of curl's, for what is read from the network; there may be thousands */
 #define ANSWER_BUFFER 16384L
+#define SOCKETS_A_HANDLE 4   /* an idle connection and a new one, which may try both kinds of IP */
+#define BLIND_MS 10          /* until a request is out, what its call waits for is not only its sockets */
 
 struct handle {
     struct handle *next; /* in the idle list */
     CURLM *multi;
     CURL *easy;
+    curl_socket_t sockets[SOCKETS_A_HANDLE]; /* open ones, for who waits for several calls; -1: none */
 };
 
 struct origin {
@@ -42,6 +47,7 @@ struct transfer {
     struct origin *origin;
     struct handle *handle;
     struct curl_slist *lines;
+    curl_off_t body_len;
     bool added;                        /* easy is in multi */
     bool head_told, done, paused, clean;
     CURLcode result;
@@ -153,10 +159,32 @@ static int before_request(void *arg, char *primary, char *local, int primary_por
     return CURL_PREREQFUNC_OK;
 }
 
+static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *to)
+{
+    struct handle *h = arg;
+    curl_socket_t s = socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+    (void)purpose;
+    for (int i = 0; s >= 0 && i < SOCKETS_A_HANDLE; i++)
+        if (h->sockets[i] < 0) {
+            h->sockets[i] = s;
+            break;
+        }
+    return s;
+}
+
+static int close_socket(void *arg, curl_socket_t s)
+{
+    struct handle *h = arg;
+    for (int i = 0; i < SOCKETS_A_HANDLE; i++)
+        if (h->sockets[i] == s) h->sockets[i] = -1;
+    return close(s);
+}
+
 static struct handle *handle_new(struct http_pool *p)
 {
     struct handle *h = calloc(1, sizeof *h);
     if (!h) return NULL;
+    for (int i = 0; i < SOCKETS_A_HANDLE; i++) h->sockets[i] = -1;
     h->multi = curl_multi_init();
     h->easy = curl_easy_init();
     if (!h->multi || !h->easy) {
@@ -175,6 +203,10 @@ static struct handle *handle_new(struct http_pool *p)
     curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, take_body);
     curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, take_header);
     curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, before_request);
+    curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, h);
+    curl_easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
+    curl_easy_setopt(e, CURLOPT_CLOSESOCKETDATA, h);
     curl_easy_setopt(e, CURLOPT_USERAGENT, "weir/" WEIR_VERSION);
     /* Asks for no compression, yet decodes what comes compressed all the same. */
     curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, "identity");
@@ -361,7 +393,27 @@ static enum upstream_event transfer_wait(struct upstream *u, int client_fd, int6
     }
 }
 
-static const struct upstream_ops http_ops = {transfer_wait, transfer_close};
+static int64_t sooner(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* curl's own time-outs count too; and while it resolves, connects or sends, it waits for more than bytes to read. */
+static int transfer_watch(struct upstream *u, struct pollfd *fds, int most, int64_t *until)
+{
+    struct transfer *t = (struct transfer *)u;
+    int64_t now = clock_mono_ms();
+    long timeout = -1;
+    curl_off_t gone = 0;
+    int n = 0;
+    curl_multi_timeout(t->handle->multi, &timeout);
+    curl_easy_getinfo(t->handle->easy, CURLINFO_SIZE_UPLOAD_T, &gone);
+    if (timeout >= 0) *until = sooner(*until, now + timeout);
+    if (!u->sent || gone < t->body_len) *until = sooner(*until, now + BLIND_MS);
+    if (u->bytes.len || t->done || t->paused) *until = now;
+    for (int i = 0; i < SOCKETS_A_HANDLE && n < most; i++)
+        if (t->handle->sockets[i] >= 0) fds[n++] = (struct pollfd){.fd = t->handle->sockets[i], .events = POLLIN};
+    return n;
+}
+
+static const struct upstream_ops http_ops = {transfer_wait, transfer_close, transfer_watch};
 
 enum weir_err http_open(struct http_pool *p, const struct http_call *c, struct upstream **out)
 {
@@ -387,6 +439,7 @@ enum weir_err http_open(struct http_pool *p, const struct http_call *c, struct u
     curl_easy_setopt(e, CURLOPT_HTTP_VERSION, c->http2 ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(e, CURLOPT_BUFFERSIZE, c->in_small_pieces ? STREAM_BUFFER : ANSWER_BUFFER);
     if (c->body.at) {
+        t->body_len = (curl_off_t)c->body.len;
         curl_easy_setopt(e, CURLOPT_POST, 1L);
         curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)c->body.len);
         curl_easy_setopt(e, CURLOPT_POSTFIELDS, c->body.at);

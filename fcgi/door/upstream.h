@@ -34,11 +34,20 @@ struct upstream {
     char failure_text[160]; /* for the log and the audit row; no secret, no address with credentials */
 };
 
+struct pollfd;
+
 struct upstream_ops {
     /* client_fd: watched for the client's going, -1 for nobody. deadline: clock_mono_ms. */
     enum upstream_event (*wait)(struct upstream *u, int client_fd, int64_t deadline);
     void (*close)(struct upstream *u); /* ends the call whatever its state, frees u */
+    /* For whoever waits for several at once: fills in what to poll (at most `most`), returns how many that are, and lowers
+     * *until to when wait must be called though nothing has come. Then: wait with a deadline that has passed. */
+    int (*watch)(struct upstream *u, struct pollfd *fds, int most, int64_t *until);
 };
+
+/* Waits until one of the calls may have something to tell (UPSTREAM_TIMEOUT: ask it), the client has gone, the process must
+ * stop, or `until`. client_fd, stop_fd: -1 for none. No calls: a pause. */
+enum upstream_event upstream_pause(struct upstream *const *calls, int count, int client_fd, int stop_fd, int64_t until);
 
 /* Value of an answer's header, first one of that name; absent if there is none. */
 struct span upstream_header(const struct upstream *u, const char *name);

@@ -585,7 +585,16 @@ static void mock_close(struct upstream *u)
     free(m);
 }
 
-static const struct upstream_ops mock_ops = {mock_wait, mock_close};
+static int mock_watch(struct upstream *u, struct pollfd *fds, int most, int64_t *until)
+{
+    struct mock *m = (struct mock *)u;
+    (void)fds, (void)most;
+    if (m->over || u->bytes.len || u->failure != FAILURE_NONE) *until = 0;
+    else if (m->due < *until) *until = m->due;
+    return 0;
+}
+
+static const struct upstream_ops mock_ops = {mock_wait, mock_close, mock_watch};
 
 static void take_id(struct mock *m)
 {

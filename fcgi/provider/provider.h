@@ -13,6 +13,8 @@ struct target {
     const struct provider_row *provider;
     const struct upstream_key *key; /* NULL: the provider has none */
     const char *model;              /* the provider's name for it */
+    const struct price *price;      /* NULL: it has none */
+    const struct model_row *alias;  /* under which it stands: the one asked for, or a fallback */
 };
 
 /* What a call is made of. Everything lives until the upstream is closed. */

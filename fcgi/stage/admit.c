@@ -19,7 +19,7 @@ static void fill_ask(struct ledger_ask *ask, const struct request *r, const stru
                 .ip = r->ip, .model = plan->model->alias},
         .now_ms = r->begun_wall_ms, .prompt_bound = e->prompt_bound, .output_bound = e->output_bound, .choices = e->samples,
         .output_floor = floor_of(e), .prompt_estimate = e->prompt_estimate, .output_estimate = e->output_estimate,
-        .price = plan->model->price, .request_id = r->id, .endpoint = endpoint, .provider = plan->targets[0].provider->name,
+        .price = plan->dearest, .request_id = r->id, .endpoint = endpoint, .provider = plan->targets[0].provider->name,
         .model = plan->targets[0].model, .stream = chat->stream,
     };
 }
@@ -35,7 +35,8 @@ enum weir_err admit(const struct book *b, const struct request *r, const struct 
     const struct ledger_try first = {
         .now_ms = ask.now_ms, .number = 1, .provider = ask.provider, .prompt_bound = ask.prompt_bound,
         .output_bound = ask.output_bound, .prompt_estimate = ask.prompt_estimate,
-        .output_estimate = ask.output_estimate, .price = plan->model->price,
+        .output_estimate = ask.output_estimate,
+        .price = plan->targets[0].price ? *plan->targets[0].price : (struct price){.known = false},
     };
     enum weir_err err = book_admit(b, &ask, &first, &t->grant, &t->first, &t->first_is_hard, &refusal);
     if (err != WEIR_OK) return problem_set(p, err, NULL, NULL);

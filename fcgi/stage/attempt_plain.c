@@ -6,33 +6,63 @@
 #include "fcgi/provider/embeddings.h"
 #include "fcgi/stage/attempt.h"
 
-#define RETRY_AFTER_MOST 60 /* seconds; some SDKs sleep through whatever they are told (WIRE.md 1) */
+#define RETRY_AFTER_MOST 60       /* seconds told; some SDKs sleep through whatever they are told (WIRE.md 1) */
+#define RETRY_AFTER_BELIEVED 86400 /* seconds heard; Azure has asked for a day (WIRE.md 3) */
 
 /* ---- errors ---- */
 
 /* Seconds (RFC 9110 10.2.3); dates and nonsense are taken for none. */
-static int retry_after(const struct upstream *up)
+static int64_t retry_after_s(const struct upstream *up)
 {
     struct span s = upstream_header(up, "retry-after");
     int64_t n = 0;
     if (!s.len) return 0;
     for (size_t i = 0; i < s.len; i++) {
         if (s.at[i] < '0' || s.at[i] > '9') return 0;
-        n = n > RETRY_AFTER_MOST ? n : n * 10 + (s.at[i] - '0');
+        n = n > RETRY_AFTER_BELIEVED ? n : n * 10 + (s.at[i] - '0');
     }
-    return n > RETRY_AFTER_MOST ? RETRY_AFTER_MOST : (int)n;
+    return n > RETRY_AFTER_BELIEVED ? RETRY_AFTER_BELIEVED : n;
 }
 
 /* The provider finds fault with our credentials or account: none of the caller's business, and its text may quote them. */
 static bool is_ours(int status) { return status == 401 || status == 402 || status == 403; }
 
-/* Statuses after which another target may do better (DESIGN.md, "Relaying", retry). */
-static bool may_move_on(int status)
+static bool says(const struct fault *f, const char *word)
 {
-    return is_ours(status) || status == 404 || status == 408 || status == 429 || status >= 500;
+    return strstr(f->code, word) || strstr(f->type, word) || strcasestr(f->message, word);
 }
 
-static enum verdict judge_error(struct attempt *a)
+/* The names that servers have for a prompt that does not fit (WIRE.md 1; llama.cpp, vLLM, Anthropic). */
+static bool is_too_long(int status, const struct fault *f)
+{
+    static const char *const words[] = {"context_length", "context length", "context window", "context size",
+                                        "exceed_context", "prompt is too long"};
+    if (status != 400 && status != 413 && status != 422) return false;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (says(f, words[i])) return true;
+    return false;
+}
+
+static bool is_quota(int status, const struct fault *f)
+{
+    return status == 402 || (status == 429 && (says(f, "insufficient_quota") || says(f, "spend_limit_exceeded") ||
+                                               says(f, "credit_balance")));
+}
+
+/* Statuses after which another target may do better (DESIGN.md, "Relaying", retry), and what each says of whom. */
+static enum trouble trouble_of(int status, const struct fault *f)
+{
+    if (is_quota(status, f)) return TROUBLE_QUOTA;
+    if (status == 401 || status == 403) return TROUBLE_KEY;
+    if (status == 429 || status == 498) return TROUBLE_LIMITED;
+    if (status == 404) return TROUBLE_UNKNOWN;
+    if (status == 408 || status >= 500) return TROUBLE_BROKEN;
+    return is_too_long(status, f) ? TROUBLE_LENGTH : TROUBLE_REQUEST;
+}
+
+static bool may_move_on(enum trouble t) { return t != TROUBLE_LENGTH && t != TROUBLE_REQUEST; }
+
+static void judge_error(struct attempt *a)
 {
     struct outcome *o = a->out;
     int status = a->up->status;
@@ -41,10 +71,13 @@ static enum verdict judge_error(struct attempt *a)
     if (status < 400 || status > 599) {
         buf_free(&o->body);
         snprintf(reason, sizeof reason, "answered %d", status);
-        return attempt_failed(a, WEIR_UPSTREAM, reason);
+        attempt_failed(a, WEIR_UPSTREAM, reason);
+        return;
     }
     whole = a->dialect->read_error(&a->tap, buf_all(&o->body), &o->fault);
     attempt_hush(a, &o->fault);
+    enum trouble trouble = trouble_of(status, &o->fault);
+    int64_t wait_s = retry_after_s(a->up);
     if (is_ours(status)) {
         o->fault = (struct fault){.message = ""};
         snprintf(reason, sizeof reason, "answered %d: it does not accept the gateway's key for it", status);
@@ -53,18 +86,20 @@ static enum verdict judge_error(struct attempt *a)
     }
     if (!whole || is_ours(status)) buf_free(&o->body);
     attempt_failed(a, WEIR_UPSTREAM, reason);
+    a->trouble = trouble;
+    a->retry_after_ms = wait_s * 1000;
     if (!is_ours(status)) {
         if (!*o->fault.message) problem_set(&o->problem, WEIR_UPSTREAM, NULL,
                                             "The provider answered %d and gave no reason.", status);
         o->status = status;
-        o->problem.retry_after_s = retry_after(a->up);
+        o->problem.retry_after_s = (int)(wait_s > RETRY_AFTER_MOST ? RETRY_AFTER_MOST : wait_s);
     }
-    return may_move_on(status) ? VERDICT_FAILED : VERDICT_FINAL;
+    if (!may_move_on(trouble)) attempt_over(a, VERDICT_FINAL);
 }
 
 /* ---- answers ---- */
 
-static enum verdict judge_answer(struct attempt *a)
+static void judge_answer(struct attempt *a)
 {
     struct outcome *o = a->out;
     struct fault fault;
@@ -72,27 +107,31 @@ static enum verdict judge_answer(struct attempt *a)
     if (answers && a->chat->stream) {
         buf_free(&o->body);
         a->tap.delivered = 0;
-        return attempt_failed(a, WEIR_UPSTREAM, "answered whole where a stream was asked for");
+        attempt_failed(a, WEIR_UPSTREAM, "answered whole where a stream was asked for");
+        return;
     }
     if (!answers) {
         attempt_hush(a, &fault);
         buf_free(&o->body);
         o->fault = fault;
-        return attempt_failed(a, WEIR_UPSTREAM, *fault.message ? fault.message : "answered 200 with what is no answer");
+        attempt_failed(a, WEIR_UPSTREAM, *fault.message ? fault.message : "answered 200 with what is no answer");
+        return;
     }
     if (a->chat->wants_base64 && embeddings_to_base64(&o->body) != WEIR_OK) {
         buf_free(&o->body);
-        return attempt_failed(a, WEIR_UPSTREAM, "answered embeddings that are no numbers");
+        attempt_failed(a, WEIR_UPSTREAM, "answered embeddings that are no numbers");
+        return;
     }
     o->end = END_OK;
     o->status = 200;
     if (!a->unheard) o->first_byte_ms = attempt_age(a);
-    return VERDICT_ANSWERED;
+    attempt_over(a, VERDICT_ANSWERED);
 }
 
-static enum verdict judge(struct attempt *a)
+static void judge(struct attempt *a)
 {
-    return a->up->status == 200 ? judge_answer(a) : judge_error(a);
+    if (a->up->status == 200) judge_answer(a);
+    else judge_error(a);
 }
 
 /* ---- reading ---- */
@@ -104,47 +143,51 @@ static bool take_bytes(struct attempt *a)
     o->body.max = a->up->status == 200 ? BOUND_ANSWER : BOUND_UPSTREAM_ERROR;
     buf_span(&o->body, buf_all(&a->up->bytes));
     buf_clear(&a->up->bytes);
+    if (a->up->status == 200) attempt_shown(a);
     return o->body.err == WEIR_OK;
 }
 
-static enum verdict too_long(struct attempt *a)
+static void too_long(struct attempt *a)
 {
     if (a->up->status != 200) {
         a->out->body.err = WEIR_OK; /* what was read is enough to tell by */
-        return judge_error(a);
+        judge_error(a);
+        return;
     }
     buf_free(&a->out->body);
-    return attempt_failed(a, WEIR_UPSTREAM, "its answer is longer than 64 MB");
+    attempt_failed(a, WEIR_UPSTREAM, "its answer is longer than 64 MB");
 }
 
-static enum verdict late(struct attempt *a)
+static void late(struct attempt *a)
 {
     buf_free(&a->out->body);
-    return attempt_failed(a, WEIR_UPSTREAM_TIMEOUT, "did not answer in time");
+    attempt_failed(a, WEIR_UPSTREAM_TIMEOUT, "did not answer in time");
 }
 
-enum verdict attempt_plain(struct attempt *a)
+void attempt_plain(struct attempt *a, int64_t until)
 {
-    int64_t deadline = a->first_by;
-    for (;;) {
-        switch (attempt_wait(a, deadline < a->total_by ? deadline : a->total_by)) {
-        case UPSTREAM_HEAD: break;
-        case UPSTREAM_BYTES:
-            if (!take_bytes(a)) return too_long(a);
-            break;
-        case UPSTREAM_END: return judge(a);
-        case UPSTREAM_FAILED:
-            buf_free(&a->out->body);
-            return attempt_failed(a, attempt_breakage(a), a->up->failure_text);
-        case UPSTREAM_TIMEOUT: return late(a);
-        case UPSTREAM_GONE:
-            if (!attempt_reads_on(a)) return VERDICT_GONE;
-            break;
-        case UPSTREAM_STOP:
-            buf_free(&a->out->body);
-            return VERDICT_STOPPED;
-        }
-        if (clock_mono_ms() >= a->total_by) return late(a); /* bytes that never stop are no excuse */
-        deadline = clock_mono_ms() + a->idle_ms;
+    int64_t deadline = a->quiet_by < a->total_by ? a->quiet_by : a->total_by;
+    switch (attempt_wait(a, until < deadline ? until : deadline)) {
+    case UPSTREAM_HEAD: break;
+    case UPSTREAM_BYTES:
+        if (!take_bytes(a)) too_long(a);
+        break;
+    case UPSTREAM_END: judge(a); break;
+    case UPSTREAM_FAILED:
+        buf_free(&a->out->body);
+        attempt_failed(a, attempt_breakage(a), a->up->failure_text);
+        break;
+    case UPSTREAM_TIMEOUT:
+        if (clock_mono_ms() >= deadline) late(a);
+        return;
+    case UPSTREAM_GONE:
+        if (!attempt_reads_on(a)) attempt_over(a, VERDICT_GONE);
+        break;
+    case UPSTREAM_STOP:
+        buf_free(&a->out->body);
+        attempt_over(a, VERDICT_STOPPED);
+        break;
     }
+    if (!a->over && clock_mono_ms() >= a->total_by) late(a); /* bytes that never stop are no excuse */
+    a->quiet_by = clock_mono_ms() + a->idle_ms;
 }

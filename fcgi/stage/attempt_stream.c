@@ -43,6 +43,7 @@ static void begin(struct stream *s)
 {
     struct outcome *o = s->a->out;
     s->content = true;
+    attempt_shown(s->a);
     if (!s->a->unheard) {
         o->begun = true;
         o->status = 200;
@@ -65,6 +66,7 @@ static void fail(struct stream *s, enum weir_err err, const char *reason, const 
         over(s, VERDICT_FAILED);
         return;
     }
+    a->trouble = TROUBLE_NONE; /* only what comes before the content counts against a target */
     a->out->status = 200;
     a->out->end = END_TRUNCATED;
     problem_set(&a->out->problem, err, NULL, err == WEIR_UNAVAILABLE ? "The gateway is stopping; the answer is not whole."
@@ -186,14 +188,34 @@ static bool is_json(const struct upstream *up)
     return span_is_nocase(span_trim((struct span){type.at, type.at ? strcspn(type.at, ";\n") : 0}), "application/json");
 }
 
-static void step(struct stream *s)
+bool stream_start(struct attempt *a)
 {
-    enum upstream_event event = attempt_wait(s->a, deadline_of(s));
+    struct stream *s = arena_alloc(a->memory, sizeof *s);
+    if (!s) return false;
+    *s = (struct stream){.a = a, .heard = a->started, .spoke = a->started};
+    sse_init(&s->sse, BOUND_SSE_EVENT);
+    buf_init(&s->held, BOUND_HELD_HEAD);
+    a->stream = s;
+    return true;
+}
+
+void stream_end(struct attempt *a)
+{
+    if (!a->stream) return;
+    sse_free(&a->stream->sse);
+    buf_free(&a->stream->held);
+    a->stream = NULL;
+}
+
+void attempt_stream(struct attempt *a, int64_t until)
+{
+    struct stream *s = a->stream;
+    enum upstream_event event = attempt_wait(a, earliest(until, deadline_of(s)));
     switch (event) {
     case UPSTREAM_HEAD:
         s->heard = clock_mono_ms();
-        if (s->a->up->status != 200 || is_json(s->a->up)) over(s, attempt_plain(s->a));
-        break;
+        if (a->up->status != 200 || is_json(a->up)) stream_end(a); /* the rest is read in one piece */
+        return;
     case UPSTREAM_BYTES:
         take_bytes(s);
         if (!s->over) look_at_clock(s);
@@ -207,15 +229,5 @@ static void step(struct stream *s)
         else over(s, VERDICT_STOPPED);
         break;
     }
-}
-
-enum verdict attempt_stream(struct attempt *a)
-{
-    struct stream s = {.a = a, .heard = a->started, .spoke = a->started};
-    sse_init(&s.sse, BOUND_SSE_EVENT);
-    buf_init(&s.held, BOUND_HELD_HEAD);
-    while (!s.over) step(&s);
-    sse_free(&s.sse);
-    buf_free(&s.held);
-    return s.verdict;
+    if (s->over) attempt_over(a, s->verdict);
 }

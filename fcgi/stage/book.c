@@ -145,8 +145,8 @@ struct attempt_job {
     struct job job; /* first */
     struct ledger *ledger;
     struct arena strings;
-    bool has_ended;
-    struct ledger_use ended;
+    struct ledger_use *ended;
+    int ended_count;
     struct ledger_try next;
     enum ledger_may may;
     bool provider_is_hard;
@@ -163,14 +163,26 @@ static enum weir_err attempt_run(struct job *j, struct db *db)
 {
     struct attempt_job *t = (struct attempt_job *)j;
     enum weir_err err = WEIR_OK;
-    if (t->has_ended) err = ledger_attempt_end(t->ledger, db, t->next.ticket, t->next.now_ms, &t->ended);
+    for (int i = 0; i < t->ended_count && err == WEIR_OK; i++)
+        err = ledger_attempt_end(t->ledger, db, t->next.ticket, t->next.now_ms, &t->ended[i]);
     if (err == WEIR_OK) err = ledger_attempt(t->ledger, db, &t->next, &t->may, &t->refusal);
     if (err != WEIR_OK) return err;
     return ledger_provider_is_hard(t->ledger, db, t->next.now_ms, t->next.provider, &t->provider_is_hard);
 }
 
-enum weir_err book_attempt(const struct book *b, const struct ledger_use *ended, const struct ledger_try *next,
-                           enum ledger_may *may, bool *provider_is_hard, struct ledger_refusal *refusal)
+static bool copy_uses(struct arena *a, const struct ledger_use *from, int count, struct ledger_use **to)
+{
+    *to = arena_alloc(a, sizeof **to * (size_t)(count + 1));
+    for (int i = 0; *to && i < count; i++) {
+        (*to)[i] = from[i];
+        if (!((*to)[i].provider = copy(a, from[i].provider))) return false;
+    }
+    return *to != NULL;
+}
+
+enum weir_err book_attempt(const struct book *b, const struct ledger_use *ended, int ended_count,
+                           const struct ledger_try *next, enum ledger_may *may, bool *provider_is_hard,
+                           struct ledger_refusal *refusal)
 {
     struct attempt_job *t = calloc(1, sizeof *t);
     if (!t) return WEIR_NOMEM;
@@ -179,11 +191,8 @@ enum weir_err book_attempt(const struct book *b, const struct ledger_use *ended,
     arena_init(&t->strings);
     t->next = *next;
     t->next.provider = copy(&t->strings, next->provider);
-    if ((t->has_ended = ended != NULL)) {
-        t->ended = *ended;
-        t->ended.provider = copy(&t->strings, ended->provider);
-    }
-    bool whole = t->next.provider && (!ended || t->ended.provider);
+    t->ended_count = ended_count;
+    bool whole = copy_uses(&t->strings, ended, ended_count, &t->ended) && t->next.provider;
     enum weir_err err = whole ? writer_run(store_writer(b->store), &t->job, ADMIT_MS, false) : WEIR_NOMEM;
     if (err == WEIR_OK) {
         *may = t->may;
@@ -242,16 +251,12 @@ static bool copy_bill(struct settle_job *s, const struct ledger_bill *bill)
 {
     const char **const all[] = {&s->row.request_id, &s->row.user, &s->row.team, &s->row.role, &s->row.rolegroup, &s->row.key,
                                 &s->row.ip, &s->row.alias, &s->row.provider, &s->row.model, &s->row.error};
-    struct ledger_use *uses = arena_alloc(&s->strings, sizeof *uses * (size_t)(bill->use_count + 1));
-    if (!uses) return false;
+    struct ledger_use *uses;
+    if (!copy_uses(&s->strings, bill->uses, bill->use_count, &uses)) return false;
     s->row = *bill->row;
     s->bill = *bill;
     s->bill.row = &s->row;
     s->bill.uses = uses;
-    for (int i = 0; i < bill->use_count; i++) {
-        uses[i] = bill->uses[i];
-        if (!(uses[i].provider = copy(&s->strings, bill->uses[i].provider))) return false;
-    }
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (*all[i] && !(*all[i] = copy(&s->strings, *all[i]))) return false;
     return true;

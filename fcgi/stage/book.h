@@ -22,9 +22,10 @@ enum weir_err book_admit(const struct book *b, const struct ledger_ask *ask, con
                          struct ledger_grant *grant, enum ledger_may *may, bool *provider_is_hard,
                          struct ledger_refusal *refusal);
 
-/* Books the end of an attempt (use; NULL: none has ended) and the next one, in one step. */
-enum weir_err book_attempt(const struct book *b, const struct ledger_use *ended, const struct ledger_try *next,
-                           enum ledger_may *may, bool *provider_is_hard, struct ledger_refusal *refusal);
+/* Books the ends of attempts and the next one, in one step. */
+enum weir_err book_attempt(const struct book *b, const struct ledger_use *ended, int ended_count,
+                           const struct ledger_try *next, enum ledger_may *may, bool *provider_is_hard,
+                           struct ledger_refusal *refusal);
 
 /* Settles the ticket, held by that estimate, with its row (or, bill->ticket 0, writes the row alone), marks the key
  * as used (key_id; 0: not), and writes the content (content->ticket 0: none), sealed. Waits up to 2 s to have it

@@ -15,13 +15,12 @@ void charge_attempt(const struct attempt *a, bool answered)
     struct outcome *o = a->out;
     const struct usage u = usage_of(a, answered);
     const struct price_use use = {u.prompt, u.cached, u.cache_write, u.completion};
-    int64_t cost = price_cost(a->price, &use);
-    o->last = (struct ledger_use){.number = o->attempts, .provider = a->target->provider->name, .sent = a->up && a->up->sent,
-                                  .tokens = u.prompt + u.completion, .cost = cost < 0 ? 0 : cost};
-    o->sent |= o->last.sent;
-    o->usage.known |= u.known;
-    o->usage.prompt += u.prompt;
-    o->usage.cached += u.cached;
-    o->usage.cache_write += u.cache_write;
-    o->usage.completion += u.completion;
+    int64_t cost = a->target->price ? price_cost(a->target->price, &use) : -1;
+    o->unpriced = cost < 0 && u.prompt + u.completion > 0;
+    o->cost = cost < 0 ? 0 : cost;
+    o->sent = a->up && a->up->sent;
+    o->usage = u;
+    o->uses[0] = (struct ledger_use){.number = a->number, .provider = a->target->provider->name, .sent = o->sent,
+                                     .tokens = u.prompt + u.completion, .cost = o->cost};
+    o->use_count = 1;
 }

@@ -4,7 +4,7 @@
 
 #include "fcgi/stage/attempt.h"
 
-/* Adds what the attempt used to the outcome's sums, and leaves it in out->last. answered: its answer is the caller's. */
+/* Writes what the attempt used into its own outcome. answered: its answer is the caller's. */
 void charge_attempt(const struct attempt *a, bool answered);
 
 #endif

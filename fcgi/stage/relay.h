@@ -1,13 +1,15 @@
-/* Fifth step: asks the plan's targets, one after the other, until one answers. */
+/* Fifth step: asks the plan's targets, one after the other (or, hedging, two at a time), until one answers. */
 #ifndef WEIR_STAGE_RELAY_H
 #define WEIR_STAGE_RELAY_H
 
 #include "fcgi/stage/way.h"
+#include "sql/pulse.h"
 
 /* What the process lends to every relay. */
 struct relay_tools {
     struct http_pool *pool;
     struct book book;
+    struct pulse *pulse; /* NULL: nothing is remembered of who fails */
     int stop_fd;     /* readable when the process must end now */
     bool is_cgi;     /* then a stop is the web server's way to say that the client has gone */
 };

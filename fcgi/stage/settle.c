@@ -31,11 +31,16 @@ static const char *alias_of(const struct chat *chat, struct arena *a)
     return arena_str(a, (struct span){chat->alias.at, shown});
 }
 
+/* Nothing is free for want of a price: what has none is shown as unpriced, also where it used nothing. */
+static int64_t cost_of(const struct plan *plan, const struct outcome *o)
+{
+    bool priced = o->target ? o->target->price != NULL : plan->dearest.known;
+    return o->unpriced || (!priced && !o->cost) ? -1 : o->cost;
+}
+
 static void fill_row(struct audit_row *row, const struct request *r, const struct caller *c, const char *endpoint,
                      const struct chat *chat, const struct plan *plan, const struct outcome *o, struct arena *a)
 {
-    /* Rounded up once, over all attempts. */
-    const struct price_use use = {o->usage.prompt, o->usage.cached, o->usage.cache_write, o->usage.completion};
     *row = (struct audit_row){
         .time = r->begun_wall_ms, .request_id = r->id, .user = c->user, .team = c->team, .role = c->role,
         .rolegroup = c->rolegroup, .key = c->key.name, .ip = r->ip, .endpoint = endpoint, .alias = alias_of(chat, a),
@@ -43,7 +48,7 @@ static void fill_row(struct audit_row *row, const struct request *r, const struc
         .cache = "bypass", .prompt_tokens = o->usage.prompt, .cached_tokens = o->usage.cached,
         .cache_write_tokens = o->usage.cache_write, .completion_tokens = o->usage.completion,
         .usage_source = !o->usage.known ? "none" : o->estimated ? "estimated" : "provider",
-        .cost = plan->model ? price_cost(&plan->model->price, &use) : -1, .first_byte_ms = o->first_byte_ms,
+        .cost = cost_of(plan, o), .first_byte_ms = o->first_byte_ms,
         .latency_ms = clock_mono_ms() - r->begun_mono_ms, .error = why(o),
     };
     if (o->target) {
@@ -79,7 +84,7 @@ void settle(const struct book *b, const struct request *r, const struct caller *
     int64_t touched = c->key.last_used < r->begun_wall_ms - TOUCH_MS ? c->key.id : 0;
     fill_row(&row, r, c, endpoint, chat, plan, o, a);
     const struct ledger_bill bill = {.ticket = t->grant.ticket, .now_ms = clock_wall_ms(), .row = &row,
-                                     .give_back = !o->sent, .uses = &o->last, .use_count = o->last.number ? 1 : 0};
+                                     .give_back = !o->sent, .uses = o->uses, .use_count = o->use_count};
     const struct content content = content_of(r, c->snap->settings.content, chat, t, o, a);
     enum weir_err err = book_settle(b, &bill, &t->estimate, touched, &content);
     if (err == WEIR_OK && touched) store_key_used(b->store, &c->hash, r->begun_wall_ms);

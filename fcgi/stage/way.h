@@ -39,11 +39,14 @@ struct caller {
     struct snapshot *snap; /* the configuration this request is served by; held for the request */
 };
 
-/* By plan: whom to ask, in order. */
+/* By plan: whom to ask, in order. Each key of each target is a candidate of its own. */
 struct plan {
     const struct model_row *model;
     struct target *targets;
     int count;
+    struct target *larger; /* to be asked instead where the request does not fit the model's context */
+    int larger_count;
+    struct price dearest;  /* of all that have one, each of its four the dearest; not known if none has */
 };
 
 /* By admit: what is held. grant.ticket > 0: it has to be settled. */
@@ -54,6 +57,8 @@ struct ticket {
     bool first_is_hard;            /* its provider's limits demand a maximum */
     struct ledger_refusal skipped; /* if not, why */
 };
+
+#define OUTCOME_USES 4 /* two attempts at a time, and what was booked but not made */
 
 enum end { END_OK, END_REFUSED, END_FAILED, END_CANCELLED, END_TRUNCATED };
 
@@ -71,7 +76,10 @@ struct outcome {
     struct usage usage;          /* of all attempts together */
     bool estimated;              /* some of it, or all, is an estimate */
     bool sent;                   /* something went upstream */
-    struct ledger_use last;      /* what the last attempt used; number 0: there was none */
+    int64_t cost;                /* nano-dollars of all attempts, each by its target's price */
+    bool unpriced;               /* tokens were used that have no price */
+    struct ledger_use uses[OUTCOME_USES]; /* of attempts that have ended, but whose end is not booked yet */
+    int use_count;
     int64_t first_byte_ms;       /* since the request began; -1: nothing was sent */
     const char *error;           /* a short reason for the audit row, NULL: none; the arena's */
     struct ledger_tight requests, tokens; /* for x-ratelimit-*: the tightest limits */

@@ -55,7 +55,7 @@ def document(mock, refusing_port):
     ]
     if mock.ports["tls"]:
         providers.append(provider("tls", f"https://127.0.0.1:{mock.ports['tls']}/v1"))
-    return {"providers": providers, "keys": [{"name": "flow", "user": "ada", "team": "looms", "role": "dev", "rolegroup": "eng",
+    return {"providers": providers, "settings": {"retries": 0}, "keys": [{"name": "flow", "user": "ada", "team": "looms", "role": "dev", "rolegroup": "eng",
                                               "secret": SECRET}]}
 
 

@@ -19,7 +19,7 @@ def ask(gw, alias, stream, **kw):
     return got.choices[0].message.content
 
 
-MOVES_ON = ["refused/ok", "status:401", "status:403", "status:404", "status:408", "status:429", "status:429:30", "status:500",
+MOVES_ON = ["refused/ok", "status:404", "status:408", "status:429", "status:429:30", "status:500",
             "status:502", "status:503", "status:504", "status:529", "status-html:502", "status-empty:500", "error-array:503",
             "error-text:500", "status-detail-text:500", "cut-before", "reset-before", "cut-head", "redirect", "endless-head",
             "hasty/stall-before", "hasty/stall-head", "unknown-encoding"]
@@ -41,6 +41,15 @@ def test_a_target_that_fails_before_content_is_passed_over(gw, stream, behaviour
     assert row["attempts"] == 2 and row["outcome"] == "ok" and row["provider"] == "mock" and row["model"] == alias.models[1]
     assert len(gw.seen(alias, 1)) == 1 and len(gw.seen(alias, 0)) == (0 if behaviour.startswith("refused") else 1)
     assert gw.web.rss() - before < 100000
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("status", [401, 402, 403])
+def test_a_key_that_is_refused_is_not_tried_on_another_model(gw, stream, status):
+    alias = gw.alias(f"status:{status}", "ok", "other/ok")
+    assert ask(gw, alias, stream) == WHOLE
+    assert gw.sent[-1].headers["x-weir-attempts"] == "2" and gw.audit()["provider"] == "other"
+    assert not gw.seen(alias, 1)
 
 
 def test_a_plain_answer_to_a_stream_request_is_no_silent_empty_stream(gw):

@@ -90,7 +90,7 @@ static void expect_error(struct span body, const char *message, const char *type
 }
 
 static const struct provider_row provider = {.name = "first"};
-static const struct target target = {&provider, NULL, "real"};
+static const struct target target = {.provider = &provider, .model = "real"};
 
 /* ---- whole answers ---- */
 
@@ -156,7 +156,7 @@ static void no_value_can_end_its_line(void **state)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         struct request r = request_of(METHOD_POST);
         const struct provider_row odd = {.name = all[i].value};
-        const struct target t = {&odd, NULL, all[i].value};
+        const struct target t = {.provider = &odd, .model = all[i].value};
         struct outcome o = {.target = &t, .attempts = 1};
         struct problem p;
         int lines;

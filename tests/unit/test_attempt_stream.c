@@ -39,6 +39,8 @@ struct fake { struct upstream up; const struct script *script; int at, done; int
 
 struct conn { struct buf sent; size_t dies_at; bool dead; int flushes; struct { int64_t at; size_t len; } flushed[40]; };
 
+static const struct model_row priced = {.alias = "m", .price = {true, 1000000000, 500000000, 1000000000, 2000000000}};
+
 static struct rig {
     int64_t now;
     struct conn door;
@@ -119,7 +121,7 @@ static void fake_close(struct upstream *u)
     buf_free(&u->headers);
 }
 
-static const struct upstream_ops fake_ops = {fake_wait, fake_close};
+static const struct upstream_ops fake_ops = {fake_wait, fake_close, NULL};
 
 enum weir_err http_open(struct http_pool *p, const struct http_call *c, struct upstream **out)
 {
@@ -178,12 +180,12 @@ enum weir_err conn_flush(struct conn *c)
 
 static struct { int calls; struct ledger_use ended[4]; struct ledger_try next[4]; enum ledger_may may; } booked;
 
-enum weir_err book_attempt(const struct book *b, const struct ledger_use *ended, const struct ledger_try *next,
-                           enum ledger_may *may, bool *provider_is_hard, struct ledger_refusal *refusal)
+enum weir_err book_attempt(const struct book *b, const struct ledger_use *ended, int ended_count,
+                           const struct ledger_try *next, enum ledger_may *may, bool *provider_is_hard, struct ledger_refusal *refusal)
 {
     (void)b;
     *provider_is_hard = false;
-    booked.ended[booked.calls] = ended ? *ended : (struct ledger_use){0};
+    booked.ended[booked.calls] = ended_count ? *ended : (struct ledger_use){0};
     booked.next[booked.calls++] = *next;
     *may = booked.may;
     *refusal = (struct ledger_refusal){.kind = LEDGER_OVER_LIMIT, .scope = "user/ada", .metric = METRIC_TOKENS, .shape = SHAPE_TOTAL,
@@ -191,7 +193,6 @@ enum weir_err book_attempt(const struct book *b, const struct ledger_use *ended,
     return WEIR_OK;
 }
 
-static const struct model_row priced = {.alias = "m", .price = {true, 1000000000, 500000000, 1000000000, 2000000000}};
 static struct ticket ticket;
 
 static int set_up(void **state)
@@ -201,12 +202,13 @@ static int set_up(void **state)
     rig = (struct rig){.now = 5000, .gone_before = -1};
     rig.caller.snap = &rig.snap;
     rig.snap.settings.keepalive_ms = 200;
+    rig.snap.settings.deadline_ms = 6000000;
     rig.r = (struct request){.conn = &rig.door, .method = METHOD_POST, .id = "req_1", .begun_mono_ms = 4990};
     rig.tools.stop_fd = -1;
     for (int i = 0; i < TARGETS; i++) {
         rig.providers[i] = (struct provider_row){.name = names[i], .dialect = "openai", .base_url = urls[i],
                                                  .first_byte_ms = 1000, .idle_ms = 500, .total_ms = 10000};
-        rig.targets[i] = (struct target){&rig.providers[i], NULL, "real"};
+        rig.targets[i] = (struct target){&rig.providers[i], NULL, "real", &priced.price, &priced};
     }
     memset(&booked, 0, sizeof booked);
     ticket = (struct ticket){.grant = {.ticket = 7}};
@@ -309,7 +311,7 @@ static void every_further_attempt_is_booked_with_what_the_last_one_used(void **s
     assert_int_equal(booked.ended[1].tokens, 5); /* it failed, and the provider has counted all the same */
     assert_int_equal(rig.out.usage.prompt, 4 + ticket.estimate.prompt_estimate);
     assert_true(rig.out.estimated);
-    assert_int_equal(rig.out.last.number, 3);
+    assert_int_equal(rig.out.uses[0].number, 3);
     finish();
 }
 
@@ -376,8 +378,8 @@ static void a_stream_goes_through_unchanged(void **state)
     assert_int_equal(rig.out.first_byte_ms, 20);
     assert_int_equal(rig.out.attempts, 1);
     assert_true(rig.out.usage.known && !rig.out.estimated);
-    assert_int_equal(rig.out.last.cost, 3 * 1000 + 2 * 2000);
-    assert_int_equal(rig.out.last.tokens, 5);
+    assert_int_equal(rig.out.uses[0].cost, 3 * 1000 + 2 * 2000);
+    assert_int_equal(rig.out.uses[0].tokens, 5);
     assert_int_equal(rig.out.usage.prompt, 3);
     assert_int_equal(rig.out.usage.completion, 2);
     assert_null(rig.out.error);

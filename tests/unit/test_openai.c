@@ -65,7 +65,7 @@ static const struct provider_row plain_provider = {.name = "p", .dialect = "open
 
 static const char *sent_for(enum face face, const char *model, struct span body)
 {
-    const struct target target = {&plain_provider, NULL, model};
+    const struct target target = {.provider = &plain_provider, .model = model};
     open_to(&target, face, body);
     return called.body;
 }
@@ -259,7 +259,7 @@ static void the_call_goes_to_the_faces_address_with_the_providers_headers_and_ke
     assert_int_equal(secret_start(), WEIR_OK);
     struct secret *secret = secret_new(SPAN("hush"));
     const struct upstream_key key = {"k", 1, secret};
-    const struct target with_key = {&p, &key, "m"}, without = {&p, NULL, "m"};
+    const struct target with_key = {.provider = &p, .key = &key, .model = "m"}, without = {.provider = &p, .model = "m"};
     (void)state;
     open_to(&with_key, FACE_CHAT, SPAN("{\"model\":\"a\",\"stream\":true," M "}"));
     assert_string_equal(called.url, "https://x.example/v1/chat/completions");

@@ -11,16 +11,16 @@
 #include <cmocka.h>
 
 static const struct upstream_key two_keys[] = {{"first", 1, NULL}, {"second", 2, NULL}};
-static const struct provider_row with_keys = {.name = "a", .dialect = "openai", .keys = two_keys, .key_count = 2};
+static const struct provider_row with_keys = {.name = "a", .dialect = "openai", .key_strategy = "priority", .keys = two_keys, .key_count = 2};
 static const struct provider_row without = {.name = "b", .dialect = "mock"};
 static const struct provider_row foreign = {.name = "c", .dialect = "anthropic"};
 
-static const struct target_row mixed[] = {{&foreign, "x", 1}, {&without, "one", 1}, {&foreign, "y", 1}, {&with_keys, "two", 9}, {&with_keys, "three", 1}};
-static const struct target_row dead[] = {{&foreign, "x", 1}};
+static const struct target_row mixed[] = {{.provider = &foreign, .model = "x", .weight = 1}, {.provider = &without, .model = "one", .weight = 1}, {.provider = &foreign, .model = "y", .weight = 1}, {.provider = &with_keys, .model = "two", .weight = 9}, {.provider = &with_keys, .model = "three", .weight = 1}};
+static const struct target_row dead[] = {{.provider = &foreign, .model = "x", .weight = 1}};
 static const struct model_row models[] = { /* by alias */
-    {.alias = "dead", .targets = dead, .target_count = 1},
-    {.alias = "empty"},
-    {.alias = "mixed", .targets = mixed, .target_count = 5},
+    {.alias = "dead", .strategy = "priority", .targets = dead, .target_count = 1},
+    {.alias = "empty", .strategy = "priority"},
+    {.alias = "mixed", .strategy = "priority", .targets = mixed, .target_count = 5},
 };
 static struct snapshot snap = {.models = models, .model_count = 3};
 
@@ -45,7 +45,7 @@ static enum weir_err plan(const char *allowed, struct span alias, struct plan *o
     const struct caller c = {.known = true, .snap = &snap, .key.models = allowed};
     const struct chat chat = {.alias = alias};
     *p = (struct problem){.err = WEIR_OK};
-    return plan_targets(&c, &chat, &memory, out, p);
+    return plan_targets(&c, &chat, NULL, &memory, out, p);
 }
 
 static void targets_keep_their_order_and_those_of_no_dialect_are_left_out(void **state)
@@ -55,13 +55,15 @@ static void targets_keep_their_order_and_those_of_no_dialect_are_left_out(void *
     (void)state;
     assert_int_equal(plan(NULL, SPAN("mixed"), &out, &p), WEIR_OK);
     assert_ptr_equal(out.model, &models[2]);
-    assert_int_equal(out.count, 3);
+    assert_int_equal(out.count, 5); /* each key is a candidate */
     assert_ptr_equal(out.targets[0].provider, &without);
     assert_string_equal(out.targets[0].model, "one");
     assert_null(out.targets[0].key);
     assert_string_equal(out.targets[1].model, "two");
     assert_ptr_equal(out.targets[1].key, &two_keys[0]);
-    assert_string_equal(out.targets[2].model, "three");
+    assert_string_equal(out.targets[2].model, "two");
+    assert_ptr_equal(out.targets[2].key, &two_keys[1]);
+    assert_string_equal(out.targets[3].model, "three");
 }
 
 static void unknown_is_404_for_every_key_and_forbidden_403(void **state)
@@ -125,17 +127,17 @@ static void long_names_of_models_are_told_whole_characters(void **state)
     char alias[BOUND_ALIAS + 1];
     (void)state;
     for (size_t lead = 0; lead < 3; lead++) {
-        struct model_row m = {.alias = alias};
+        struct model_row m = {.alias = alias, .strategy = "priority"};
         struct snapshot one = {.models = &m, .model_count = 1};
         memset(alias, 0, sizeof alias);
         memset(alias, 'm', lead);
         for (size_t i = lead; i + 3 < 200; i += 3) memcpy(alias + i, "\xE2\x82\xAC", 3);
         const struct chat chat = {.alias = span_of(alias)};
         struct caller c = {.snap = &one};
-            assert_int_equal(plan_targets(&c, &chat, &memory, &out, &p), WEIR_UNAVAILABLE);
+            assert_int_equal(plan_targets(&c, &chat, NULL, &memory, &out, &p), WEIR_UNAVAILABLE);
         assert_true(text_is_utf8(span_of(p.text)));
         c.key.models = "[]";
-        assert_int_equal(plan_targets(&c, &chat, &memory, &out, &p), WEIR_MODEL_FORBIDDEN);
+        assert_int_equal(plan_targets(&c, &chat, NULL, &memory, &out, &p), WEIR_MODEL_FORBIDDEN);
         assert_true(text_is_utf8(span_of(p.text)));
     }
 }

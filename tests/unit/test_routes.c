@@ -65,7 +65,7 @@ static void a_snapshot_holds_everything_in_order(void **state)
     struct model_row m = {.alias = "gpt", .strategy = "weighted", .fallback = "other", .cache_ttl = 300,
                           .context_window = 128000, .max_output = 4096, .created = 77,
                           .price = {true, 150000000, 75000000, 150000000, 600000000}};
-    struct target_row t[] = {{NULL, "first", 5}, {NULL, "second", 1}};
+    struct target_row t[] = {{.model = "first", .weight = 5}, {.model = "second", .weight = 1}};
     assert_int_equal(model_put(d.db, &m, &model), WEIR_OK);
     assert_int_equal(targets_put(d.db, model, (int64_t[]){zeta, alpha}, t, 2), WEIR_OK);
     m = (struct model_row){.alias = "bare", .strategy = "priority"};
@@ -150,7 +150,7 @@ static void putting_again_changes_the_row(void **state)
     assert_int_equal(provider_key_put(d.db, d.master, p, "p", "k", 7, SPAN_NONE), WEIR_OK);
     assert_int_equal(provider_key_put(d.db, d.master, p, "p", "none", 7, SPAN_NONE), WEIR_NOT_FOUND);
     struct model_row m = {.alias = "m", .strategy = "priority", .created = 5, .cache_ttl = 1};
-    struct target_row t[] = {{NULL, "x", 1}, {NULL, "y", 1}};
+    struct target_row t[] = {{.model = "x", .weight = 1}, {.model = "y", .weight = 1}};
     assert_int_equal(model_put(d.db, &m, &id), WEIR_OK);
     assert_int_equal(targets_put(d.db, id, (int64_t[]){p, p}, t, 2), WEIR_OK);
     m.created = 9, m.cache_ttl = 2;

@@ -14,15 +14,40 @@ static int64_t rounded_up(wide sum)
     return nano > INT64_MAX ? INT64_MAX : (int64_t)nano;
 }
 
-int64_t price_cost(const struct price *p, const struct price_use *u)
+static wide exact(const struct price *p, const struct price_use *u)
 {
-    if (!p->known) return -1;
     int64_t prompt = positive(u->prompt), cached = least(positive(u->cached), prompt);
     int64_t written = least(positive(u->cache_write), prompt - cached);
     wide sum = (wide)p->input * (prompt - cached - written) + (wide)p->cached_input * cached;
     sum += (wide)p->cache_write * written;
-    sum += (wide)p->output * positive(u->completion);
-    return rounded_up(sum);
+    return sum + (wide)p->output * positive(u->completion);
+}
+
+int64_t price_cost(const struct price *p, const struct price_use *u)
+{
+    return p->known ? rounded_up(exact(p, u)) : -1;
+}
+
+static void add(struct price_sum *sum, wide millionths)
+{
+    wide all = (wide)sum->nano * MILLION + sum->millionths + millionths;
+    bool fits = all / MILLION < INT64_MAX;
+    *sum = fits ? (struct price_sum){(int64_t)(all / MILLION), (int64_t)(all % MILLION)} : (struct price_sum){INT64_MAX, 0};
+}
+
+void price_add(struct price_sum *sum, const struct price *p, const struct price_use *u)
+{
+    if (p->known) add(sum, exact(p, u));
+}
+
+void price_add_sum(struct price_sum *sum, const struct price_sum *more)
+{
+    add(sum, (wide)more->nano * MILLION + more->millionths);
+}
+
+int64_t price_total(const struct price_sum *sum)
+{
+    return sum->nano + (sum->millionths > 0);
 }
 
 static int64_t dearest_input(const struct price *p)

@@ -15,12 +15,12 @@ void charge_attempt(const struct attempt *a, bool answered)
     struct outcome *o = a->out;
     const struct usage u = usage_of(a, answered);
     const struct price_use use = {u.prompt, u.cached, u.cache_write, u.completion};
-    int64_t cost = a->target->price ? price_cost(a->target->price, &use) : -1;
-    o->unpriced = cost < 0 && u.prompt + u.completion > 0;
-    o->cost = cost < 0 ? 0 : cost;
+    o->unpriced = !a->target->price && u.prompt + u.completion > 0;
+    o->cost = (struct price_sum){0};
+    if (a->target->price) price_add(&o->cost, a->target->price, &use);
     o->sent = a->up && a->up->sent;
     o->usage = u;
     o->uses[0] = (struct ledger_use){.number = a->number, .provider = a->target->provider->name, .sent = o->sent,
-                                     .tokens = u.prompt + u.completion, .cost = o->cost};
+                                     .tokens = u.prompt + u.completion, .cost = price_total(&o->cost)};
     o->use_count = 1;
 }

@@ -46,7 +46,7 @@ static void add_up(struct outcome *o, const struct outcome *part)
     o->sent |= part->sent;
     o->estimated |= part->estimated;
     o->unpriced |= part->unpriced;
-    o->cost = o->cost > INT64_MAX - part->cost ? INT64_MAX : o->cost + part->cost;
+    price_add_sum(&o->cost, &part->cost);
     o->usage.known |= part->usage.known;
     o->usage.prompt += part->usage.prompt;
     o->usage.cached += part->usage.cached;

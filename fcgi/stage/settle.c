@@ -35,7 +35,8 @@ static const char *alias_of(const struct chat *chat, struct arena *a)
 static int64_t cost_of(const struct plan *plan, const struct outcome *o)
 {
     bool priced = o->target ? o->target->price != NULL : plan->dearest.known;
-    return o->unpriced || (!priced && !o->cost) ? -1 : o->cost;
+    int64_t cost = price_total(&o->cost); /* rounded up once, over all attempts */
+    return o->unpriced || (!priced && !cost) ? -1 : cost;
 }
 
 static void fill_row(struct audit_row *row, const struct request *r, const struct caller *c, const char *endpoint,

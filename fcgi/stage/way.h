@@ -76,7 +76,7 @@ struct outcome {
     struct usage usage;          /* of all attempts together */
     bool estimated;              /* some of it, or all, is an estimate */
     bool sent;                   /* something went upstream */
-    int64_t cost;                /* nano-dollars of all attempts, each by its target's price */
+    struct price_sum cost;       /* of all attempts, each by its target's price */
     bool unpriced;               /* tokens were used that have no price */
     struct ledger_use uses[OUTCOME_USES]; /* of attempts that have ended, but whose end is not booked yet */
     int use_count;

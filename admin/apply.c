@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "fcgi/base/clock.h"
+#include "sql/pulse.h"
 
 /* ---- what is stored ---- */
 
@@ -172,7 +173,10 @@ static bool transact(struct apply *a, bool dry_run)
         return true;
     }
     a->err = change_commit(&a->change);
-    if (!a->err) return true;
+    if (!a->err) {
+        pulse_ring(a->w->data_dir); /* keys may be new */
+        return true;
+    }
 undo:
     change_undo(&a->change);
     return false;

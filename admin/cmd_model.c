@@ -7,6 +7,8 @@
 #include "admin/listing.h"
 #include "admin/option.h"
 #include "admin/price_text.h"
+#include "admin/route_state.h"
+#include "fcgi/base/clock.h"
 #include "fcgi/base/text.h"
 
 /* {"models":[{"alias":...,"targets":[...]}]} from the words; a target is split at its first colon. */
@@ -84,9 +86,28 @@ static const struct column columns[] = {{"alias", "ALIAS", 0},     {"strategy", 
                                         {"cache_ttl", "CACHE", 0}, {"targets", "TARGETS", 0},
                                         {"price", "IN/OUT", 0},    {"context_window", NULL, 0},
                                         {"max_output", NULL, 0},   {"fallback", "FALLBACK", 0},
+                                        {"context_fallback", NULL, 0}, {"hedge_after_ms", NULL, 0},
+                                        {"system", NULL, 0},       {"defaults", NULL, 0},
                                         {"created", "CREATED", 0}, {NULL, NULL, 0}};
 
-static void list_targets(struct listing *l, const struct model_row *m, struct buf *json, struct buf *shown)
+static void list_target_state(const struct target_row *t, const struct health_row *row, struct buf *json)
+{
+    buf_printf(json, ", \"weight\": %lld", (long long)t->weight);
+    if (t->price.known) {
+        buf_str(json, ", \"price\": ");
+        price_json(json, &t->price);
+    }
+    buf_printf(json, ", \"state\": \"%s\", \"failures\": %lld, \"requests\": %lld, \"failed\": %lld",
+               breaker_state(row, clock_wall_ms()), row ? (long long)row->breaker.failures : 0,
+               row ? (long long)row->requests : 0, row ? (long long)row->failed : 0);
+    if (row && row->latency_ms >= 0) buf_printf(json, ", \"latency_ms\": %lld", (long long)row->latency_ms);
+    buf_str(json, ", \"error\": ");
+    json_string(json, span_of(row ? row->error : NULL));
+    buf_char(json, '}');
+}
+
+static void list_targets(struct listing *l, const struct model_row *m, const struct health_map *health, struct buf *json,
+                         struct buf *shown)
 {
     buf_clear(json);
     buf_clear(shown);
@@ -98,7 +119,7 @@ static void list_targets(struct listing *l, const struct model_row *m, struct bu
         json_string(json, span_of(t->provider->name));
         buf_str(json, ", \"model\": ");
         json_string(json, span_of(t->model));
-        buf_printf(json, ", \"weight\": %lld}", (long long)t->weight);
+        list_target_state(t, health_find(health, HEALTH_TARGET, t->provider->name, t->model), json);
         buf_printf(shown, "%s%s:%s", i ? "," : "", t->provider->name, t->model);
     }
     buf_char(json, ']');
@@ -133,7 +154,8 @@ int cmd_model_list(struct weir *w, int argc, char **argv)
     bool json = false;
     const struct option_def options[] = {{"--json", OPTION_FLAG, &json}, {NULL, OPTION_FLAG, NULL}};
     struct buf raw, shown;
-    struct snapshot *snap;
+    struct health_map *health = NULL;
+    struct snapshot *snap = NULL;
     struct listing l;
     struct words words;
     struct db *db;
@@ -143,8 +165,10 @@ int cmd_model_list(struct weir *w, int argc, char **argv)
     if (!options_read(&w->memory, argc, argv, options, 0, 0, &words)) return EXIT_USAGE;
     if (!weir_open(w, DB_READ, &db)) return EXIT_REFUSED;
     err = snapshot_load(db, NULL, &snap);
+    if (!err) err = health_load(db, &health);
     if (err) {
         code = weir_failed("the aliases cannot be read", err, db);
+        snapshot_release(snap);
         db_close(db);
         return code;
     }
@@ -157,17 +181,22 @@ int cmd_model_list(struct weir *w, int argc, char **argv)
         listing_text(&l, span_of(m->alias));
         listing_text(&l, span_of(m->strategy));
         listing_int(&l, m->cache_ttl);
-        list_targets(&l, m, &raw, &shown);
+        list_targets(&l, m, health, &raw, &shown);
         list_price(&l, &m->price, &raw, &shown);
         list_optional(&l, m->context_window);
         list_optional(&l, m->max_output);
         listing_text(&l, span_of(m->fallback));
+        listing_text(&l, span_of(m->context_fallback));
+        list_optional(&l, m->hedge_after_ms);
+        listing_text(&l, span_of(m->system));
+        listing_both(&l, m->defaults ? span_of(m->defaults) : SPAN("null"), SPAN_NONE);
         listing_time(&l, m->created);
     }
     code = listing_end(&l);
     buf_free(&raw);
     buf_free(&shown);
     snapshot_release(snap);
+    health_release(health);
     db_close(db);
     return code;
 }

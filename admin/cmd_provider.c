@@ -7,6 +7,8 @@
 #include "admin/document.h"
 #include "admin/listing.h"
 #include "admin/option.h"
+#include "admin/route_state.h"
+#include "fcgi/base/clock.h"
 #include "fcgi/base/text.h"
 
 #define KEY_FILE_MAX 8192
@@ -113,11 +115,40 @@ static const struct column columns[] = {{"name", "NAME", 0},
                                         {"headers", NULL, 0},
                                         {"health", "HEALTH", 0},
                                         {"breaker", "BREAKER", 0},
+                                        {"forced", NULL, 0},
+                                        {"failures", "FAILURES", 0},
+                                        {"latency_ms", "MS", 0},
+                                        {"requests", NULL, 0},
+                                        {"failed", NULL, 0},
+                                        {"probed", NULL, 0},
+                                        {"error_at", NULL, 0},
+                                        {"error", "LAST ERROR", 0},
                                         {NULL, NULL, 0}};
+
+static void list_upstream_key(const struct upstream_key *k, const struct health_row *row, bool sealed, struct buf *json,
+                              struct buf *shown)
+{
+    const char *state = sealed ? "sealed" : key_state(row, clock_wall_ms());
+    const char *why = row && row->disabled ? row->disabled : row ? row->error : NULL;
+    char until[TIME_TEXT];
+
+    buf_str(json, "{\"name\": ");
+    json_string(json, span_of(k->name));
+    buf_printf(json, ", \"priority\": %lld, \"state\": \"%s\", \"requests\": %lld, \"failed\": %lld, \"error\": ",
+               (long long)k->priority, state, row ? (long long)row->requests : 0, row ? (long long)row->failed : 0);
+    json_string(json, span_of(why));
+    if (strcmp(state, "resting") == 0) {
+        time_text(row->cool_until, until);
+        buf_printf(json, ", \"until\": \"%s\"", until);
+    }
+    buf_char(json, '}');
+    buf_str(shown, k->name);
+    if (strcmp(state, "active") != 0) buf_printf(shown, " (%s)", sealed ? "does not open" : state);
+}
 
 /* opened: the same provider read with the master key; a key missing there does not open. NULL: no master key. */
 static void list_upstream_keys(struct listing *l, const struct provider_row *p, const struct provider_row *opened,
-                               struct buf *json, struct buf *shown)
+                               const struct health_map *health, struct buf *json, struct buf *shown)
 {
     buf_clear(json);
     buf_clear(shown);
@@ -127,25 +158,40 @@ static void list_upstream_keys(struct listing *l, const struct provider_row *p, 
 
         for (int k = 0; opened && k < opened->key_count; k++)
             if (strcmp(opened->keys[k].name, p->keys[i].name) == 0 && opened->keys[k].secret) sealed = false;
-        buf_str(json, i ? ", {\"name\": " : "{\"name\": ");
-        json_string(json, span_of(p->keys[i].name));
-        buf_printf(json, ", \"priority\": %lld, \"state\": \"%s\"}", (long long)p->keys[i].priority,
-                   sealed ? "sealed" : "active");
-        buf_printf(shown, "%s%s%s", i ? "," : "", p->keys[i].name, sealed ? " (does not open)" : "");
+        if (i) buf_str(json, ", ");
+        if (i) buf_char(shown, ',');
+        list_upstream_key(&p->keys[i], health_find(health, HEALTH_KEY, p->name, p->keys[i].name), sealed, json, shown);
     }
     buf_char(json, ']');
     listing_both(l, buf_all(json), shown->len ? buf_all(shown) : SPAN("-"));
 }
 
-static void list_provider(struct listing *l, const struct provider_row *p, const struct provider_row *opened,
-                          struct buf *json, struct buf *shown)
+static void list_state(struct listing *l, const struct provider_state *s)
 {
+    listing_text(l, span_of(s->health));
+    listing_text(l, span_of(s->breaker));
+    listing_text(l, span_of(s->forced));
+    listing_int(l, s->failures);
+    if (s->latency_ms < 0) listing_text(l, SPAN_NONE);
+    else listing_int(l, s->latency_ms);
+    listing_int(l, s->requests);
+    listing_int(l, s->failed);
+    listing_time(l, s->probed);
+    listing_time(l, s->error_at);
+    listing_text(l, span_of(s->error));
+}
+
+static void list_provider(struct listing *l, const struct provider_row *p, const struct provider_row *opened,
+                          const struct health_map *health, struct buf *json, struct buf *shown)
+{
+    struct provider_state state;
+
     listing_text(l, span_of(p->name));
     listing_text(l, span_of(p->dialect));
     listing_text(l, *p->base_url ? span_of(p->base_url) : SPAN_NONE);
     listing_bool(l, p->allow_plain_http);
     listing_text(l, span_of(p->key_strategy));
-    list_upstream_keys(l, p, opened, json, shown);
+    list_upstream_keys(l, p, opened, health, json, shown);
     buf_clear(json);
     buf_printf(json, "{\"connect_ms\": %lld, \"first_byte_ms\": %lld, \"idle_ms\": %lld, \"total_ms\": %lld}",
                (long long)(p->connect_ms ? p->connect_ms : CONNECT_MS_DEFAULT),
@@ -163,8 +209,8 @@ static void list_provider(struct listing *l, const struct provider_row *p, const
     }
     buf_char(json, '}');
     listing_both(l, buf_all(json), SPAN_NONE);
-    listing_text(l, SPAN("unknown")); /* nothing probes, and no breaker opens, in this version */
-    listing_text(l, SPAN("closed"));
+    provider_state(health, p->name, clock_wall_ms(), &state);
+    list_state(l, &state);
 }
 
 int cmd_provider_list(struct weir *w, int argc, char **argv)
@@ -172,6 +218,7 @@ int cmd_provider_list(struct weir *w, int argc, char **argv)
     bool json = false;
     const struct option_def options[] = {{"--json", OPTION_FLAG, &json}, {NULL, OPTION_FLAG, NULL}};
     struct snapshot *snap = NULL, *opened = NULL;
+    struct health_map *health = NULL;
     struct master_key *master = NULL;
     struct buf raw, shown;
     struct listing l;
@@ -185,6 +232,7 @@ int cmd_provider_list(struct weir *w, int argc, char **argv)
     buf_init(&raw, 4 << 20);
     buf_init(&shown, 4 << 20);
     err = snapshot_load(db, NULL, &snap);
+    if (!err) err = health_load(db, &health);
     if (!err && weir_master(w, &master)) err = snapshot_load(db, master, &opened);
     if (err) {
         code = weir_failed("the providers cannot be read", err, db);
@@ -194,7 +242,7 @@ int cmd_provider_list(struct weir *w, int argc, char **argv)
     for (int i = 0; i < snap->provider_count; i++) {
         const struct provider_row *p = &snap->providers[i];
 
-        list_provider(&l, p, opened ? snapshot_provider(opened, span_of(p->name)) : NULL, &raw, &shown);
+        list_provider(&l, p, opened ? snapshot_provider(opened, span_of(p->name)) : NULL, health, &raw, &shown);
     }
     code = listing_end(&l);
 out:
@@ -202,6 +250,7 @@ out:
     buf_free(&shown);
     if (snap) snapshot_release(snap);
     if (opened) snapshot_release(opened);
+    health_release(health);
     master_key_free(master);
     db_close(db);
     return code;

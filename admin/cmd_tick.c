@@ -7,6 +7,7 @@
 
 #include "admin/command.h"
 #include "admin/option.h"
+#include "admin/tick_probe.h"
 #include "fcgi/base/clock.h"
 #include "sql/content.h"
 #include "sql/ledger.h"
@@ -24,6 +25,7 @@ struct tick {
     struct settings settings;
     int64_t after;                  /* tidy: the counter to go on behind */
     int64_t swept, removed, contents, deleted; /* in all */
+    int64_t probed, alive;          /* upstreams */
     int done;                       /* in the last step */
 };
 
@@ -111,16 +113,20 @@ static enum weir_err do_all(struct tick *t)
     do {
         if (!err) err = take_step(t, forget, &t->deleted);
     } while (!err && t->done);
+    if (!err) err = tick_probe(t->w, t->db, &t->probed, &t->alive);
     return err;
 }
 
 static void print_done(const struct tick *t, bool json, int pages, int moved)
 {
     printf(json ? "{\"tickets_swept\": %lld, \"counters_removed\": %lld, \"contents_deleted\": %lld, "
-                  "\"audit_rows_deleted\": %lld, \"log_pages\": %d, \"log_pages_moved\": %d}\n"
+                  "\"audit_rows_deleted\": %lld, \"upstreams_probed\": %lld, \"upstreams_alive\": %lld, "
+                  "\"log_pages\": %d, \"log_pages_moved\": %d}\n"
                 : "tickets of dead processes settled: %lld\nidle counters removed: %lld\ncontents deleted: %lld\n"
-                  "audit rows deleted: %lld\npages in the log: %d, moved into the database: %d\n",
-           (long long)t->swept, (long long)t->removed, (long long)t->contents, (long long)t->deleted, pages, moved);
+                  "audit rows deleted: %lld\nupstreams probed: %lld, alive: %lld\n"
+                  "pages in the log: %d, moved into the database: %d\n",
+           (long long)t->swept, (long long)t->removed, (long long)t->contents, (long long)t->deleted,
+           (long long)t->probed, (long long)t->alive, pages, moved);
 }
 
 int cmd_tick(struct weir *w, int argc, char **argv)

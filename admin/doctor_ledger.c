@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "fcgi/base/clock.h"
+#include "sql/health.h"
 #include "sql/limits.h"
 #include "sql_ids.h"
 
@@ -104,9 +105,40 @@ static void check_prices(struct doctor *d, struct db *db, const struct snapshot 
                     now->model_count, limits);
 }
 
+/* Whoever wonders why an upstream is not asked. */
+static void check_breakers(struct doctor *d, struct db *db, const struct snapshot *now)
+{
+    struct health_map *health = NULL;
+    int64_t clock = clock_wall_ms();
+    int found = 0;
+
+    if (health_load(db, &health)) {
+        doctor_tell(d, FINDING_FAIL, "breakers", "cannot be read: %s", db_message(db));
+        return;
+    }
+    for (int i = 0; i < health->count; i++) {
+        const struct health_row *r = &health->rows[i];
+        bool open = r->breaker.state != BREAKER_CLOSED, resting = clock < r->cool_until;
+        char what[80 + BOUND_NAME];
+
+        if (!snapshot_provider(now, span_of(r->provider)) || (!open && !resting && !r->disabled && !r->forced)) continue;
+        snprintf(what, sizeof what, "upstream %s", r->provider);
+        found++;
+        if (r->forced) doctor_tell(d, FINDING_WARN, what, "was %s by hand; `weir provider auto` undoes that",
+                                   r->forced == FORCED_OPEN ? "switched off" : "set to be asked whatever its breakers say");
+        else doctor_tell(d, FINDING_WARN, what, "%s %s %s: %s", r->kind == HEALTH_KEY ? "key" : "model", r->name,
+                         r->disabled ? "is not used any more"
+                                     : open ? "has an open breaker" : "rests, for its limit is reached",
+                         r->error ? r->error : "no reason is known");
+    }
+    if (!found) doctor_tell(d, FINDING_OK, "breakers", "none is open, and every key is in use");
+    health_release(health);
+}
+
 void doctor_ledger(struct doctor *d, struct db *db, const struct snapshot *now)
 {
     check_time(d, db);
     check_tickets(d, db);
     check_prices(d, db, now);
+    check_breakers(d, db, now);
 }

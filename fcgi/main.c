@@ -17,6 +17,7 @@
 #include "fcgi/base/fence.h"
 #include "fcgi/base/log.h"
 #include "fcgi/housekeeper.h"
+#include "fcgi/prober.h"
 #include "fcgi/worker.h"
 
 #define THREADS_MOST   16384
@@ -203,10 +204,13 @@ static bool serve(const struct start *s, struct gateway *g, int stop_fd)
         return true;
     }
     struct housekeeper *keeper;
+    struct prober *prober;
     workers_prepare();
     int signal_fd = take_signals();
     if (housekeeper_start(&g->tools.book, &keeper) != WEIR_OK) log_event(LOG_ERROR, "no_housekeeper");
+    if (prober_start(g->tools.book.store, g->tools.pulse, s->data, &prober) != WEIR_OK) log_event(LOG_ERROR, "no_prober");
     bool whole = workers_run(g, threads_of(s), signal_fd, stop_fd, s->drain_ms);
+    prober_stop(prober);
     housekeeper_stop(keeper);
     return whole;
 }

@@ -163,7 +163,7 @@ enum weir_err health_read(struct db *db, struct arena *a, enum health_kind kind,
     bool row;
     bind_identity(s, kind, provider, name);
     enum weir_err err = stmt_step(s, &row);
-    *out = (struct health_row){.kind = small(s, 0), .provider = provider, .name = name, .latency_ms = -1};
+    *out = (struct health_row){.kind = kind, .provider = provider, .name = name, .latency_ms = -1};
     if (err == WEIR_OK && row) err = read_row(s, a, out);
     stmt_reset(s);
     return err;

@@ -11,7 +11,8 @@ struct price_use { int64_t prompt, cached, cache_write, completion; }; /* cached
 int64_t price_cost(const struct price *p, const struct price_use *u);
 /* The same, not rounded yet: for sums over several attempts, each by its own price. */
 struct price_sum { int64_t nano, millionths; }; /* millionths of a nano-dollar, below a million */
-void price_add(struct price_sum *sum, const struct price *p, const struct price_use *u); /* a price that is not known adds 0 */
+/* A price that is not known adds nothing. */
+void price_add(struct price_sum *sum, const struct price *p, const struct price_use *u);
 void price_add_sum(struct price_sum *sum, const struct price_sum *more);
 int64_t price_total(const struct price_sum *sum); /* rounded up; INT64_MAX where it would not fit */
 /* The most that `prompt` and `output` tokens can cost, whatever part of the prompt is cached or written; -1 unpriced. */

@@ -363,6 +363,12 @@ enum weir_err provider_key_put(struct db *db, const struct master_key *m, int64_
         stmt_blob(s, 4, buf_all(&sealed));
         err = stmt_run(s);
     }
+    if (err == WEIR_OK) { /* what was held against the old secret */
+        struct stmt *s = db_stmt(db, SQL_HEALTH_NEW_KEY);
+        stmt_text(s, 1, span_of(provider));
+        stmt_text(s, 2, span_of(key));
+        err = stmt_run(s);
+    }
     buf_free(&sealed);
     return err;
 }

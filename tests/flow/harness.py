@@ -160,6 +160,9 @@ class Site:
         out = self.weir("audit", "--json").stdout
         return [json.loads(line) for line in out.splitlines() if line.strip()]
 
+    def json(self, *args):
+        return json.loads(self.weir(*args, "--json").stdout)
+
     def forget_health(self):
         """What earlier tests had fail on purpose is nobody's trouble now: no breaker open, no key resting."""
         with contextlib.closing(sqlite3.connect(f"{self.data}/weir.db", timeout=10)) as db, db:
@@ -269,6 +272,7 @@ class Gateway:
         self.sent, self.aliases, self.closing = [], {}, []
         self.site.forget_health()
         self.rows_before, self.seen_before = len(self.site.audit()), mock.mark()
+        self.more_keys = False  # its providers have keys that begin like PROVIDER_KEY
         self.usage_checked, self.overloads = True, False  # overloads: a 503 is one, and leaves no row
 
     # ---- aliases ----
@@ -396,7 +400,8 @@ class Gateway:
     def check_upstream(self, rows):
         seen = self.mock.seen(since=self.seen_before)
         for e in seen:
-            check_clean(self, e)
+            if e["method"] != "GET":  # a probe
+                check_clean(self, e)
         if not self.usage_checked:
             return
         for alias in self.aliases.values():
@@ -470,6 +475,7 @@ def check_clean(gateway, entry):
     if entry["target"].startswith("/other/"):
         assert "authorization" not in headers, "a provider without keys was sent one"
     else:
-        assert headers.get("authorization") == f"Bearer {PROVIDER_KEY}", headers.get("authorization")
+        given = headers.get("authorization", "")
+        assert given == f"Bearer {PROVIDER_KEY}" or (gateway.more_keys and given.startswith(f"Bearer {PROVIDER_KEY}")), given
     if isinstance(entry["json"], dict) and entry["json"].get("stream"):
         assert "gzip" not in headers.get("accept-encoding", ""), "a stream was asked for compressed"

@@ -391,10 +391,16 @@ def redirect(asked):
 
 
 def flaky(asked):
-    """flaky:N:CODE - the first N requests get CODE, then all is well."""
+    """flaky:N:CODE[:RETRY_AFTER] - the first N requests get CODE, then all is well."""
     if asked.count <= asked.arg(0, 1):
-        return plain(text(error_body("Not yet.")), asked.arg(1, 500))
+        headers = [["retry-after", asked.args[2]]] if len(asked.args) > 2 else []
+        return plain(text(error_body(f"Not yet: {asked.arg(1, 500)}.")), asked.arg(1, 500), headers)
     return ok(asked)
+
+
+def too_long(asked):
+    return plain(text(error_body("This model's maximum context length is 10 tokens.", "invalid_request_error",
+                                 "context_length_exceeded", "messages")), 400)
 
 
 def error_event_first(asked):
@@ -704,7 +710,7 @@ BEHAVIOURS = {
     "gzip": gzipped, "gzip-bomb": gzip_bomb, "unknown-encoding": unknown_encoding, "garbage-json": garbage_json,
     "html-200": html_200, "array-200": array_200, "empty-200": empty_200, "wrong-content-type": wrong_content_type,
     "json-error-200": json_error_200, "stream-as-json": stream_as_json, "json-as-stream": json_as_stream,
-    "short-body": short_body, "until-eof": until_eof, "long": long_answer, "script": script, "floats-always": ok,
+    "short-body": short_body, "too-long": too_long, "until-eof": until_eof, "long": long_answer, "script": script, "floats-always": ok,
 }
 
 

@@ -1,0 +1,104 @@
+"""A second attempt beside a silent first: the faster content wins, the loser is cancelled, counted and charged."""
+import json
+import time
+
+import pytest
+
+import behaviours
+from harness import SLOW
+
+WHOLE = "".join(behaviours.WORDS)
+PRICE = {"input": "1", "output": "2"}
+
+
+def content(r, stream):
+    if not stream:
+        return r.json()["choices"][0]["message"]["content"]
+    events = [json.loads(line[6:]) for line in r.text.splitlines() if line.startswith("data: {")]
+    return "".join(c["delta"].get("content") or "" for e in events for c in e["choices"])
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_silent_first_is_overtaken_and_cancelled(gw, stream):
+    alias = gw.alias("stall-before", "ok", hedge_after_ms=100, price=PRICE)
+    begun = time.monotonic()
+    r = gw.chat(alias, stream=stream)
+    assert r.status_code == 200 and content(r, stream) == WHOLE and time.monotonic() - begun < 3 * SLOW
+    assert r.headers["x-weir-attempts"] == "2" and r.headers["x-weir-model"] == alias.models[1]
+    assert gw.mock.left(alias.first)["by"] == "client"
+    row = gw.audit()
+    assert row["attempts"] == 2 and row["outcome"] == "ok" and row["model"] == alias.models[1]
+    told = gw.seen(alias, 1)[0]["usage"]
+    assert row["prompt_tokens"] == told["prompt_tokens"], "a loser that said nothing and reported nothing costs nothing"
+    assert gw.site.query("SELECT count(*) FROM attempt a JOIN audit u ON u.ticket = a.ticket WHERE u.request_id = ?",
+                         row["request_id"])[0][0] == 2
+    assert gw.site.books() == 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_first_that_is_fast_enough_is_not_hedged(gw, stream):
+    alias = gw.alias("ok", "ok", hedge_after_ms=2000)
+    assert gw.chat(alias, stream=stream).headers["x-weir-attempts"] == "1" and not gw.seen(alias, 1)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_first_may_still_win(gw, stream):
+    gw.usage_checked = False
+    alias = gw.alias("slow:400", "stall-before", hedge_after_ms=100)
+    r = gw.chat(alias, stream=stream)
+    assert r.headers["x-weir-model"] == alias.models[0] and r.headers["x-weir-attempts"] == "2" and content(r, stream) == WHOLE
+    assert gw.mock.left(alias.models[1])["by"] == "client"
+
+
+@pytest.mark.parametrize("second", ["status:500", "refused/ok", "cut-before", "status:429"])
+def test_a_second_that_fails_leaves_the_first_its_chance(gw, second):
+    alias = gw.alias("slow:500", second, hedge_after_ms=100)
+    r = gw.chat(alias)
+    assert r.status_code == 200 and r.headers["x-weir-model"] == alias.models[0] and r.headers["x-weir-attempts"] == "2"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_first_that_fails_after_all_leaves_the_second_its_chance(gw, stream):
+    alias = gw.alias("hasty/stall-before", "slow:600", hedge_after_ms=100)
+    r = gw.chat(alias, stream=stream)
+    assert r.status_code == 200 and r.headers["x-weir-model"] == alias.models[1] and r.headers["x-weir-attempts"] == "2"
+
+
+def test_when_both_fail_the_third_is_asked(gw):
+    alias = gw.alias("hasty/stall-before", "hasty/stall-before", "ok", hedge_after_ms=50)
+    r = gw.chat(alias)
+    assert r.status_code == 200 and r.headers["x-weir-attempts"] == "3" and r.headers["x-weir-model"] == alias.models[2]
+    assert gw.site.books() == 0
+
+
+def test_content_that_has_begun_is_never_overtaken(gw):
+    gate = gw.gate()
+    alias = gw.alias(f"gated:{gate}", "ok", hedge_after_ms=50)
+    with gw.http().stream("POST", "/v1/chat/completions", json={"model": alias, "stream": True, "messages": [
+            {"role": "user", "content": "hi"}]}) as r:
+        lines = r.iter_lines()
+        next(line for line in lines if behaviours.WORDS[0] in line)
+        time.sleep(0.1)  # longer than hedge_after_ms: what is tested is that nothing happens
+        gw.mock.go(gate)
+        assert "[DONE]" in "".join(lines)
+    assert gw.audit()["attempts"] == 1 and not gw.seen(alias, 1)
+
+
+def test_a_limit_that_has_no_room_for_two_lets_the_first_go_on(gw):
+    alias = gw.alias("slow:400", "ok", hedge_after_ms=50, max_output=100)
+    gw.site.apply({"limits": [{"scope": f"model/{alias}", "metric": "tokens", "shape": "total", "amount": 250}]})
+    r = gw.chat(alias)
+    assert r.status_code == 200 and r.headers["x-weir-attempts"] == "1" and not gw.seen(alias, 1)
+    assert gw.site.books() == 0
+
+
+def test_the_loser_that_has_reported_its_usage_is_charged(gw):
+    """It counted the prompt at once, and then fell silent."""
+    alias = gw.alias("script", "ok", hedge_after_ms=100, price=PRICE)
+    used = {"prompt_tokens": 500, "completion_tokens": 0, "total_tokens": 500}
+    gw.mock.script(alias.first, behaviours.sse_head() + [{"send": behaviours.data({"choices": [], "usage": used})}, {"usage": used},
+                                                          {"stall": True}])
+    r = gw.chat(alias, stream=True)
+    assert r.headers["x-weir-model"] == alias.models[1] and r.headers["x-weir-attempts"] == "2"
+    assert gw.audit()["prompt_tokens"] == 500 + gw.seen(alias, 1)[0]["usage"]["prompt_tokens"]
+    assert gw.site.books() == 0

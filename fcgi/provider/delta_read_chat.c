@@ -128,7 +128,7 @@ static void chat_said(struct delta_reader *r, int choice, struct jval said, bool
     chat_calls(r, choice, calls, whole);
 }
 
-static enum finish chat_finish(struct jval v)
+static int8_t chat_finish(struct jval v)
 {
     if (jval_is(v, "length")) return FINISH_LENGTH;
     if (jval_is(v, "tool_calls") || jval_is(v, "function_call")) return FINISH_TOOLS;
@@ -136,7 +136,8 @@ static enum finish chat_finish(struct jval v)
 }
 
 /* True if it says something: Azure's filters send choices that do not. */
-static bool chat_choice(struct delta_reader *r, const struct chat_root *c, struct jval choice, int64_t place, const char *part)
+static bool chat_choice(struct delta_reader *r, const struct chat_root *c, struct jval choice, int64_t place,
+                        const char *part)
 {
     struct jval said = {0}, finish = {0}, v;
     struct span key;
@@ -153,7 +154,7 @@ static bool chat_choice(struct delta_reader *r, const struct chat_root *c, struc
     jval_int(c->created, &created);
     delta_give_start(r, c->id, c->model, created);
     delta_mark(r->seen, (int)index);
-    if (finished) r->finish[index] = (int8_t)chat_finish(finish);
+    if (finished) r->finish[index] = chat_finish(finish);
     chat_said(r, (int)index, said, *part == 'm');
     return true;
 }

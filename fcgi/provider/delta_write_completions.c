@@ -64,7 +64,8 @@ static void completion_whole(struct delta_writer *w, struct buf *out)
     buf_char(out, '}');
 }
 
-static void completion_error(struct delta_writer *w, struct span message, struct span type, struct span code, struct buf *out)
+static void completion_error(struct delta_writer *w, struct span message, struct span type, struct span code,
+                             struct buf *out)
 {
     (void)w;
     buf_str(out, "data: {\"error\":");
@@ -73,5 +74,6 @@ static void completion_error(struct delta_writer *w, struct span message, struct
 }
 
 const struct face_writer delta_writes_completions = {
-    .step = completion_step, .end = completion_end, .whole = completion_whole, .error = completion_error, .id_prefix = "cmpl-",
+    .step = completion_step, .end = completion_end, .whole = completion_whole, .error = completion_error,
+    .id_prefix = "cmpl-",
 };

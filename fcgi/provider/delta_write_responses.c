@@ -271,16 +271,20 @@ static void responses_content(struct delta_writer *w, const struct delta *d, str
     buf_str(out, "\"}\n\n");
 }
 
-static void responses_step(struct delta_writer *w, const struct delta *d, struct buf *out)
+static void responses_finish(struct delta_writer *w, struct buf *out)
 {
     int i;
+    while ((i = kept_close(w->kept, 0, true)) >= 0) {
+        kept_item(w->kept, i)->cut = is_incomplete(w);
+        item_ends(w, i, out);
+    }
+}
+
+static void responses_step(struct delta_writer *w, const struct delta *d, struct buf *out)
+{
     if (d->kind == DELTA_START) responses_start(w, out);
-    else if (d->kind != DELTA_FINISH) responses_content(w, d, out);
-    else
-        while ((i = kept_close(w->kept, 0, true)) >= 0) {
-            kept_item(w->kept, i)->cut = is_incomplete(w);
-            item_ends(w, i, out);
-        }
+    else if (d->kind == DELTA_FINISH) responses_finish(w, out);
+    else responses_content(w, d, out);
 }
 
 static void responses_end(struct delta_writer *w, struct buf *out)
@@ -299,7 +303,9 @@ static void responses_whole(struct delta_writer *w, struct buf *out)
 static void responses_error(struct delta_writer *w, struct span message, struct span type, struct span code, struct buf *out)
 {
     struct buf error;
+    int i;
     buf_init(&error, BOUND_SSE_EVENT);
+    while ((i = kept_close(w->kept, 0, true)) >= 0) kept_item(w->kept, i)->cut = true;
     buf_str(&error, span_is(code, "rate_limit_exceeded") ? "{\"code\":\"rate_limit_exceeded\",\"message\":"
                                                          : "{\"code\":\"server_error\",\"message\":");
     json_string(&error, message);

@@ -103,7 +103,8 @@ static struct span own_id(struct delta_writer *w, struct buf *out)
     struct buf id;
     buf_init(&id, 64);
     put_made_id(w, w->face->id_prefix, 0, -1, &id);
-    struct span made = id.err ? SPAN("") : copy(w, buf_all(&id), out);
+    if (id.err && !out->err) out->err = id.err;
+    struct span made = copy(w, buf_all(&id), out);
     buf_free(&id);
     return made;
 }

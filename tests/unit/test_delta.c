@@ -1,5 +1,24 @@
 /* Answers through the one model: what each face says is read as it was meant and written as the official clients need it,
  * streamed or whole, with every oddity of WIRE.md 3. */
+#include <stdlib.h>
+
+static long allocations_left = -1; /* the one after these fails; -1: none does */
+
+static int this_one_fails(void)
+{
+    return allocations_left >= 0 && allocations_left-- == 0;
+}
+
+static void *scripted_calloc(size_t n, size_t size) { return this_one_fails() ? NULL : calloc(n, size); }
+static void *scripted_realloc(void *at, size_t size) { return this_one_fails() ? NULL : realloc(at, size); }
+
+#define calloc scripted_calloc
+#define realloc scripted_realloc
+#include "fcgi/base/arena.c"
+#include "fcgi/base/buf.c"
+#undef calloc
+#undef realloc
+
 #include "fcgi/provider/delta_kept.c"
 #include "fcgi/provider/delta_read.c"
 #include "fcgi/provider/delta_read_chat.c"
@@ -16,7 +35,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <cmocka.h>
 
 /* ---- from one face to another ---- */
@@ -504,6 +522,50 @@ static void what_is_kept_has_a_ceiling(void **state)
     arena_end(&memory);
 }
 
+/* True if everything went well, and then the text is whole. */
+static bool try_through(const struct told *from, const struct delta_target *t, const char *wanted)
+{
+    struct arena memory;
+    struct buf out;
+    bool fine = false;
+    arena_init(&memory);
+    buf_init(&out, BOUND_ANSWER);
+    struct delta_reader *r = delta_reader_new(from->from, &memory);
+    struct way way = {r ? delta_writer_new(t, &memory) : NULL, &out};
+    if (way.writer) {
+        read_lines(r, from->stream, *from->text, pass_on, &way);
+        delta_write_end(way.writer, &out);
+        fine = out.err == WEIR_OK;
+        if (fine) assert_string_equal(buf_cstr(&out), wanted);
+        delta_writer_free(way.writer);
+    }
+    buf_free(&out);
+    arena_end(&memory);
+    return fine;
+}
+
+static void a_failed_allocation_never_gives_half_an_answer(void **state)
+{
+    static const struct { enum face face; bool stream; const char *const *wanted; } all[] = {
+        {FACE_CHAT, false, &wanted_chat}, {FACE_CHAT, true, &wanted_chat_stream}, {FACE_COMPLETIONS, false, &wanted_completion},
+        {FACE_RESPONSES, false, &wanted_response}, {FACE_RESPONSES, true, &wanted_response_stream},
+        {FACE_MESSAGES, false, &wanted_message}, {FACE_MESSAGES, true, &wanted_message_stream},
+    };
+    struct chat c = chat_of(plain_request);
+    (void)state;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        struct delta_target t = target_of(&c, all[i].face, all[i].stream);
+        long n = 0;
+        do {
+            allocations_left = n++;
+            bool fine = try_through(&told[all[i].stream ? 0 : 1], &t, *all[i].wanted);
+            assert_true(fine == (allocations_left >= 0));
+        } while (allocations_left < 0);
+        assert_true(n > 2);
+        allocations_left = -1;
+    }
+}
+
 static void a_stream_of_too_many_calls_keeps_the_first(void **state)
 {
     struct buf text;
@@ -788,6 +850,7 @@ int main(void)
         cmocka_unit_test(an_empty_answer_is_one_all_the_same),
         cmocka_unit_test(a_stream_that_breaks_says_so_as_the_sdks_look_for_it),
         cmocka_unit_test(what_is_kept_has_a_ceiling),
+        cmocka_unit_test(a_failed_allocation_never_gives_half_an_answer),
         cmocka_unit_test(a_stream_of_too_many_calls_keeps_the_first),
         cmocka_unit_test(there_and_back_an_answer_says_the_same),
         cmocka_unit_test(however_it_is_cut_and_sent_an_answer_is_the_same),

@@ -39,12 +39,15 @@ static bool read_source(struct reader *r, struct jval v, struct part *part)
     if (!address && !jval_is(type, "base64")) return reader_untranslatable(r, type);
     if (!TAKE(r, v, known, at)) return false;
     if (address && !is_given(at[URL])) return reader_lacks(r, v, "url", "a string");
-    if (!address && !is_given(at[MEDIA])) return reader_lacks(r, v, "media_type", "a string");
-    if (!address && !is_given(at[BASE64])) return reader_lacks(r, v, "data", "a string");
-    part->kind = address ? PART_IMAGE_URL : PART_IMAGE_DATA;
+    if (address) return reader_image(r, at[URL], part);
+    if (!is_given(at[MEDIA])) return reader_lacks(r, v, "media_type", "a string");
+    if (!is_given(at[BASE64])) return reader_lacks(r, v, "data", "a string");
+    part->kind = PART_IMAGE_DATA;
     part->media = quoted(at[MEDIA]);
-    part->text = quoted(at[address ? URL : BASE64]);
-    return true;
+    part->text = quoted(at[BASE64]);
+    bool plain = part->media.len && !memchr(part->media.at, ',', part->media.len) &&
+                 !memchr(part->media.at, ';', part->media.len);
+    return plain || reader_must(r, at[MEDIA], "a media type like image/png"); /* it goes into a data: URL */
 }
 
 static bool read_image_block(struct reader *r, struct jval v, struct part *part)
@@ -214,6 +217,7 @@ static bool read_tool_choice(struct reader *r, struct jval v)
     r->out->choice = means[i];
     r->out->chosen = quoted(at[NAME]);
     if (means[i] == CHOICE_NAMED && !is_given(at[NAME])) return reader_lacks(r, v, "name", "a string");
+    if (means[i] != CHOICE_NAMED && is_given(at[NAME])) return reader_untranslatable(r, at[NAME]);
     if (is_given(at[SERIAL])) r->out->parallel = at[SERIAL].kind == JSON_TRUE ? SAID_NO : SAID_YES;
     return true;
 }

@@ -24,7 +24,6 @@ static void check_refused(enum weir_err err, const struct problem *p)
     must(*p->text && text_is_utf8(span_of(p->text)) && text_is_utf8(span_of(p->param)));
 }
 
-/* Not all that was written can be read: an upstream judges what we do not (an empty name, a user's own member). */
 static void check_written(enum face to, struct span body, const struct conversation *c)
 {
     struct arena memory;

@@ -1,5 +1,9 @@
 /* Translation of requests: what a caller says in one face reaches a provider of another one with the same meaning, and what
  * cannot is refused by the caller's own name for it. */
+#define arena_alloc arena_give /* below stands one that fails when it is told to */
+#include "fcgi/base/arena.c"
+#undef arena_alloc
+void *arena_alloc(struct arena *a, size_t size);
 #include "fcgi/provider/conversation.c"
 
 #include <setjmp.h>
@@ -13,6 +17,15 @@
 
 #include "fcgi/base/text.h"
 #include "tests/unit/translated.h"
+
+static int allocations_left = -1; /* until one fails; below 0: none does */
+
+void *arena_alloc(struct arena *a, size_t size)
+{
+    if (allocations_left == 0) return NULL;
+    allocations_left -= allocations_left > 0;
+    return arena_give(a, size);
+}
 
 /* ---- transcripts ---- */
 
@@ -160,6 +173,12 @@ static void responses_are_written_as_both(void **state)
          "{\"role\":\"assistant\",\"content\":[{\"type\":\"text\",\"text\":\"wait\"},{\"type\":\"tool_use\",\"id\":\"1\",\"name\":\"f\",\"input\":{}},{\"type\":\"tool_use\",\"id\":\"2\",\"name\":\"f\",\"input\":{\"a\":1}}]},"
          "{\"role\":\"user\",\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"1\",\"content\":[{\"type\":\"text\",\"text\":\"one\"}]},{\"type\":\"tool_result\",\"tool_use_id\":\"2\",\"content\":[{\"type\":\"text\",\"text\":\"two\"}]}]}],"
          "\"tools\":[" TOOL_OF_MESSAGES "],\"tool_choice\":{\"type\":\"tool\",\"name\":\"f\"},\"output_config\":{\"effort\":\"high\",\"format\":{\"type\":\"json_schema\",\"schema\":{\"type\":\"object\"}}}}"},
+        {"results come right behind their calls", FACE_RESPONSES, FACE_CHAT,
+         "{\"input\":[{\"type\":\"function_call\",\"call_id\":\"1\",\"name\":\"f\",\"arguments\":\"{}\"},{\"role\":\"user\",\"content\":\"and\"},{\"type\":\"function_call_output\",\"call_id\":\"1\",\"output\":\"r\"}]}",
+         TO_CHAT "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"type\":\"function\",\"id\":\"1\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]},{\"role\":\"tool\",\"tool_call_id\":\"1\",\"content\":\"r\"},{\"role\":\"user\",\"content\":\"and\"}]}"},
+        {"a chat's too", FACE_CHAT, FACE_CHAT,
+         "{\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"1\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]},{\"role\":\"user\",\"content\":\"and\"},{\"role\":\"tool\",\"tool_call_id\":\"1\",\"content\":\"r\"}]}",
+         TO_CHAT "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"type\":\"function\",\"id\":\"1\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]},{\"role\":\"tool\",\"tool_call_id\":\"1\",\"content\":\"r\"},{\"role\":\"user\",\"content\":\"and\"}]}"},
         {"what only chat knows", FACE_RESPONSES, FACE_CHAT, "{\"input\":\"hi\",\"text\":{\"verbosity\":\"low\"},\"prompt_cache_key\":\"k\"}", HI_CHAT ",\"prompt_cache_key\":\"k\",\"verbosity\":\"low\"}"},
         {"a completion", FACE_COMPLETIONS, FACE_MESSAGES, "{\"prompt\":\"hi\",\"stop\":\"x\",\"suffix\":\"\",\"echo\":false,\"best_of\":1,\"logprobs\":null}", HI_MESSAGES ",\"stop_sequences\":[\"x\"]}"},
         {"a completion, in an array, twice", FACE_COMPLETIONS, FACE_CHAT, "{\"prompt\":[\"hi\"],\"n\":2,\"seed\":7}", HI_CHAT ",\"n\":2,\"seed\":7}"},
@@ -261,6 +280,8 @@ static void what_has_no_place_is_refused_by_its_name(void **state)
         {"a document", FACE_MESSAGES, FACE_CHAT, PART("{\"type\":\"document\",\"source\":{}}"), "!messages[0].content[1].type"},
         {"a document in a result", FACE_MESSAGES, FACE_CHAT, PART("{\"type\":\"tool_result\",\"tool_use_id\":\"1\",\"content\":[{\"type\":\"document\"}]}"), "!messages[0].content[1].content[0].type"},
         {"a stored image", FACE_MESSAGES, FACE_CHAT, PART("{\"type\":\"image\",\"source\":{\"type\":\"file\",\"file_id\":\"f\"}}"), "!messages[0].content[1].source.type"},
+        {"a type that would break out", FACE_MESSAGES, FACE_CHAT, PART("{\"type\":\"image\",\"source\":{\"type\":\"base64\",\"media_type\":\"image/png,\",\"data\":\"AA==\"}}"), "!messages[0].content[1].source.media_type"},
+        {"a named auto", FACE_MESSAGES, FACE_CHAT, WITH("\"tool_choice\":{\"type\":\"auto\",\"name\":\"f\"}"), "!tool_choice.name"},
         {"a user's call", FACE_MESSAGES, FACE_CHAT, PART("{\"type\":\"tool_use\",\"id\":\"1\",\"name\":\"f\",\"input\":{}}"), "!messages[0].content[1].type"},
         {"input that is text", FACE_MESSAGES, FACE_CHAT, M("{\"role\":\"assistant\",\"content\":[{\"type\":\"tool_use\",\"id\":\"1\",\"name\":\"f\",\"input\":\"{}\"}]}"), "!messages[1].content[0].input"},
         {"role system", FACE_MESSAGES, FACE_CHAT, M("{\"role\":\"system\",\"content\":\"x\"}"), "!messages[1].role"},
@@ -467,6 +488,55 @@ static void make_request(struct buf *b)
     buf_char(b, '}');
 }
 
+/* What is said, by turns; system first, by itself. */
+static void mean_part(struct buf *out, const struct part *part)
+{
+    switch (part->kind) {
+    case PART_TEXT:
+    case PART_REFUSAL: mean_text(out, "text ", part->text); break;
+    case PART_REASONING: break;
+    case PART_IMAGE_DATA: mean_text(out, "image of type ", part->media); mean_text(out, "data ", part->text); break;
+    case PART_IMAGE_URL: mean_text(out, "image at ", part->text); break;
+    case PART_TOOL_CALL: mean_text(out, "call ", part->id); mean_text(out, "of ", part->name); mean_json(out, "with ", part->json); break;
+    case PART_TOOL_RESULT:
+        mean_text(out, part->failed ? "failure of " : "result of ", part->id);
+        for (int i = 0; i < part->inside_count; i++)
+            if (says_something(&part->inside[i])) mean_part(out, &part->inside[i]);
+        break;
+    }
+}
+
+static void mean_speaker(struct buf *out, const struct conversation *c)
+{
+    static const char *const names[] = {"system:\n", "user:\n", "assistant:\n"};
+    int last = -1;
+    for (int i = 0; i < c->message_count; i++) {
+        const struct message *m = &c->messages[i];
+        if (m->speaker == SPEAKER_SYSTEM) continue;
+        for (int k = 0; k < m->part_count; k++) {
+            if (!says_something(&m->parts[k])) continue;
+            if (last != (int)m->speaker) buf_str(out, names[m->speaker]);
+            last = (int)m->speaker;
+            mean_part(out, &m->parts[k]);
+        }
+    }
+}
+
+static void mean_system(struct buf *out, const struct conversation *c)
+{
+    for (int i = 0; i < c->message_count; i++)
+        for (int k = 0; c->messages[i].speaker == SPEAKER_SYSTEM && k < c->messages[i].part_count; k++)
+            if (says_something(&c->messages[i].parts[k])) mean_text(out, "", c->messages[i].parts[k].text);
+    buf_char(out, '\n');
+}
+
+static void mean(struct buf *out, const struct conversation *c)
+{
+    mean_system(out, c);
+    mean_speaker(out, c);
+    mean_tools_and_options(out, c);
+}
+
 /* Translates `body`, which is of face `from`, and appends what it means. */
 static void step(enum face from, struct span body, enum face to, struct buf *out, struct buf *meaning)
 {
@@ -503,6 +573,32 @@ static void meaning_survives_the_way_there_and_back(void **state)
 }
 
 /* ---- memory that runs out ---- */
+
+static void no_memory_is_never_half_a_conversation(void **state)
+{
+    static const char body[] =
+        "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"x\"},{\"type\":\"text\",\"text\":\"y\"}]},"
+        "{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"1\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":1}\"}}]},"
+        "{\"role\":\"tool\",\"tool_call_id\":\"1\",\"content\":\"r\"}],\"tools\":[" TOOL_OF_CHAT "],\"stop\":[\"a\"]}";
+    struct chat chat;
+    struct conversation c;
+    enum weir_err err = WEIR_NOMEM;
+    int n = 0;
+    (void)state;
+    assert_true(chat_of(FACE_CHAT, span_of(body), BOUND_JSON_DEPTH, &chat));
+    for (; err == WEIR_NOMEM && n < 100; n++) {
+        struct arena memory;
+        struct problem p = {.err = WEIR_OK};
+        arena_init(&memory);
+        allocations_left = n;
+        err = conversation_read(&chat, &memory, &c, &p);
+        allocations_left = -1;
+        assert_int_equal(p.err, err);
+        arena_end(&memory);
+    }
+    assert_int_equal(err, WEIR_OK);
+    assert_in_range(n, 10, 99);
+}
 
 static void no_memory_for_the_body_is_an_error_that_sticks(void **state)
 {
@@ -575,6 +671,7 @@ int main(void)
         cmocka_unit_test(pieces_are_bounded_and_memory_with_them),
         cmocka_unit_test(paths_are_cut_between_their_steps),
         cmocka_unit_test(meaning_survives_the_way_there_and_back),
+        cmocka_unit_test(no_memory_is_never_half_a_conversation),
         cmocka_unit_test(no_memory_for_the_body_is_an_error_that_sticks),
         cmocka_unit_test(a_request_of_two_kilobytes_costs_microseconds),
     };

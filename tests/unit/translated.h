@@ -1,5 +1,5 @@
-/* What the tests of translation share: a request as the parse stage leaves it, translated, and what a conversation means
- * whichever wire it came from. Included once, into a test program. */
+/* What the tests of translation share: a request as the parse stage leaves it, translated, and what its
+ * options mean whichever wire they came from. Included once, into a test program. */
 #ifndef WEIR_TESTS_TRANSLATED_H
 #define WEIR_TESTS_TRANSLATED_H
 
@@ -35,7 +35,7 @@ static enum weir_err translate(const struct chat *chat, struct arena *a, enum fa
     return out->err;
 }
 
-/* ---- meaning: the same for requests that ask for the same ---- */
+/* ---- meaning: the same text for requests that ask for the same ---- */
 
 static void mean_text(struct buf *out, const char *label, struct span quoted)
 {
@@ -53,49 +53,8 @@ static void mean_json(struct buf *out, const char *label, struct span json)
     buf_char(out, '\n');
 }
 
-static void mean_part(struct buf *out, const struct part *part)
-{
-    switch (part->kind) {
-    case PART_TEXT:
-    case PART_REFUSAL: mean_text(out, "text ", part->text); break;
-    case PART_REASONING: break;
-    case PART_IMAGE_DATA: mean_text(out, "image of type ", part->media); mean_text(out, "data ", part->text); break;
-    case PART_IMAGE_URL: mean_text(out, "image at ", part->text); break;
-    case PART_TOOL_CALL: mean_text(out, "call ", part->id); mean_text(out, "of ", part->name); mean_json(out, "with ", part->json); break;
-    case PART_TOOL_RESULT:
-        mean_text(out, part->failed ? "failure of " : "result of ", part->id);
-        for (int i = 0; i < part->inside_count; i++)
-            if (says_something(&part->inside[i])) mean_part(out, &part->inside[i]);
-        break;
-    }
-}
-
-static void mean_speaker(struct buf *out, const struct conversation *c)
-{
-    static const char *const names[] = {"system:\n", "user:\n", "assistant:\n"};
-    int last = -1;
-    for (int i = 0; i < c->message_count; i++) {
-        const struct message *m = &c->messages[i];
-        if (m->speaker == SPEAKER_SYSTEM) continue;
-        for (int k = 0; k < m->part_count; k++) {
-            if (!says_something(&m->parts[k])) continue;
-            if (last != (int)m->speaker) buf_str(out, names[m->speaker]);
-            last = (int)m->speaker;
-            mean_part(out, &m->parts[k]);
-        }
-    }
-}
-
-static void mean_system(struct buf *out, const struct conversation *c)
-{
-    for (int i = 0; i < c->message_count; i++)
-        for (int k = 0; c->messages[i].speaker == SPEAKER_SYSTEM && k < c->messages[i].part_count; k++)
-            if (says_something(&c->messages[i].parts[k])) mean_text(out, "", c->messages[i].parts[k].text);
-    buf_char(out, '\n');
-}
-
-/* What one of the wires has no word for is left out: names of schemas, strictness, speakers' names, a choice that is the
- * default. */
+/* What one of the wires has no word for is left out: names of schemas, strictness, a choice that is the default or is
+ * among no tools, no effort. */
 static void mean_tools_and_options(struct buf *out, const struct conversation *c)
 {
     for (int i = 0; i < c->tool_count; i++) {
@@ -104,23 +63,16 @@ static void mean_tools_and_options(struct buf *out, const struct conversation *c
         mean_text(out, "which ", t->description);
         mean_json(out, "given ", t->schema.at ? t->schema : SPAN("{\"type\":\"object\",\"properties\":{}}"));
     }
-    if (c->choice > CHOICE_AUTO) buf_printf(out, "choice %d\n", (int)c->choice);
+    if (c->choice > CHOICE_AUTO && (c->tool_count || c->choice != CHOICE_NONE)) buf_printf(out, "choice %d\n", (int)c->choice);
     mean_text(out, "chosen ", c->chosen);
-    if (c->parallel == SAID_NO && c->choice != CHOICE_NONE) buf_str(out, "one at a time\n");
+    if (c->parallel == SAID_NO && c->tool_count && c->choice != CHOICE_NONE) buf_str(out, "one at a time\n");
     mean_json(out, "schema ", c->format_schema);
     for (int i = 0; i < c->stop_count; i++)
         if (!is_blank_text(c->stops[i])) mean_text(out, "stop ", c->stops[i]);
     mean_json(out, "temperature ", c->temperature);
     mean_json(out, "top_p ", c->top_p);
-    mean_text(out, "effort ", c->effort);
+    if (!span_is(c->effort, "none")) mean_text(out, "effort ", c->effort);
     mean_text(out, "user ", c->user);
-}
-
-static void mean(struct buf *out, const struct conversation *c)
-{
-    mean_system(out, c);
-    mean_speaker(out, c);
-    mean_tools_and_options(out, c);
 }
 
 #endif

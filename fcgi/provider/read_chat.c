@@ -68,7 +68,7 @@ static const struct member of_message[] = {
     [M_REFUSAL] = {"refusal", A_STRING, USE_READ, NULL},
     [M_REASONING] = {"reasoning_content", A_STRING, USE_READ, NULL}, /* both de facto names: WIRE.md 1 */
     [M_REASONING_TOO] = {"reasoning", A_STRING, USE_READ, NULL},
-    [M_CALLS] = {"tool_calls", A_LIST, USE_READ, NULL},
+    [M_CALLS] = {"tool_calls", A_LIST, USE_READ, "[]"},
     [M_CALL_ID] = {"tool_call_id", A_STRING, USE_READ, NULL},
     {"function_call", ANYTHING, USE_NOWHERE, NULL}, /* tool_calls replaced it */
     {"audio", ANYTHING, USE_NOWHERE, NULL},

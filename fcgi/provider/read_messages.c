@@ -284,11 +284,28 @@ static bool read_metadata(struct reader *r, struct jval v)
     return true;
 }
 
+/* To clear earlier thinking is no more than is done anyway; to clear anything else is Anthropic's own art. */
+static bool read_context(struct reader *r, struct jval v)
+{
+    static const struct member known[] = {{"edits", A_LIST, USE_READ, NULL}};
+    struct jval at[1], edit;
+    struct span key;
+    if (!is_given(v)) return true;
+    if (!TAKE(r, v, known, at)) return false;
+    struct jiter it = jscan_iter(at[0]);
+    while (jscan_next(&it, &key, &edit)) {
+        struct jval type = jscan_find(edit, "type");
+        if (type.kind != JSON_STRING) return reader_lacks(r, edit, "type", "a string");
+        if (!span_starts(quoted(type), "clear_thinking_")) return reader_untranslatable(r, type);
+    }
+    return true;
+}
+
 /* ---- the whole ---- */
 
 bool read_messages(struct reader *r)
 {
-    enum { MESSAGES, SYSTEM, TOOLS, CHOICE, METADATA, STOPS, TEMPERATURE, TOP_P, TOP_K, THINKING, OUTPUT };
+    enum { MESSAGES, SYSTEM, TOOLS, CHOICE, METADATA, STOPS, TEMPERATURE, TOP_P, TOP_K, THINKING, OUTPUT, CONTEXT };
     static const struct member known[] = {
         [MESSAGES] = {"messages", A_LIST, USE_READ, NULL},
         [SYSTEM] = {"system", A_STRING | A_LIST, USE_READ, NULL},
@@ -301,13 +318,13 @@ bool read_messages(struct reader *r)
         [TOP_K] = {"top_k", A_NUMBER, USE_READ, NULL},
         [THINKING] = {"thinking", AN_OBJECT, USE_READ, NULL},
         [OUTPUT] = {"output_config", AN_OBJECT, USE_READ, NULL},
+        [CONTEXT] = {"context_management", AN_OBJECT, USE_READ, NULL},
         /* read by the parse stage */
         {"model", 0, USE_NOTHING, NULL}, {"stream", 0, USE_NOTHING, NULL}, {"max_tokens", 0, USE_NOTHING, NULL},
         {"cache_control", 0, USE_NOTHING, NULL}, /* marks the last block by itself */
         {"service_tier", A_STRING, USE_NOWHERE, "\"auto\""},
         {"mcp_servers", A_LIST, USE_NOWHERE, "[]"},
         {"container", A_STRING | AN_OBJECT, USE_NOWHERE, NULL},
-        {"context_management", AN_OBJECT, USE_NOWHERE, NULL},
     };
     struct jval at[sizeof known / sizeof *known];
     struct conversation *c = r->out;
@@ -322,5 +339,5 @@ bool read_messages(struct reader *r)
     c->top_k = json_of(at[TOP_K]);
     return reader_tools(r, at[TOOLS], read_tool) && read_tool_choice(r, at[CHOICE]) && read_metadata(r, at[METADATA]) &&
            read_thinking(r, at[THINKING]) && read_output_config(r, at[OUTPUT]) && /* an effort in words comes last */
-           reader_strings(r, at[STOPS], &c->stops, &c->stop_count);
+           read_context(r, at[CONTEXT]) && reader_strings(r, at[STOPS], &c->stops, &c->stop_count);
 }

@@ -145,7 +145,7 @@ static void messages_are_written_as_chat(void **state)
          HI_CHAT ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"answer\",\"schema\":{\"type\":\"object\"},\"strict\":true}},\"stop\":[\"a\"],\"temperature\":0.5,\"top_p\":1,\"reasoning_effort\":\"max\",\"user\":\"u\"}"},
         {"thinking has an effort", FACE_MESSAGES, FACE_CHAT, "{" HI ",\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":10000}}", HI_CHAT ",\"reasoning_effort\":\"medium\"}"},
         {"an effort in words counts more", FACE_MESSAGES, FACE_CHAT, "{" HI ",\"output_config\":{\"effort\":\"high\"},\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":1024}}", HI_CHAT ",\"reasoning_effort\":\"high\"}"},
-        {"adaptive and no thinking say no effort", FACE_MESSAGES, FACE_CHAT, "{" HI ",\"thinking\":{\"type\":\"adaptive\"}}", HI_CHAT "}"},
+        {"adaptive and no thinking say no effort", FACE_MESSAGES, FACE_CHAT, "{" HI ",\"thinking\":{\"type\":\"adaptive\"},\"context_management\":{\"edits\":[{\"type\":\"clear_thinking_20251015\",\"keep\":\"all\"}]}}", HI_CHAT "}"},
     };
     (void)state;
     ROWS(rows);
@@ -233,7 +233,7 @@ static void what_has_no_place_is_refused_by_its_name(void **state)
         {"custom call", FACE_CHAT, FACE_MESSAGES, M("{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"1\",\"type\":\"custom\",\"custom\":{}}]}"), "!messages[1].tool_calls[0].type"},
         {"arguments that are none", FACE_CHAT, FACE_MESSAGES, M("{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"1\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"[1]\"}}]}"), "!messages[1].tool_calls[0].function.arguments"},
         {"arguments cut short", FACE_CHAT, FACE_MESSAGES, M("{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"1\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":\"}}]}"), "!messages[1].tool_calls[0].function.arguments"},
-        {"calls of a user", FACE_CHAT, FACE_MESSAGES, M("{\"role\":\"user\",\"content\":\"x\",\"tool_calls\":[]}"), "!messages[1].tool_calls"},
+        {"calls of a user", FACE_CHAT, FACE_MESSAGES, M("{\"role\":\"user\",\"content\":\"x\",\"tool_calls\":[{}]}"), "!messages[1].tool_calls"},
         {"a result of nothing", FACE_CHAT, FACE_MESSAGES, M("{\"role\":\"tool\",\"content\":\"x\"}"), "!messages[1].tool_call_id"},
         {"custom tool", FACE_CHAT, FACE_MESSAGES, WITH("\"tools\":[{\"type\":\"custom\",\"custom\":{}}]"), "!tools[0].type"},
         {"a tool without name", FACE_CHAT, FACE_MESSAGES, WITH("\"tools\":[" TOOL_OF_CHAT ",{\"type\":\"function\",\"function\":{}}]"), "!tools[1].function.name"},
@@ -276,6 +276,7 @@ static void what_has_no_place_is_refused_by_its_name(void **state)
         {"tier", FACE_MESSAGES, FACE_CHAT, WITH("\"service_tier\":\"standard_only\""), "!service_tier"},
         {"container", FACE_MESSAGES, FACE_CHAT, WITH("\"container\":\"c\""), "!container"},
         {"servers", FACE_MESSAGES, FACE_CHAT, WITH("\"mcp_servers\":[{}]"), "!mcp_servers"},
+        {"cleared results", FACE_MESSAGES, FACE_CHAT, WITH("\"context_management\":{\"edits\":[{\"type\":\"clear_thinking_20251015\"},{\"type\":\"clear_tool_uses_20250919\"}]}"), "!context_management.edits[1].type"},
         {"server tool", FACE_MESSAGES, FACE_CHAT, WITH("\"tools\":[{\"type\":\"web_search_20250305\",\"name\":\"web_search\"}]"), "!tools[0].type"},
         {"a document", FACE_MESSAGES, FACE_CHAT, PART("{\"type\":\"document\",\"source\":{}}"), "!messages[0].content[1].type"},
         {"a document in a result", FACE_MESSAGES, FACE_CHAT, PART("{\"type\":\"tool_result\",\"tool_use_id\":\"1\",\"content\":[{\"type\":\"document\"}]}"), "!messages[0].content[1].content[0].type"},

@@ -20,6 +20,7 @@
 #define BOUND_WEB_SERVER_S     60                 /* the web server may be silent, or read nothing, this long */
 #define BOUND_UPSTREAM_ERROR   (64L << 10)        /* the body of an upstream's error, bytes; more is not read */
 #define BOUND_CHOICES          128                /* n of a request */
+#define BOUND_PIECES           65536              /* messages, parts, tools and stops of a request that is translated */
 #define BOUND_TARGETS          64                 /* of an alias */
 #define BOUND_DOCUMENT         (256L << 20)       /* a document given to `weir apply` */
 #define BOUND_ADMIN_BODY       (64L << 10)        /* a request's body to weir-admin.fcgi, bytes */

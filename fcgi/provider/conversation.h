@@ -9,62 +9,73 @@
 #include "fcgi/provider/chat.h"
 
 enum part_kind {
-    PART_TEXT, PART_REFUSAL, PART_REASONING,
+    PART_TEXT, PART_REFUSAL,
+    PART_REASONING,  /* text; written only where its signature is believed */
     PART_IMAGE_DATA, /* text: base64; media: its type */
     PART_IMAGE_URL,  /* text: the address */
-    PART_TOOL_CALL,  /* id, name, json: the arguments as an object */
+    PART_TOOL_CALL,  /* id, name, json: the arguments, always an object */
     PART_TOOL_RESULT /* id; inside: text and images; failed */
 };
 
 struct part {
     enum part_kind kind;
+    bool failed;            /* a tool result: is_error */
     struct span text, media, detail, id, name; /* quoted; absent where not given */
     struct span signature;  /* quoted; of reasoning: what makes its provider believe it */
     struct span json;       /* of a tool call */
     struct span cache_control; /* json; Anthropic's mark, absent for none */
     const struct part *inside; int inside_count;
-    bool failed;            /* a tool result: is_error */
 };
 
 enum speaker { SPEAKER_SYSTEM, SPEAKER_USER, SPEAKER_ASSISTANT };
 
-/* Tool results are parts of the user's message, all results of one assistant's message in one, and first in it. */
+/* Tool results are parts of a user's message. They may stand anywhere in it, and another user's message may follow:
+ * writers put the results first. */
 struct message { enum speaker speaker; struct span name; /* quoted */ const struct part *parts; int part_count; };
 
 struct tool {
     struct span name, description;             /* quoted */
-    struct span schema, strict, cache_control; /* json */
+    struct span schema, cache_control;         /* json; the schema absent: no arguments */
+    bool strict;
 };
 
 enum tool_choice { CHOICE_UNSET, CHOICE_AUTO, CHOICE_NONE, CHOICE_REQUIRED, CHOICE_NAMED };
 enum answer_format { FORMAT_UNSET, FORMAT_TEXT, FORMAT_OBJECT, FORMAT_SCHEMA };
 enum tristate { SAID_NOTHING, SAID_NO, SAID_YES };
 
+#define CONVERSATION_EXTRAS 24 /* more than any face has fields of that kind */
+
 struct conversation {
+    struct jval root;                             /* the request, for the names of its fields */
     const struct message *messages; int message_count; /* system messages where they stood */
     const struct tool *tools; int tool_count;
     enum tool_choice choice; struct span chosen;  /* quoted: CHOICE_NAMED's */
     enum tristate parallel;                       /* parallel tool calls */
     enum answer_format format;
+    struct span format_at;                        /* json: where the format is asked for */
     struct span format_name, format_description;  /* quoted */
-    struct span format_schema, format_strict;     /* json */
+    struct span format_schema;                    /* json */
+    bool format_strict;
     const struct span *stops; int stop_count;     /* quoted */
-    struct span temperature, top_p, top_k;        /* json numbers; absent or null: not given */
+    struct span temperature, top_p, top_k;        /* json numbers; absent: not given */
     struct span effort;                           /* quoted: reasoning effort, "low" ... */
     struct span user;                             /* quoted */
     bool wants_reasoning;                         /* the caller asked for reasoning text (thinking, reasoning summary) */
     int64_t max_output;                           /* -1: not given */
-    /* Fields that only one of the dialects may know: as they stand, for the check and the writer. Neutral values (n 1,
-     * penalties 0, logprobs false, null, store false) are left out. field: static, as the caller spelt it. */
-    struct extra { const char *field; struct jval value; } extras[16]; int extra_count;
+    /* Fields that only OpenAI's chat knows, as they stand. Neutral values (n 1, penalties 0, logprobs false, null, store
+     * false) are left out. field: static, chat's name for it. */
+    struct extra { const char *field; struct jval value; } extras[CONVERSATION_EXTRAS]; int extra_count;
 };
 
 /* Reads a checked request of any face but embeddings. The parse stage has checked what it checks: this checks the rest of
- * what it reads. WEIR_INVALID names the field ("messages[2].content[0].type") that has no place in the model. WEIR_NOMEM. */
+ * what it reads. WEIR_INVALID names the field ("messages[2].content[0].type") that is malformed or has no place in the
+ * model: no translated target can serve the request then, but one that speaks the caller's face may. WEIR_NOMEM. */
 enum weir_err conversation_read(const struct chat *chat, struct arena *a, struct conversation *out, struct problem *p);
 
 /* Can a request for this be written in face `to` (FACE_CHAT, FACE_MESSAGES)? WEIR_INVALID names the caller's field that
- * cannot be carried; nothing is dropped silently. `speaks_as`: the caller's face, for the field's name. */
+ * cannot be carried. `speaks_as`: the caller's face, for the field's name.
+ * What is left out although it says something, as it changes no answer: marks and keys for a provider's prompt cache;
+ * reasoning of earlier turns that the other provider has not signed itself and so would not believe. */
 enum weir_err conversation_fits(const struct conversation *c, enum face speaks_as, enum face to, struct problem *p);
 
 /* What a written request says beside the conversation. */

@@ -7,7 +7,8 @@
 #include "fcgi/provider/provider.h"
 
 enum delta_kind {
-    DELTA_START,     /* id, model: quoted; created: seconds, 0 where the dialect has none */
+    DELTA_START,     /* id, model: quoted, absent or empty if not told; created: seconds, 0 where the dialect has none;
+                      * usage: what is known of it this early */
     DELTA_TEXT, DELTA_REFUSAL, DELTA_REASONING, DELTA_SIGNATURE, /* text: quoted, a piece */
     DELTA_TOOL,      /* a tool call begins: tool (0, 1, ... within the choice), id, name: quoted */
     DELTA_ARGUMENTS, /* text: quoted, a piece of tool's arguments (a JSON text once all pieces are together) */
@@ -33,9 +34,11 @@ struct delta_reader;
 /* from: FACE_CHAT or FACE_MESSAGES. The reader is the arena's. NULL: no memory. */
 struct delta_reader *delta_reader_new(enum face from, struct arena *a);
 /* One event's data (checked JSON or not: what is no event of the dialect's gives nothing; errors are the tap's). `give` is
- * called for each step; its spans live during the call. */
+ * called for each step; its spans live during the call. START comes with the first choice, FINISH and USAGE wait for
+ * the end: upstreams say them early, twice, or as running totals. */
 void delta_read_event(struct delta_reader *r, struct span data, void (*give)(const struct delta *, void *), void *arg);
-/* The stream has ended as it should: FINISH of what had none (if it has had one choice at least) and USAGE if known. */
+/* The stream has ended as it should: FINISH of each choice it has had, "stop" where it told none and "tools" where it
+ * called one and told "stop", and USAGE if known. Once. */
 void delta_read_end(struct delta_reader *r, void (*give)(const struct delta *, void *), void *arg);
 /* A whole plain answer. False: it is none. */
 bool delta_read_answer(struct delta_reader *r, struct span body, void (*give)(const struct delta *, void *), void *arg);
@@ -46,17 +49,21 @@ struct delta_target {
     bool stream;
     bool wants_usage;      /* chat and completions streams: the usage chunk */
     bool wants_reasoning;  /* messages: thinking blocks, responses: summaries; chat always gets reasoning_content */
-    const struct chat *chat; /* responses echo some of their request */
+    const struct chat *chat; /* responses repeat some of their request; the model's name where the upstream tells none */
     const char *request_id; /* what ids are made from where the upstream had none */
     int64_t now_s;
 };
 struct delta_writer;
+/* *t is copied, what it points to is not. NULL: no memory. Memory beside the arena's is freed by delta_writer_free. */
 struct delta_writer *delta_writer_new(const struct delta_target *t, struct arena *a);
-/* Streams: appends the events of this step. Plain: remembers it. Bounded by BOUND_ANSWER; errors stick in out->err. */
+/* Streams: appends the events of this step. Plain: remembers it. Bounded by BOUND_ANSWER; errors stick
+ * in out->err, and then the last event in `out` may be cut. Choices that the face has no room for are passed over, and so
+ * is reasoning that nobody wants. */
 void delta_write(struct delta_writer *w, const struct delta *d, struct buf *out);
 /* The whole answer is there: a stream's last events ([DONE], message_stop, response.completed), or the plain body. */
 void delta_write_end(struct delta_writer *w, struct buf *out);
-/* Streams whose end failed: the in-band error of the face, as the SDKs raise for (WIRE.md 1). */
+/* Streams whose end failed: the in-band error of the face, as the SDKs raise for (WIRE.md 1). type: Anthropic's for
+ * messages, OpenAI's for the others; any of the three may be NULL. */
 void delta_write_error(struct delta_writer *w, const char *message, const char *type, const char *code, struct buf *out);
 void delta_writer_free(struct delta_writer *w); /* what is not the arena's; NULL is fine */
 

@@ -141,20 +141,20 @@ static bool tokens(struct jval v, int64_t *out)
     return true;
 }
 
-/* A figure that is nonsense makes the whole usage unknown; details that are nonsense are only left out. */
-static void read_usage(struct tap *t, struct jval v)
+bool openai_read_usage(struct jval v, struct usage *out)
 {
     struct usage u = {.known = true};
     struct jval completion, details, part;
-    if (v.kind != JSON_OBJECT || !tokens(jscan_find(v, "prompt_tokens"), &u.prompt)) return;
+    if (v.kind != JSON_OBJECT || !tokens(jscan_find(v, "prompt_tokens"), &u.prompt)) return false;
     completion = jscan_find(v, "completion_tokens");
-    if (completion.kind != JSON_ABSENT && !tokens(completion, &u.completion)) return;
+    if (completion.kind != JSON_ABSENT && !tokens(completion, &u.completion)) return false;
     details = jscan_find(v, "prompt_tokens_details");
     part = jscan_find(details, "cached_tokens");
     if (!tokens(part, &u.cached) || u.cached > u.prompt) u.cached = 0;
     part = jscan_find(details, "cache_write_tokens");
     if (!tokens(part, &u.cache_write) || u.cache_write > u.prompt - u.cached) u.cache_write = 0;
-    t->usage = u;
+    *out = u;
+    return true;
 }
 
 /* ---- choices ---- */
@@ -305,7 +305,7 @@ bool openai_read_error(struct tap *t, struct span body, struct fault *fault)
     struct jfault bad;
     *fault = (struct fault){.message = ""};
     if (jscan_check(body, BOUND_JSON_DEPTH, &root, &bad) != WEIR_OK) return false;
-    read_usage(t, jscan_find(root, "usage"));
+    openai_read_usage(jscan_find(root, "usage"), &t->usage);
     return read_error_value(root, fault);
 }
 
@@ -354,8 +354,8 @@ enum event_kind openai_read_event(struct tap *t, struct span data, struct fault 
     }
     struct parts p = parts_of(root);
     struct jval groq_error = jscan_find(p.groq, "error");
-    read_usage(t, p.usage);
-    read_usage(t, jscan_find(p.groq, "usage"));
+    openai_read_usage(p.usage, &t->usage);
+    openai_read_usage(jscan_find(p.groq, "usage"), &t->usage);
     if (!is_nothing(p.error) || jval_is(p.type, "error")) {
         *fault = (struct fault){.message = ""};
         read_error_value(root, fault);
@@ -384,8 +384,8 @@ bool openai_read_answer(struct tap *t, struct span body, struct fault *fault)
     }
     struct parts p = parts_of(root);
     struct jval list = t->face == FACE_EMBEDDINGS ? p.data : p.choices;
-    read_usage(t, p.usage); /* also of what is no answer: it was paid for */
-    read_usage(t, jscan_find(p.groq, "usage"));
+    openai_read_usage(p.usage, &t->usage); /* also of what is no answer: it was paid for */
+    openai_read_usage(jscan_find(p.groq, "usage"), &t->usage);
     if (!is_nothing(p.error)) read_error_value(root, fault);
     if (!is_nothing(p.error) || list.kind != JSON_ARRAY) return false;
     t->counts = !t->usage.known; /* whoever has the provider's figure needs no estimate */

@@ -1,9 +1,12 @@
--- All that weir.fcgi may ever ask of weir.db: reads of configuration and keys, the last use of a key, the ledger and its
--- audit rows.
+-- All that weir.fcgi may ever ask of weir.db: reads of configuration and keys, the last use of a key, fetched key sets, the
+-- ledger and its audit rows.
 -- What changes configuration or keys stands in admin.sql and is not linked into weir.fcgi.
 
 -- name: config_version
 SELECT version FROM config_version WHERE id = 1;
+
+-- name: config_raise
+UPDATE config_version SET version = version + 1 WHERE id = 1;
 
 -- name: setting_all
 SELECT name, value FROM setting;
@@ -41,9 +44,35 @@ SELECT m.alias, p.name, t.model, t.weight, t.price_input, t.price_cached_input, 
 FROM target t JOIN model m ON m.id = t.model_id JOIN provider p ON p.id = t.provider_id
 ORDER BY m.alias, t.position;
 
+-- ---- token verifiers and the key sets fetched for them (sql/verifiers.c, sql/key_sets.c) ----
+
+-- name: verifier_all
+SELECT v.name, v.body, v.sealed, k.url, k.keys
+FROM jwt_verifier v LEFT JOIN key_set k ON k.verifier = v.name ORDER BY v.name;
+
+-- name: key_set_times
+SELECT url, tried, fetched, wanted FROM key_set WHERE verifier = ?1;
+
+-- name: key_set_claim
+INSERT INTO key_set (verifier, url, tried, fetched, wanted) VALUES (?1, ?2, ?3, 0, 0)
+ON CONFLICT (verifier) DO UPDATE SET tried = excluded.tried, url = excluded.url,
+    keys = CASE url WHEN excluded.url THEN keys END, fetched = CASE url WHEN excluded.url THEN fetched ELSE 0 END
+WHERE tried = ?4;
+
+-- name: key_set_put
+UPDATE key_set SET keys = ?3, fetched = ?4 WHERE verifier = ?1 AND url = ?2 AND keys IS NOT ?3;
+
+-- name: key_set_same
+UPDATE key_set SET fetched = ?4 WHERE verifier = ?1 AND url = ?2 AND keys = ?3;
+
+-- name: key_set_want
+UPDATE key_set SET wanted = ?2 WHERE verifier = ?1 AND wanted <= tried;
+
+-- ---- client keys ----
+
 -- name: key_find
 SELECT k.id, k.name, k.user, k.team, k.role, k.rolegroup, k.models, k.allow_ip, k.may_assert,
-       k.created, k.expires, k.revoked, k.last_used, s.expires
+       k.created, k.expires, k.revoked, k.last_used, s.expires, k.endpoints
 FROM client_secret s JOIN client_key k ON k.id = s.key_id
 WHERE s.hash = ?1;
 

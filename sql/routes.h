@@ -5,6 +5,7 @@
 #include "fcgi/base/secret.h"
 #include "sql/db.h"
 #include "sql/settings.h"
+#include "sql/verifiers.h"
 
 struct header { const char *name, *value; };
 
@@ -49,6 +50,7 @@ struct snapshot {
     struct settings settings;
     const struct provider_row *providers; int provider_count; /* by name */
     const struct model_row *models; int model_count;          /* by alias, byte order */
+    struct verifiers verifiers;                               /* by name */
     struct arena memory;
     int refs;                                                 /* atomic; see snapshot_hold */
 };

@@ -26,6 +26,8 @@ OPT      ?= -O2 -g
 CPPFLAGS += -I. -I$(B)/gen -D_GNU_SOURCE -DWEIR_VERSION='"$(VERSION)"' $(PKG_CPP)
 CFLAGS   += -std=c11 $(WARN) $(OPT) -fstack-protector-strong -fno-strict-aliasing -pthread $(if $(SAN),,$(if $(CI),-Werror))
 LDLIBS   += $(PKG_LIBS) -lfcgi -lm
+# Our json_string must not stand in for the one that libjwt calls (jansson's).
+LDFLAGS  += -Wl,--exclude-libs,ALL
 ifdef SAN
 CFLAGS   += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
 LDFLAGS  += -fsanitize=$(SAN)

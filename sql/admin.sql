@@ -1,5 +1,8 @@
 -- What only administrators' programs may ask of weir.db, behind everything in gateway.sql.
 
+-- name: config_raise
+UPDATE config_version SET version = version + 1 WHERE id = 1;
+
 -- name: setting_get
 SELECT value FROM setting WHERE name = ?1;
 

@@ -3,10 +3,7 @@
 -- What changes configuration or keys stands in admin.sql and is not linked into weir.fcgi.
 
 -- name: config_version
-SELECT version FROM config_version WHERE id = 1;
-
--- name: config_raise
-UPDATE config_version SET version = version + 1 WHERE id = 1;
+SELECT c.version + k.version FROM config_version c, key_set_version k WHERE c.id = 1 AND k.id = 1;
 
 -- name: setting_all
 SELECT name, value FROM setting;
@@ -64,6 +61,9 @@ UPDATE key_set SET keys = ?3, fetched = ?4 WHERE verifier = ?1 AND url = ?2 AND 
 
 -- name: key_set_same
 UPDATE key_set SET fetched = ?4 WHERE verifier = ?1 AND url = ?2 AND keys = ?3;
+
+-- name: key_set_raise
+UPDATE key_set_version SET version = version + 1 WHERE id = 1;
 
 -- name: key_set_want
 UPDATE key_set SET wanted = ?2 WHERE verifier = ?1 AND wanted <= tried;

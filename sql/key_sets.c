@@ -49,7 +49,7 @@ enum weir_err key_set_put(struct db *db, const struct verifier *v, struct span k
 {
     enum weir_err err = run_put(db, SQL_KEY_SET_PUT, v, keys, now_ms);
     if (err != WEIR_OK || !db_changes(db)) return err == WEIR_OK ? run_put(db, SQL_KEY_SET_SAME, v, keys, now_ms) : err;
-    return stmt_run(db_stmt(db, SQL_CONFIG_RAISE));
+    return stmt_run(db_stmt(db, SQL_KEY_SET_RAISE));
 }
 
 enum weir_err key_set_want(struct db *db, const char *verifier, int64_t now_ms)

@@ -14,8 +14,7 @@ enum weir_err key_set_is_due(struct db *db, const struct verifier *v, int64_t no
 /* The rest run inside a transaction of the writers. */
 /* Marks it as tried now. *mine false: another was faster. A set of another address is forgotten. */
 enum weir_err key_set_claim(struct db *db, const struct verifier *v, int64_t now_ms, int64_t tried, bool *mine);
-/* The set as provider/jwks made it. If it is another than before, config_version is raised: every process reads it within
- * a second. */
+/* The set as provider/jwks made it. If it is another than before, every process reads it within a second. */
 enum weir_err key_set_put(struct db *db, const struct verifier *v, struct span keys, int64_t now_ms);
 /* A token named a kid that the set does not have. */
 enum weir_err key_set_want(struct db *db, const char *verifier, int64_t now_ms);

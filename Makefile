@@ -124,11 +124,13 @@ $(B)/bench/load: tests/bench/load.c tests/bench/reply.c tests/bench/reply.h
 	@mkdir -p $(@D); echo "cc $<"; $(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.c,$^)
 $(B)/bench/upstream: tests/bench/upstream.c
 	@mkdir -p $(@D); echo "cc $<"; $(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
+$(B)/bench/authenticate: tests/bench/authenticate_bench.c $(B)/obj/gen/sql_admin.o $(B)/libweir.a $(GEN_H)
+	$(COMPILE) $(LDFLAGS) -o $@ $< $(B)/obj/gen/sql_admin.o $(B)/libweir.a $(LDLIBS)
 unit-programs: $(UNIT)
 	@:
 fuzz-programs: $(FUZZ)
 	@:
-bench-programs: $(B)/bench/load $(B)/bench/upstream
+bench-programs: $(B)/bench/load $(B)/bench/upstream $(B)/bench/authenticate
 	@:
 
 -include $(shell find $(B)/obj $(B)/unit $(B)/fuzz -name '*.d' 2>/dev/null)
@@ -164,6 +166,7 @@ fuzz: need-test ## each fuzz target for FUZZ_SECONDS (60)
 bench: need-bench ## what Weir costs beside lighttpd's own mod_proxy; BENCH="--quick" and the like are handed on
 	@$(SUB) programs bench-programs
 	@WEIR_BUILD=$(B) $(PYTHON) tests/bench/run.py $(BENCH)
+	@$(B)/bench/authenticate
 
 lint: need-build $(GEN_H) ## the rules of style that a script can see
 	@B=$(B) sh tests/lint.sh

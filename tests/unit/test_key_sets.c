@@ -62,6 +62,23 @@ static void verifiers_come_back_as_they_were_written(void **state)
     desk_close(&d);
 }
 
+static void verifiers_are_bounded(void **state)
+{
+    struct desk d;
+    struct verifiers all;
+    char name[24], body[200];
+    (void)state;
+    desk_open(&d);
+    for (int i = 0; i <= BOUND_VERIFIERS; i++) {
+        snprintf(name, sizeof name, "v%03d", i);
+        snprintf(body, sizeof body, "{\"name\":\"%s\",\"algorithm\":\"ES256\",\"jwks_url\":\"https://a/k\",\"claims\":{\"user\":\"sub\"}}", name);
+        assert_int_equal(jwt_put(d.db, d.master, name, span_of(body), SPAN_NONE), WEIR_OK);
+        assert_int_equal(verifiers_load(d.db, d.master, &d.a, &all), WEIR_OK);
+        assert_int_equal(all.count, i < BOUND_VERIFIERS ? i + 1 : BOUND_VERIFIERS);
+    }
+    desk_close(&d);
+}
+
 static bool due(struct desk *d, const struct verifier *v, int64_t now, int64_t *tried)
 {
     bool is;
@@ -151,6 +168,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(verifiers_come_back_as_they_were_written),
+        cmocka_unit_test(verifiers_are_bounded),
         cmocka_unit_test(a_set_is_fetched_by_one_and_not_too_often),
         cmocka_unit_test(a_set_of_another_address_is_forgotten),
     };

@@ -125,6 +125,53 @@ static void a_verifier_without_its_secret_takes_nothing(void **state)
     free(token);
 }
 
+static void base64url(struct buf *out, struct span s)
+{
+    size_t from = out->len;
+    base64_add(out, s.at, s.len);
+    while (out->len > from && out->at[out->len - 1] == '=') out->len--;
+}
+
+/* What is read of a header with that member and of claims with that one; the signature is not looked at here. */
+static enum weir_err read_with(const char *in_header, const char *in_claims)
+{
+    struct token t = {.has_kid = false};
+    struct buf part, text;
+    buf_init(&t.kid, BOUND_KID);
+    buf_init(&part, 4096);
+    buf_init(&text, 8192);
+    buf_printf(&part, "{\"alg\":\"HS256\"%s}", in_header);
+    base64url(&text, buf_all(&part));
+    buf_char(&text, '.');
+    buf_clear(&part);
+    buf_printf(&part, "{\"sub\":\"a\"%s}", in_claims);
+    base64url(&text, buf_all(&part));
+    buf_str(&text, ".AAAA");
+    enum weir_err err = read_token(buf_all(&text), &arena, &t);
+    buf_free(&t.kid);
+    buf_free(&part);
+    buf_free(&text);
+    return err;
+}
+
+static void kids_and_depth_have_their_bounds(void **state)
+{
+    char text[BOUND_KID + 40];
+    (void)state;
+    for (int past = 0; past <= 1; past++) {
+        int n = snprintf(text, sizeof text, ",\"kid\":\"%0*d\"", BOUND_KID + past, 1);
+        assert_true(n > BOUND_KID && n < (int)sizeof text);
+        assert_int_equal(read_with(text, ""), past ? WEIR_INVALID : WEIR_OK);
+        struct buf deep;
+        buf_init(&deep, 200);
+        buf_str(&deep, ",\"x\":");
+        for (int i = 1; i < BOUND_TOKEN_DEPTH + past; i++) buf_char(&deep, '[');
+        for (int i = 1; i < BOUND_TOKEN_DEPTH + past; i++) buf_char(&deep, ']');
+        assert_int_equal(read_with("", buf_cstr(&deep)), past ? WEIR_INVALID : WEIR_OK);
+        buf_free(&deep);
+    }
+}
+
 static void one_form_is_a_token(void **state)
 {
     (void)state;
@@ -140,6 +187,7 @@ int main(void)
         cmocka_unit_test(times_are_whole_numbers_with_a_leeway),
         cmocka_unit_test(a_key_is_chosen_by_kid_from_the_verifiers_own_set),
         cmocka_unit_test(a_verifier_without_its_secret_takes_nothing),
+        cmocka_unit_test(kids_and_depth_have_their_bounds),
         cmocka_unit_test(one_form_is_a_token),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);

@@ -274,14 +274,31 @@ static enum weir_err begin(struct writer *w)
 }
 
 /* On trouble, and if SQLite has rolled everything back by itself, the group is over. */
-static enum weir_err run_inside(struct writer *w, struct job_state *st)
+static enum weir_err run_one(struct writer *w, struct job_state *st)
+{
+    st->tried = st->job->run(st->job, w->db);
+    return db_in_transaction(w->db) || is_trouble(st->tried) ? st->tried : WEIR_STORAGE;
+}
+
+static enum weir_err run_apart(struct writer *w, struct job_state *st)
 {
     enum weir_err err = db_savepoint(w->db);
     if (err != WEIR_OK) return err;
-    st->tried = st->job->run(st->job, w->db);
-    if (!db_in_transaction(w->db)) return is_trouble(st->tried) ? st->tried : WEIR_STORAGE;
-    if (is_trouble(st->tried)) return st->tried;
-    return st->tried == WEIR_OK ? db_release(w->db) : db_undo(w->db);
+    err = run_one(w, st);
+    if (is_trouble(err)) return err;
+    return err == WEIR_OK ? db_release(w->db) : db_undo(w->db);
+}
+
+/* A job that fails by itself is rare, so at first none has a savepoint; with one that does, all run again, apart. */
+static enum weir_err run_all(struct writer *w, struct job_state *batch)
+{
+    enum weir_err err = WEIR_OK;
+    for (struct job_state *st = batch; st && err == WEIR_OK; st = st->next) err = run_one(w, st);
+    if (err == WEIR_OK || is_trouble(err)) return err;
+    db_rollback(w->db);
+    err = begin(w);
+    for (struct job_state *st = batch; st && err == WEIR_OK; st = st->next) err = run_apart(w, st);
+    return err;
 }
 
 /* Its transaction has begun and is its own: no savepoint is needed. */
@@ -314,8 +331,7 @@ static enum weir_err one_by_one(struct writer *w, struct job_state *batch)
 
 static enum weir_err together(struct writer *w, struct job_state *batch)
 {
-    enum weir_err err = WEIR_OK;
-    for (struct job_state *st = batch; st && err == WEIR_OK; st = st->next) err = run_inside(w, st);
+    enum weir_err err = run_all(w, batch);
     if (err == WEIR_OK) err = db_commit(w->db);
     else db_rollback(w->db);
     if (err != WEIR_OK) return one_by_one(w, batch);

@@ -368,6 +368,14 @@ enum weir_err db_checkpoint(struct db *db, bool whole, int *wal_pages, int *move
     return rc == SQLITE_OK ? WEIR_OK : fail(db, rc);
 }
 
+enum weir_err db_sync(struct db *db)
+{
+    sqlite3_file *file = NULL;
+    int rc = sqlite3_file_control(db->at, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+    if (rc == SQLITE_OK && file && file->pMethods) rc = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
+    return rc == SQLITE_OK ? WEIR_OK : fail(db, rc);
+}
+
 int db_schema(struct db *db)
 {
     sqlite3_stmt *s = NULL;

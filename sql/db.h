@@ -72,6 +72,8 @@ int db_changes(const struct db *db);
 
 /* *wal_pages and *moved as sqlite3_wal_checkpoint_v2 gives them. `whole`: TRUNCATE (waits), else PASSIVE. */
 enum weir_err db_checkpoint(struct db *db, bool whole, int *wal_pages, int *moved);
+/* The database file, without its log, is on disk. */
+enum weir_err db_sync(struct db *db);
 /* Online copy into `path` (made, 0600; WEIR_EXISTS if it is there), consistent, while others write; progress may be
  * NULL. What was made is removed on failure. */
 enum weir_err db_backup(struct db *db, const char *path, void (*progress)(int left, int total));

@@ -427,7 +427,7 @@ static enum weir_err take_turn(struct writer *w)
     if (!is_over(w)) {
         err = write_waiting(w);
         w->wal_pages = db_wal_pages(w->db);
-        checkpointer_saw(w->checkpoints, w->wal_pages);
+        if (w->db) checkpointer_saw(w->checkpoints, w->db);
     }
     turn_give(&w->turn);
     return err;
@@ -451,8 +451,8 @@ static void write_own(struct writer *w)
     int taken;
     if (!checkpointer_may_wait(w->wal_pages) && turn_try(&w->turn)) {
         err = group(w, BOUND_WRITER_BATCH, &taken);
-        if (w->db) w->wal_pages = db_wal_pages(w->db);
-        if (!checkpointer_may_wait(w->wal_pages)) checkpointer_saw(w->checkpoints, w->wal_pages);
+        w->wal_pages = db_wal_pages(w->db);
+        if (!checkpointer_may_wait(w->wal_pages)) checkpointer_saw(w->checkpoints, w->db);
         turn_give(&w->turn);
         if (err != WEIR_BUSY) note(w, err);
     }

@@ -12,7 +12,6 @@
 #include "sql/db.h"
 
 #define PASSIVE_PAGES 1024   /* 4 MB of 4 KiB pages */
-#define REST_PAGES    512    /* so many the writer moves itself, or a quarter of the log if that is more */
 #define WHOLE_PAGES   16384  /* 64 MB */
 #define WHOLE_MS      1000   /* how long readers and other checkpoints are waited for */
 #define WAIT_MS       3000   /* how long the writer waits for the whole of it */
@@ -88,7 +87,7 @@ static bool checkpoint(struct checkpointer *c, bool whole, int *moved)
     enum weir_err err = connect_now(c);
     while (err == WEIR_OK) {
         err = db_checkpoint(c->db, whole, &pages, moved);
-        if (err == WEIR_OK && !whole && *moved < pages) err = db_sync(c->db);
+        if (err == WEIR_OK && !whole) err = db_sync(c->db);
         if (err != WEIR_BUSY || !whole || clock_mono_ms() > until || is_stopping(c)) break;
         nanosleep(&(struct timespec){0, 5000000}, NULL);
         err = WEIR_OK;
@@ -134,9 +133,6 @@ static bool ask(struct checkpointer *c, enum want want)
     return got;
 }
 
-/* The longer it takes, the longer it was put off: a writer as fast as the disk comes to an end too. */
-static bool is_little(int rest, int wal_pages) { return rest <= REST_PAGES || rest <= wal_pages / 4; }
-
 /* With all of the log moved, and no reader in it, the next commit starts it again. */
 static void move_rest(struct db *db)
 {
@@ -150,7 +146,7 @@ void checkpointer_saw(struct checkpointer *c, struct db *db)
     int wal_pages = db_wal_pages(db);
     int moved = atomic_load(&c->moved) ? atomic_exchange(&c->moved, 0) : 0;
     if (wal_pages < c->asked_at) c->asked_at = 0; /* the log has started again */
-    else if (moved && is_little(wal_pages - moved, wal_pages)) move_rest(db);
+    else if (moved && wal_pages - moved <= wal_pages / 2) move_rest(db); /* mostly far less: it was quick, or tried again */
     else if (moved) ask(c, WANT_PASSIVE);
     if (wal_pages - c->asked_at < PASSIVE_PAGES) return;
     bool whole = wal_pages >= WHOLE_PAGES && clock_mono_ms() >= c->whole_after;

@@ -130,7 +130,9 @@ unit-programs: $(UNIT)
 	@:
 fuzz-programs: $(FUZZ)
 	@:
-bench-programs: $(B)/bench/load $(B)/bench/upstream $(B)/bench/authenticate
+$(B)/bench/autocheckpoint.so: tests/bench/autocheckpoint.c
+	@mkdir -p $(@D); echo "cc $<"; $(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -shared -o $@ $<
+bench-programs: $(B)/bench/load $(B)/bench/upstream $(B)/bench/authenticate $(B)/bench/autocheckpoint.so
 	@:
 
 -include $(shell find $(B)/obj $(B)/unit $(B)/fuzz -name '*.d' 2>/dev/null)
@@ -163,10 +165,10 @@ fuzz: need-test ## each fuzz target for FUZZ_SECONDS (60)
 	@$(SUB) B=$(B)-fuzz CC=clang SAN=fuzzer-no-link,address,undefined fuzz-programs
 	@B=$(B) FUZZ_SECONDS=$(FUZZ_SECONDS) sh tests/all.sh fuzz
 
-bench: need-bench ## what Weir costs beside lighttpd's own mod_proxy; BENCH="--quick" and the like are handed on
+bench: need-bench ## what Weir costs beside lighttpd's own mod_proxy; BENCH=ledger: that group; BENCH="--quick" ...
 	@$(SUB) programs bench-programs
 	@WEIR_BUILD=$(B) $(PYTHON) tests/bench/run.py $(BENCH)
-	@$(B)/bench/authenticate
+	@$(if $(filter ledger limits growth tail wal processes,$(BENCH)),:,$(B)/bench/authenticate)
 
 lint: need-build $(GEN_H) ## the rules of style that a script can see
 	@B=$(B) sh tests/lint.sh

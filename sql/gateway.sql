@@ -201,10 +201,10 @@ INSERT INTO rollup (hour, user, team, role, alias, provider, key, requests, prom
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
 
 -- name: rollup_add
-UPDATE rollup SET requests = requests + 1, prompt_tokens = prompt_tokens + ?2, cached_tokens = cached_tokens + ?3,
-    completion_tokens = completion_tokens + ?4, cost = cost + ?5, unpriced = unpriced + ?6, errors = errors + ?7,
-    l0 = l0 + (?8 = 0), l1 = l1 + (?8 = 1), l2 = l2 + (?8 = 2), l3 = l3 + (?8 = 3), l4 = l4 + (?8 = 4),
-    l5 = l5 + (?8 = 5), l6 = l6 + (?8 = 6), l7 = l7 + (?8 = 7), l8 = l8 + (?8 = 8), l9 = l9 + (?8 = 9)
+UPDATE rollup SET requests = requests + ?2, prompt_tokens = prompt_tokens + ?3, cached_tokens = cached_tokens + ?4,
+    completion_tokens = completion_tokens + ?5, cost = cost + ?6, unpriced = unpriced + ?7, errors = errors + ?8,
+    l0 = l0 + ?9, l1 = l1 + ?10, l2 = l2 + ?11, l3 = l3 + ?12, l4 = l4 + ?13, l5 = l5 + ?14, l6 = l6 + ?15,
+    l7 = l7 + ?16, l8 = l8 + ?17, l9 = l9 + ?18
 WHERE id = ?1;
 
 -- A piece of all counters, and whether each may be idle.

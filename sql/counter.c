@@ -107,7 +107,7 @@ int64_t counter_room(const struct rule *r, const struct counter *c)
     return narrow((wide)r->amount - c->used - c->held);
 }
 
-static int64_t add(int64_t *to, int64_t n)
+static int64_t add_up_to_most(int64_t *to, int64_t n)
 {
     int64_t most = *to > 0 ? INT64_MAX - *to : INT64_MAX;
     if (n > most) n = most;
@@ -115,8 +115,8 @@ static int64_t add(int64_t *to, int64_t n)
     return n;
 }
 
-int64_t counter_hold(struct counter *c, int64_t n) { return add(&c->held, n); }
-int64_t counter_charge(struct counter *c, int64_t n) { return add(&c->used, n); }
+int64_t counter_hold(struct counter *c, int64_t n) { return add_up_to_most(&c->held, n); }
+int64_t counter_charge(struct counter *c, int64_t n) { return add_up_to_most(&c->used, n); }
 
 void counter_give_back(const struct rule *r, struct counter *c, int64_t n, int64_t then)
 {

@@ -235,6 +235,63 @@ static void a_savepoint_undoes_only_what_came_after_it(void **state)
     room_close(&r);
 }
 
+struct raise { int times; enum weir_err answer; };
+
+static enum weir_err raise_version(void *arg, struct db *db)
+{
+    struct raise *r = arg;
+    r->times++;
+    return r->answer == WEIR_OK ? stmt_run(db_stmt(db, SQL_CONFIG_RAISE)) : r->answer;
+}
+
+/* Once, before whatever makes it last or could part it from what it belongs to; never after that was undone. */
+static void what_is_deferred_is_written_once_and_with_its_transaction(void **state)
+{
+    struct room r;
+    struct raise one = {0}, other = {0};
+    (void)state;
+    room_open(&r);
+    struct db *db = room_admin(&r);
+    assert_int_equal(db_begin(db), WEIR_OK);
+    for (int i = 0; i < 3; i++) assert_int_equal(db_defer(db, raise_version, &one), WEIR_OK);
+    assert_true(db_is_deferring(db, &one));
+    assert_int_equal(one.times, 0);
+    assert_int_equal(db_commit(db), WEIR_OK);
+    assert_int_equal(one.times, 1);
+    assert_int_equal(room_number(&r, "SELECT version FROM config_version"), 2);
+
+    assert_int_equal(db_begin(db), WEIR_OK);
+    assert_int_equal(db_defer(db, raise_version, &one), WEIR_OK);
+    assert_int_equal(db_defer(db, raise_version, &other), WEIR_OK); /* writes the first */
+    assert_int_equal(one.times, 2);
+    assert_int_equal(db_savepoint(db), WEIR_OK);
+    assert_int_equal(other.times, 1);
+    assert_int_equal(db_defer(db, raise_version, &one), WEIR_OK);
+    assert_int_equal(db_undo(db), WEIR_OK);
+    assert_int_equal(db_commit(db), WEIR_OK);
+    assert_int_equal(one.times, 2);
+    assert_int_equal(room_number(&r, "SELECT version FROM config_version"), 4);
+
+    assert_int_equal(db_begin(db), WEIR_OK);
+    assert_int_equal(db_defer(db, raise_version, &one), WEIR_OK);
+    db_rollback(db);
+    assert_int_equal(db_begin(db), WEIR_OK);
+    assert_int_equal(db_commit(db), WEIR_OK);
+    assert_int_equal(one.times, 2);
+    assert_int_equal(db_defer(db, raise_version, &one), WEIR_OK); /* in no transaction: at once */
+    assert_int_equal(one.times, 3);
+
+    other.answer = WEIR_STORAGE;
+    assert_int_equal(db_begin(db), WEIR_OK);
+    assert_int_equal(stmt_run(db_stmt(db, SQL_CONFIG_RAISE)), WEIR_OK);
+    assert_int_equal(db_defer(db, raise_version, &other), WEIR_OK);
+    assert_int_equal(db_commit(db), WEIR_STORAGE);
+    assert_false(db_in_transaction(db));
+    assert_int_equal(room_number(&r, "SELECT version FROM config_version"), 5);
+    db_close(db);
+    room_close(&r);
+}
+
 static void a_second_writer_is_told_busy_in_time(void **state)
 {
     struct room r;
@@ -339,6 +396,7 @@ int main(void)
         cmocka_unit_test(a_reader_cannot_write),
         cmocka_unit_test(constraints_are_told_apart),
         cmocka_unit_test(a_savepoint_undoes_only_what_came_after_it),
+        cmocka_unit_test(what_is_deferred_is_written_once_and_with_its_transaction),
         cmocka_unit_test(a_second_writer_is_told_busy_in_time),
         cmocka_unit_test(a_backup_is_whole_and_private_and_never_overwrites),
         cmocka_unit_test(closing_makes_no_checkpoint_and_a_whole_one_empties_the_log),

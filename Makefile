@@ -13,12 +13,12 @@ PYTHON  ?= $(firstword $(wildcard /usr/bin/python3) python3)
 
 # Everything that build, run, tests and bench need from Debian or Ubuntu; the one list.
 APT_BUILD := gcc libc6-dev make pkg-config libfcgi-dev libcurl4-openssl-dev libjson-c-dev libsqlite3-dev libjwt-dev libsodium-dev \
-             libzstd-dev
+             libssl-dev libzstd-dev
 APT_RUN   := $(APT_BUILD) lighttpd curl ca-certificates
 APT_TEST  := $(APT_RUN) libcmocka-dev python3 python3-venv sqlite3 openssl clang
 APT_BENCH := $(APT_RUN) python3
 
-PKGS     := libcurl json-c sqlite3 libsodium libzstd
+PKGS     := libcurl json-c sqlite3 libsodium libzstd libjwt libcrypto
 PKG_CPP  := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 WARN     := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wvla
@@ -26,6 +26,8 @@ OPT      ?= -O2 -g
 CPPFLAGS += -I. -I$(B)/gen -D_GNU_SOURCE -DWEIR_VERSION='"$(VERSION)"' $(PKG_CPP)
 CFLAGS   += -std=c11 $(WARN) $(OPT) -fstack-protector-strong -fno-strict-aliasing -pthread $(if $(SAN),,$(if $(CI),-Werror))
 LDLIBS   += $(PKG_LIBS) -lfcgi -lm
+# Our json_string must not stand in for the one that libjwt calls (jansson's).
+LDFLAGS  += -Wl,--exclude-libs,ALL
 ifdef SAN
 CFLAGS   += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
 LDFLAGS  += -fsanitize=$(SAN)
@@ -122,11 +124,15 @@ $(B)/bench/load: tests/bench/load.c tests/bench/reply.c tests/bench/reply.h
 	@mkdir -p $(@D); echo "cc $<"; $(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.c,$^)
 $(B)/bench/upstream: tests/bench/upstream.c
 	@mkdir -p $(@D); echo "cc $<"; $(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
+$(B)/bench/authenticate: tests/bench/authenticate_bench.c $(B)/obj/gen/sql_admin.o $(B)/libweir.a $(GEN_H)
+	$(COMPILE) $(LDFLAGS) -o $@ $< $(B)/obj/gen/sql_admin.o $(B)/libweir.a $(LDLIBS)
 unit-programs: $(UNIT)
 	@:
 fuzz-programs: $(FUZZ)
 	@:
-bench-programs: $(B)/bench/load $(B)/bench/upstream
+$(B)/bench/autocheckpoint.so: tests/bench/autocheckpoint.c
+	@mkdir -p $(@D); echo "cc $<"; $(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -shared -o $@ $<
+bench-programs: $(B)/bench/load $(B)/bench/upstream $(B)/bench/authenticate $(B)/bench/autocheckpoint.so
 	@:
 
 -include $(shell find $(B)/obj $(B)/unit $(B)/fuzz -name '*.d' 2>/dev/null)
@@ -159,9 +165,10 @@ fuzz: need-test ## each fuzz target for FUZZ_SECONDS (60)
 	@$(SUB) B=$(B)-fuzz CC=clang SAN=fuzzer-no-link,address,undefined fuzz-programs
 	@B=$(B) FUZZ_SECONDS=$(FUZZ_SECONDS) sh tests/all.sh fuzz
 
-bench: need-bench ## what Weir costs beside lighttpd's own mod_proxy; BENCH="--quick" and the like are handed on
+bench: need-bench ## what Weir costs beside lighttpd's own mod_proxy; BENCH=ledger: that group; BENCH="--quick" ...
 	@$(SUB) programs bench-programs
 	@WEIR_BUILD=$(B) $(PYTHON) tests/bench/run.py $(BENCH)
+	@$(if $(filter ledger limits growth tail wal processes,$(BENCH)),:,$(B)/bench/authenticate)
 
 lint: need-build $(GEN_H) ## the rules of style that a script can see
 	@B=$(B) sh tests/lint.sh

@@ -1,6 +1,7 @@
 /* Brings a configuration document into the database. First all of it is read and checked against itself and what is
  * stored, entry by entry in constant memory; then it is read again and written where it differs. Here the parts come
  * together: what is stored, the way through a section, the transaction. */
+#include "admin/anonymous.h"
 #include "admin/apply_state.h"
 
 #include <stdio.h>
@@ -198,6 +199,7 @@ bool document_apply(struct weir *w, struct span text, bool dry_run, const char *
     if (isatty(STDERR_FILENO)) fputs("\r\033[K", stderr);
     if (!fine) say_fault(&a, drop);
     if (fine && a.revoked) say("%zu of these keys are revoked, and stay so: make new ones instead", a.revoked);
+    if (fine && a.anonymous_limited) say(ANONYMOUS_LIMITS);
     if (fine) pending_say(&a.pending);
 out:
     if (!fine || dry_run) {

@@ -92,7 +92,6 @@ static bool check_jwt(struct apply *a, struct jval v)
     if (!doc_jwt_read(&a->r, v, &d) || !add_name(a, SECTION_JWT, "name", d.name)) return false;
     if (d.symmetric && !d.secret.at && !names_find(&a->jwt_secret, span_of(d.name), NULL))
         return refuse_member(&a->r, "secret", "is missing, and none is stored");
-    pending_jwt(&a->pending);
     return true;
 }
 

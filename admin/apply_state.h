@@ -28,6 +28,7 @@ struct apply {
     struct pending pending;
     struct applied *out;
     size_t revoked;
+    bool anonymous_limited;  /* see anonymous.h */
     int64_t now;
     enum weir_err err;       /* of the database; else the fault is in r */
 };

@@ -1,4 +1,5 @@
 /* Writes the entries of a checked document that differ from what is stored, and counts them. */
+#include "admin/anonymous.h"
 #include "admin/apply_state.h"
 #include "admin/same.h"
 
@@ -189,9 +190,11 @@ static bool write_setting(struct apply *a, const struct setting_def *d, struct j
 {
     char *old;
     enum weir_err err = settings_get(a->write, d, &a->entry, &old);
-    bool same = !err && span_is(v.text, old);
+    bool same = !err && span_is(v.text, old), limited = false;
 
     if (!err && !same) err = settings_put(a->write, d, v.text);
+    if (!err && !same) err = anonymous_limits(a->write, d, v.text, a->now, &limited);
+    a->anonymous_limited |= limited;
     if (err) return stopped(a, err);
     return count(a, TALLY_SETTINGS, true, !same);
 }

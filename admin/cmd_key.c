@@ -56,7 +56,7 @@ static void member_list(struct buf *json, const char *name, const struct words *
 
 struct key_words {
     const char *name, *user, *team, *role, *rolegroup;
-    struct words models, allow_ip;
+    struct words models, endpoints, allow_ip;
     bool may_assert;
     int64_t expires_in;
 };
@@ -78,6 +78,7 @@ static bool key_checked(struct weir *w, const struct key_words *k, struct doc_ke
     member_text(&json, "role", k->role);
     member_text(&json, "rolegroup", k->rolegroup);
     member_list(&json, "models", &k->models);
+    member_list(&json, "endpoints", &k->endpoints);
     member_list(&json, "allow_ip", &k->allow_ip);
     buf_char(&json, '}');
     kept = json.err ? NULL : arena_str(&w->memory, buf_all(&json));
@@ -120,7 +121,8 @@ int cmd_key_create(struct weir *w, int argc, char **argv)
     const struct option_def options[] = {
         {"--name", OPTION_TEXT, &k.name}, {"--user", OPTION_TEXT, &k.user}, {"--team", OPTION_TEXT, &k.team},
         {"--role", OPTION_TEXT, &k.role}, {"--rolegroup", OPTION_TEXT, &k.rolegroup}, {"--models", OPTION_LIST, &k.models},
-        {"--expires", OPTION_DURATION, &k.expires_in}, {"--allow-ip", OPTION_LIST, &k.allow_ip},
+        {"--endpoints", OPTION_LIST, &k.endpoints}, {"--expires", OPTION_DURATION, &k.expires_in},
+        {"--allow-ip", OPTION_LIST, &k.allow_ip},
         {"--may-assert-identity", OPTION_FLAG, &k.may_assert}, {NULL, OPTION_FLAG, NULL}};
     char secret[CLIENT_KEY_LEN + 1];
     struct client_hash hash;
@@ -221,7 +223,8 @@ out:
 static const struct column columns[] = {{"name", "NAME", 0},           {"user", "USER", 0},
                                         {"team", "TEAM", 0},           {"role", "ROLE", 0},
                                         {"rolegroup", "ROLEGROUP", 0}, {"models", "MODELS", 0},
-                                        {"allow_ip", "ADDRESSES", 0},  {"may_assert_identity", "ASSERTS", 0},
+                                        {"endpoints", "ENDPOINTS", 0}, {"allow_ip", "ADDRESSES", 0},
+                                        {"may_assert_identity", "ASSERTS", 0},
                                         {"state", "STATE", 0},         {"created", "CREATED", 0},
                                         {"last_used", "LAST USED", 0}, {"expires", "EXPIRES", 0},
                                         {"revoked", NULL, 0},          {NULL, NULL, 0}};
@@ -234,6 +237,7 @@ static void list_key(struct listing *l, const struct key *k, int64_t now)
     listing_text(l, span_of(k->role));
     listing_text(l, span_of(k->rolegroup));
     listing_both(l, k->models ? span_of(k->models) : SPAN("null"), k->models ? span_of(k->models) : SPAN("all"));
+    listing_both(l, k->endpoints ? span_of(k->endpoints) : SPAN("null"), k->endpoints ? span_of(k->endpoints) : SPAN("all"));
     listing_both(l, k->allow_ip ? span_of(k->allow_ip) : SPAN("null"), k->allow_ip ? span_of(k->allow_ip) : SPAN("all"));
     listing_bool(l, k->may_assert);
     listing_text(l, k->revoked ? SPAN("revoked") : key_is_live(k, now) ? SPAN("active") : SPAN("expired"));

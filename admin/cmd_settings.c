@@ -4,9 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin/anonymous.h"
 #include "admin/command.h"
 #include "admin/listing.h"
 #include "admin/option.h"
+#include "fcgi/base/clock.h"
 #include "fcgi/base/text.h"
 #include "sql/change.h"
 #include "sql/settings.h"
@@ -30,8 +32,8 @@ static const struct env_def env_defs[] = {
     {"AZURE_OPENAI_ENDPOINT", "", "address of the Azure resource", false},
     {"GEMINI_API_KEY", "", "weir init adds the provider gemini", true},
     {"OLLAMA_HOST", "", "weir init adds the provider ollama at this address", false},
-    {"JWT_SECRET", "", "secret of an HMAC token verifier, read at every start (not yet in force)", true},
-    {"JWT_ALGORITHM", "HS256", "its algorithm (not yet in force)", false},
+    {"JWT_SECRET", "", "secret of an HMAC token verifier, read at every start", true},
+    {"JWT_ALGORITHM", "HS256", "its algorithm: HS256, HS384 or HS512", false},
     {"CAP_GLOBAL, RATE_GLOBAL, CAP_TEAM, RATE_TEAM ...", "",
      "weir init: default token buckets of a scope kind, capacity and refill a second; soft", false},
     {NULL, NULL, NULL, false},
@@ -50,7 +52,7 @@ static void list_env(struct listing *l, const struct env_def *d)
     listing_text(l, !value ? standard : d->secret ? SPAN("(set, not shown)") : span_of(value));
     listing_text(l, standard);
     listing_text(l, SPAN("environment"));
-    listing_bool(l, !strstr(d->meaning, "not yet in force"));
+    listing_bool(l, true);
     listing_text(l, span_of(d->meaning));
 }
 
@@ -119,6 +121,7 @@ static int set_setting(struct weir *w, const struct setting_def *d, struct span 
     struct change change;
     struct db *db;
     enum weir_err err;
+    bool limited = false;
     char *old;
 
     if (!weir_open(w, DB_WRITE, &db)) return EXIT_REFUSED;
@@ -129,7 +132,9 @@ static int set_setting(struct weir *w, const struct setting_def *d, struct span 
             say("%s is %s already", d->name, old);
         } else if (!err) {
             err = settings_put(db, d, value);
+            if (!err) err = anonymous_limits(db, d, value, clock_wall_ms(), &limited);
             if (!err) err = change_commit(&change);
+            if (!err && limited) say(ANONYMOUS_LIMITS);
             if (!err && !d->in_force) say("%s is stored, but not yet in force in this version", d->name);
         }
         change_undo(&change);

@@ -9,7 +9,9 @@
 #include "admin/option.h"
 #include "admin/tick_probe.h"
 #include "fcgi/base/clock.h"
+#include "fcgi/provider/jwks.h"
 #include "sql/content.h"
+#include "sql/key_sets.h"
 #include "sql/ledger.h"
 #include "sql/settings.h"
 #include "sql/writer.h"
@@ -27,6 +29,10 @@ struct tick {
     int64_t swept, removed, contents, deleted; /* in all */
     int64_t probed, alive;          /* upstreams */
     int done;                       /* in the last step */
+    const struct verifier *verifier; /* whose key set it is about */
+    struct buf keys;
+    int64_t now, tried, fetched;
+    bool mine;
 };
 
 static enum weir_err sweep(struct tick *t)
@@ -101,7 +107,7 @@ static enum weir_err sweep_all(struct tick *t)
 
 static enum weir_err do_all(struct tick *t)
 {
-    enum weir_err err = settings_load(t->db, &t->settings);
+    enum weir_err err = settings_load(t->db, &t->w->memory, &t->settings);
 
     if (!err) err = sweep_all(t);
     do {
@@ -117,16 +123,66 @@ static enum weir_err do_all(struct tick *t)
     return err;
 }
 
+/* ---- key sets ---- */
+
+static enum weir_err due(struct tick *t)
+{
+    enum weir_err err = key_set_is_due(t->db, t->verifier, t->now, &t->mine, &t->tried);
+
+    return err || !t->mine ? err : key_set_claim(t->db, t->verifier, t->now, t->tried, &t->mine);
+}
+
+static enum weir_err put(struct tick *t)
+{
+    t->done = 1;
+    return key_set_put(t->db, t->verifier, buf_all(&t->keys), t->now);
+}
+
+/* What cannot be fetched is said, and leaves the last good set in force. */
+static enum weir_err fetch_set(struct tick *t, struct http_pool *pool)
+{
+    char fault[JWKS_FAULT];
+    enum weir_err err;
+
+    t->now = clock_wall_ms();
+    err = take_step(t, due, &t->fetched);
+    if (err || !t->mine) return err;
+    buf_init(&t->keys, BOUND_KEY_SET * 2);
+    if (jwks_fetch(pool, t->verifier->jwks_url, t->verifier->method, -1, &t->keys, fault) == WEIR_OK)
+        err = take_step(t, put, &t->fetched);
+    else
+        say("the key set of verifier %s was not fetched: %s", t->verifier->name, fault);
+    buf_free(&t->keys);
+    return err;
+}
+
+static enum weir_err fetch_sets(struct tick *t)
+{
+    struct verifiers all;
+    struct http_pool *pool = NULL;
+    enum weir_err err = verifiers_load(t->db, NULL, &t->w->memory, &all);
+
+    if (!err) err = http_start();
+    if (!err) err = http_pool_new(-1, &pool);
+    if (err) return err;
+    for (int i = 0; i < all.count && !err; i++) {
+        t->verifier = &all.at[i];
+        if (t->verifier->jwks_url) err = fetch_set(t, pool);
+    }
+    http_pool_free(pool);
+    return err;
+}
+
 static void print_done(const struct tick *t, bool json, int pages, int moved)
 {
     printf(json ? "{\"tickets_swept\": %lld, \"counters_removed\": %lld, \"contents_deleted\": %lld, "
                   "\"audit_rows_deleted\": %lld, \"upstreams_probed\": %lld, \"upstreams_alive\": %lld, "
-                  "\"log_pages\": %d, \"log_pages_moved\": %d}\n"
+                  "\"key_sets_fetched\": %lld, \"log_pages\": %d, \"log_pages_moved\": %d}\n"
                 : "tickets of dead processes settled: %lld\nidle counters removed: %lld\ncontents deleted: %lld\n"
-                  "audit rows deleted: %lld\nupstreams probed: %lld, alive: %lld\n"
+                  "audit rows deleted: %lld\nupstreams probed: %lld, alive: %lld\nkey sets fetched: %lld\n"
                   "pages in the log: %d, moved into the database: %d\n",
            (long long)t->swept, (long long)t->removed, (long long)t->contents, (long long)t->deleted,
-           (long long)t->probed, (long long)t->alive, pages, moved);
+           (long long)t->probed, (long long)t->alive, (long long)t->fetched, pages, moved);
 }
 
 int cmd_tick(struct weir *w, int argc, char **argv)
@@ -142,6 +198,7 @@ int cmd_tick(struct weir *w, int argc, char **argv)
     if (!weir_open(w, DB_WRITE, &t.db)) return EXIT_REFUSED;
     err = ledger_open(w->data_dir, &t.ledger);
     if (!err) err = do_all(&t);
+    if (!err) err = fetch_sets(&t);
     if (!err) {
         err = db_checkpoint(t.db, false, &pages, &moved);
         if (err == WEIR_BUSY) err = WEIR_OK; /* another checkpoint is under way: as good */

@@ -1,4 +1,4 @@
-/* The sections `keys` and `jwt` of the document: read, checked, written. */
+/* The section `keys` of the document: read, checked, written. */
 #include "admin/document.h"
 
 #include <stdio.h>
@@ -10,11 +10,10 @@
 #define CLIENT_SECRET_LEAST 32 /* characters */
 #define LIST_MOST 10000        /* aliases or ranges of one key */
 
-struct key_text { struct key row; const char *expires; struct jval models, allow_ip, secret; };
+struct key_text { struct key row; const char *expires; struct jval models, endpoints, allow_ip, secret; };
 
-/* An array of texts as JSON written anew, each checked by `fault` (NULL: fine). */
-static bool texts_read(struct reader *r, const char *name, struct jval list, const char *(*fault)(struct span),
-                       const char **out)
+bool doc_texts_read(struct reader *r, const char *name, struct jval list, const char *(*fault)(struct span),
+                    const char **out)
 {
     size_t before = path_member(r, name), i = 0;
     struct jiter it = jscan_iter(list);
@@ -44,11 +43,16 @@ static bool texts_read(struct reader *r, const char *name, struct jval list, con
     return true;
 }
 
-static const char *alias_fault(struct span s)
+const char *alias_fault(struct span s)
 {
     if (!s.len) return "must not be empty";
     if (s.len > BOUND_ALIAS) return "is too long for an alias";
     return text_has_controls(s, false) ? "must not hold control characters" : NULL;
+}
+
+const char *endpoint_fault(struct span s)
+{
+    return choice_is(KEY_ENDPOINTS, s) ? NULL : "must be one of " KEY_ENDPOINTS;
 }
 
 static const char *range_fault(struct span s)
@@ -77,6 +81,7 @@ bool doc_key_read(struct reader *r, struct jval v, struct doc_key *out)
         {"role", FIELD_NAME, offsetof(struct key_text, row.role), false, 0, 0, NULL},
         {"rolegroup", FIELD_NAME, offsetof(struct key_text, row.rolegroup), false, 0, 0, NULL},
         {"models", FIELD_ARRAY, offsetof(struct key_text, models), false, 0, 0, NULL},
+        {"endpoints", FIELD_ARRAY, offsetof(struct key_text, endpoints), false, 0, 0, NULL},
         {"allow_ip", FIELD_ARRAY, offsetof(struct key_text, allow_ip), false, 0, 0, NULL},
         {"may_assert_identity", FIELD_BOOL, offsetof(struct key_text, row.may_assert), false, 0, 0, NULL},
         {"expires", FIELD_TEXT, offsetof(struct key_text, expires), false, 1, 64, NULL},
@@ -87,8 +92,9 @@ bool doc_key_read(struct reader *r, struct jval v, struct doc_key *out)
 
     *out = (struct doc_key){.secret = SPAN_NONE};
     if (!fields_read(r, v, table, &t)) return false;
-    if (t.models.kind && !texts_read(r, "models", t.models, alias_fault, &t.row.models)) return false;
-    if (t.allow_ip.kind && !texts_read(r, "allow_ip", t.allow_ip, range_fault, &t.row.allow_ip)) return false;
+    if (t.models.kind && !doc_texts_read(r, "models", t.models, alias_fault, &t.row.models)) return false;
+    if (t.endpoints.kind && !doc_texts_read(r, "endpoints", t.endpoints, endpoint_fault, &t.row.endpoints)) return false;
+    if (t.allow_ip.kind && !doc_texts_read(r, "allow_ip", t.allow_ip, range_fault, &t.row.allow_ip)) return false;
     if (t.expires && (!time_parse(span_of(t.expires), &t.row.expires) || t.row.expires <= 0))
         return refuse_member(r, "expires", "must be a time like 2027-01-31T00:00:00Z");
     if (t.secret.kind && !client_secret_read(r, t.secret, &out->secret)) return false;
@@ -110,6 +116,7 @@ enum weir_err doc_key_write(struct buf *out, const struct key *k)
         json_string(out, span_of(who[i].value));
     }
     if (k->models) buf_printf(out, ",\"models\":%s", k->models);
+    if (k->endpoints) buf_printf(out, ",\"endpoints\":%s", k->endpoints);
     if (k->allow_ip) buf_printf(out, ",\"allow_ip\":%s", k->allow_ip);
     if (k->may_assert) buf_str(out, ",\"may_assert_identity\":true");
     if (k->expires) {
@@ -117,103 +124,4 @@ enum weir_err doc_key_write(struct buf *out, const struct key *k)
         buf_printf(out, ",\"expires\":\"%s\"", time);
     }
     return buf_char(out, '}');
-}
-
-/* ---- token verifiers ---- */
-
-struct jwt_text { const char *name, *algorithm, *public_key, *issuer, *audience, *jwks_url; struct jval claims, secret; };
-struct claims { const char *user, *team, *role, *rolegroup; };
-
-/* HMAC takes a secret; RSA and ECDSA a public key or the address of a key set. Nothing may stand for the other. */
-static bool jwt_key_check(struct reader *r, const struct jwt_text *t)
-{
-    bool symmetric = t->algorithm[0] == 'H';
-    const char *fault;
-
-    if (symmetric && t->public_key) return refuse_member(r, "public_key", "does not belong to %s", t->algorithm);
-    if (symmetric && t->jwks_url) return refuse_member(r, "jwks_url", "does not belong to %s", t->algorithm);
-    if (symmetric) return true;
-    if (t->secret.kind) return refuse_member(r, "secret", "does not belong to %s", t->algorithm);
-    if (!t->public_key && !t->jwks_url) return refuse_member(r, "public_key", "is missing (or a jwks_url)");
-    if (t->public_key && t->jwks_url) return refuse_member(r, "jwks_url", "must not stand beside a public_key");
-    if (t->public_key) {
-        bool pem = strncmp(t->public_key, "-----BEGIN", 10) == 0 && strstr(t->public_key, "-----END");
-
-        if (strstr(t->public_key, "PRIVATE KEY"))
-            return refuse_member(r, "public_key", "is a private key; keep that where tokens are made");
-        return pem || refuse_member(r, "public_key", "must be PEM: -----BEGIN ... -----END ...");
-    }
-    fault = address_fault((struct span){t->jwks_url, strcspn(t->jwks_url, "?")}, false); /* a key set may have a query */
-    return !fault || refuse_member(r, "jwks_url", "%s", fault);
-}
-
-static void write_member(struct buf *out, const char *name, const char *value)
-{
-    if (!value) return;
-    buf_str(out, out->len && out->at[out->len - 1] != '{' ? "," : "");
-    buf_printf(out, "\"%s\":", name);
-    json_string(out, span_of(value));
-}
-
-/* The entry in one form: members in this order, what is absent left out. So equal entries have equal bodies. */
-static bool jwt_body(struct reader *r, const struct jwt_text *t, const struct claims *c, struct span *out)
-{
-    struct buf body;
-
-    buf_init(&body, 1 << 20);
-    buf_char(&body, '{');
-    write_member(&body, "name", t->name);
-    write_member(&body, "algorithm", t->algorithm);
-    write_member(&body, "public_key", t->public_key);
-    write_member(&body, "jwks_url", t->jwks_url);
-    write_member(&body, "issuer", t->issuer);
-    write_member(&body, "audience", t->audience);
-    buf_str(&body, ",\"claims\":{");
-    write_member(&body, "user", c->user);
-    write_member(&body, "team", c->team);
-    write_member(&body, "role", c->role);
-    write_member(&body, "rolegroup", c->rolegroup);
-    buf_str(&body, "}}");
-    out->len = body.len;
-    out->at = body.err ? NULL : arena_str(r->memory, buf_all(&body));
-    buf_free(&body);
-    return out->at || refuse_memory(r);
-}
-
-bool doc_jwt_read(struct reader *r, struct jval v, struct doc_jwt *out)
-{
-    static const struct field table[] = {
-        {"name", FIELD_NAME, offsetof(struct jwt_text, name), true, 0, 0, NULL},
-        {"algorithm", FIELD_CHOICE, offsetof(struct jwt_text, algorithm), true, 0, 0,
-         "HS256|HS384|HS512|RS256|RS384|RS512|ES256|ES384|ES512"},
-        {"public_key", FIELD_LINES, offsetof(struct jwt_text, public_key), false, 1, 16384, NULL},
-        {"issuer", FIELD_TEXT, offsetof(struct jwt_text, issuer), false, 1, BOUND_PATH, NULL},
-        {"audience", FIELD_TEXT, offsetof(struct jwt_text, audience), false, 1, BOUND_PATH, NULL},
-        {"jwks_url", FIELD_TEXT, offsetof(struct jwt_text, jwks_url), false, 1, BOUND_PATH, NULL},
-        {"claims", FIELD_OBJECT, offsetof(struct jwt_text, claims), false, 0, 0, NULL},
-        {"secret", FIELD_ANY, offsetof(struct jwt_text, secret), false, 0, 0, NULL},
-        {NULL, FIELD_ANY, 0, false, 0, 0, NULL},
-    };
-    static const struct field claim_table[] = {
-        {"user", FIELD_NAME, offsetof(struct claims, user), false, 0, 0, NULL},
-        {"team", FIELD_NAME, offsetof(struct claims, team), false, 0, 0, NULL},
-        {"role", FIELD_NAME, offsetof(struct claims, role), false, 0, 0, NULL},
-        {"rolegroup", FIELD_NAME, offsetof(struct claims, rolegroup), false, 0, 0, NULL},
-        {NULL, FIELD_ANY, 0, false, 0, 0, NULL},
-    };
-    struct jwt_text t = {0};
-    struct claims claims = {"sub", "team", "role", "rolegroup"};
-    size_t before;
-
-    *out = (struct doc_jwt){.secret = SPAN_NONE};
-    if (!fields_read(r, v, table, &t) || !jwt_key_check(r, &t)) return false;
-    before = path_member(r, "claims");
-    if (t.claims.kind && !fields_read(r, t.claims, claim_table, &claims)) return false;
-    path_back(r, before);
-    before = path_member(r, "secret");
-    if (t.secret.kind && !secret_read(r, t.secret, &out->secret)) return false;
-    path_back(r, before);
-    out->name = t.name;
-    out->symmetric = t.algorithm[0] == 'H';
-    return jwt_body(r, &t, &claims, &out->body);
 }

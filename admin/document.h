@@ -52,6 +52,12 @@ void rate_text(int64_t nano, char out[MONEY_TEXT]);
 /* What a limit is known by, as one text in the reader's memory; NULL when memory is out. */
 char *limit_identity(struct arena *a, const struct limit_rule *l);
 
+/* An array of texts as JSON written anew, each checked by `fault` (NULL: fine). */
+bool doc_texts_read(struct reader *r, const char *name, struct jval list, const char *(*fault)(struct span),
+                    const char **out);
+const char *alias_fault(struct span s);
+const char *endpoint_fault(struct span s);
+
 /* "sk-...", "env:NAME" or "file:PATH" to the secret itself (white space round a file's text is taken off). */
 bool secret_read(struct reader *r, struct jval v, struct span *out);
 

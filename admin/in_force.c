@@ -1,6 +1,6 @@
 /* What this version stores but does not act on yet. In force today: providers of the dialects openai and mock, with their
- * keys, time-outs and headers; models with their routes, prices and max_output; all limits; keys with models, addresses,
- * expiry and identity. All else that a document can say is named here. */
+ * keys, time-outs and headers; models with their routes, prices and max_output; all limits; keys with models, endpoints,
+ * addresses, expiry and identity; token verifiers. All else that a document can say is named here. */
 #include "admin/in_force.h"
 
 #include <stdio.h>
@@ -42,11 +42,6 @@ void pending_model(struct pending *p, const struct doc_model *d)
     if (m->context_window) note(p, "context_window", "");
     if (m->system) note(p, "system", "");
     if (m->defaults) note(p, "defaults", "");
-}
-
-void pending_jwt(struct pending *p)
-{
-    note(p, "jwt", "");
 }
 
 void pending_setting(struct pending *p, const struct setting_def *d)

@@ -12,7 +12,6 @@ void pending_free(struct pending *p);
 /* Notes what the entry uses that is not in force. */
 void pending_provider(struct pending *p, const struct doc_provider *d);
 void pending_model(struct pending *p, const struct doc_model *d);
-void pending_jwt(struct pending *p);
 void pending_setting(struct pending *p, const struct setting_def *d);
 /* One line on stderr, if anything was noted. */
 void pending_say(struct pending *p);

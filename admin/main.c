@@ -18,7 +18,7 @@ static const struct command commands[] = {
      "every setting with its value, default and meaning; or show or set one"},
     {"key create", cmd_key_create,
      "--name N [--user U] [--team T] [--role R] [--rolegroup G] [--models a,b]\n"
-     "            [--expires 90d|12h|30s] [--allow-ip CIDR] [--may-assert-identity]",
+     "            [--endpoints /v1/embeddings,...] [--expires 90d|12h|30s] [--allow-ip CIDR] [--may-assert-identity]",
      "make a client key; prints its secret, once"},
     {"key list", cmd_key_list, "[--json]", "the client keys"},
     {"key rotate", cmd_key_rotate, "NAME [--overlap 24h]",

@@ -76,5 +76,6 @@ bool key_same(const struct key *old, const struct key *now)
 {
     return text_same(old->user, now->user) && text_same(old->team, now->team) && text_same(old->role, now->role)
         && text_same(old->rolegroup, now->rolegroup) && text_same(old->models, now->models)
-        && text_same(old->allow_ip, now->allow_ip) && old->may_assert == now->may_assert && old->expires == now->expires;
+        && text_same(old->allow_ip, now->allow_ip) && text_same(old->endpoints, now->endpoints)
+        && old->may_assert == now->may_assert && old->expires == now->expires;
 }

@@ -17,6 +17,7 @@
 #include "fcgi/base/fence.h"
 #include "fcgi/base/log.h"
 #include "fcgi/housekeeper.h"
+#include "fcgi/keyring.h"
 #include "fcgi/prober.h"
 #include "fcgi/worker.h"
 
@@ -24,6 +25,7 @@
 #define DRAIN_S_MOST   3600
 #define FILES_A_THREAD 5
 #define OTHER_FILES    64
+#define SECRET_GOOD    32 /* bytes; RFC 7518 3.2 */
 #define CLOSE_MS       5000 /* for what is still to be written at the end */
 /* bytes of free memory a heap keeps: taken anew, each page of a large body costs a fault */
 #define LINGERING_HEAP (2 << 20)
@@ -75,6 +77,26 @@ static bool read_settings(struct start *s)
     if (slash) slash[slash == s->master_directory] = '\0';
     else snprintf(s->master_directory, 2, ".");
     return true;
+}
+
+/* An HMAC verifier of the environment: claims under their usual names, no issuer or audience. What is wrong with it is in
+ * the log, and no token is taken then. */
+static bool read_verifier(struct verifier *v, struct secret **own)
+{
+    const char *secret = getenv("JWT_SECRET"), *name = getenv("JWT_ALGORITHM");
+    if (!secret || !*secret) return false;
+    *v = (struct verifier){.name = "JWT_SECRET", .method = JWT_HS256, .user = "sub", .team = "team", .role = "role",
+                           .rolegroup = "rolegroup", .leeway_ms = LEEWAY_S_DEFAULT * 1000};
+    while (name && *name && jwt_is_hmac(v->method) && strcmp(name, jwt_method_names[v->method]) != 0) v->method++;
+    if (!jwt_is_hmac(v->method)) {
+        log_event(LOG_ERROR, "setting_ignored", LOG_TEXT("name", "JWT_ALGORITHM"),
+                  LOG_TEXT("expected", "HS256, HS384 or HS512"));
+        return false;
+    }
+    if (strlen(secret) < SECRET_GOOD) log_event(LOG_WARN, "secret_is_short", LOG_TEXT("name", "JWT_SECRET"),
+                                                LOG_INT("least", SECRET_GOOD));
+    v->secret = *own = secret_new(span_of(secret));
+    return *own != NULL;
 }
 
 /* A request in flight takes up to five descriptors. */
@@ -205,11 +227,14 @@ static bool serve(const struct start *s, struct gateway *g, int stop_fd)
     }
     struct housekeeper *keeper;
     struct prober *prober;
+    struct keyring *keyring;
     workers_prepare();
     int signal_fd = take_signals();
     if (housekeeper_start(&g->tools.book, &keeper) != WEIR_OK) log_event(LOG_ERROR, "no_housekeeper");
     if (prober_start(g->tools.book.store, g->tools.pulse, s->data, &prober) != WEIR_OK) log_event(LOG_ERROR, "no_prober");
+    if (keyring_start(g->tools.book.store, g->tools.pool, &keyring) != WEIR_OK) log_event(LOG_ERROR, "no_keyring");
     bool whole = workers_run(g, threads_of(s), signal_fd, stop_fd, s->drain_ms);
+    keyring_stop(keyring);
     prober_stop(prober);
     housekeeper_stop(keeper);
     return whole;
@@ -236,6 +261,10 @@ static bool run(const struct start *s, bool is_cgi)
         close_store(&g.tools.book, g.tools.pulse, 0);
         return false;
     }
+    struct secret *own_secret = NULL;
+    struct verifier own;
+    g.gate = (struct gate){.store = g.tools.book.store, .brake = is_cgi ? NULL : brake_new(),
+                           .own = read_verifier(&own, &own_secret) ? &own : NULL};
     log_event(LOG_INFO, "started", LOG_TEXT("version", WEIR_VERSION), LOG_TEXT("data", s->data), LOG_INT("pid", getpid()));
     bool whole = serve(s, &g, stop_fd);
     if (!whole) {
@@ -244,6 +273,8 @@ static bool run(const struct start *s, bool is_cgi)
     }
     close_store(&g.tools.book, g.tools.pulse, CLOSE_MS);
     http_pool_free(g.tools.pool);
+    brake_free(g.gate.brake);
+    secret_free(own_secret);
     close(stop_fd);
     log_event(LOG_INFO, "stopped");
     return true;

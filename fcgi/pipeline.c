@@ -7,7 +7,7 @@
 #include "fcgi/base/text.h"
 #include "fcgi/stage/admit.h"
 #include "fcgi/stage/answer.h"
-#include "fcgi/stage/authenticate.h"
+#include "fcgi/stage/cors.h"
 #include "fcgi/stage/parse.h"
 #include "fcgi/stage/plan.h"
 #include "fcgi/stage/record.h"
@@ -106,7 +106,7 @@ static void refused(struct model_way *m, enum weir_err err)
 static void serve_model(struct way *w, struct model_way *m)
 {
     struct problem *p = &m->out.problem;
-    enum weir_err err = authenticate(w->g->tools.book.store, &w->r, &w->memory, &m->caller, p);
+    enum weir_err err = authenticate(&w->g->gate, &w->r, w->route->endpoint, &w->memory, &m->caller, p);
     if (!m->caller.known) {
         refuse(w, p);
         return;
@@ -177,7 +177,7 @@ static void models(struct way *w, struct span id)
     struct problem p = {0};
     struct buf body;
     buf_init(&body, BOUND_ANSWER);
-    enum weir_err err = authenticate(w->g->tools.book.store, &w->r, &w->memory, &c, &p);
+    enum weir_err err = authenticate(&w->g->gate, &w->r, NULL, &w->memory, &c, &p);
     if (err == WEIR_OK && id.at) err = find_model(&c, id, &body, &p);
     else if (err == WEIR_OK) list_models(&c, &body);
     if (err == WEIR_OK && body.err) err = problem_set(&p, body.err, NULL, NULL);
@@ -203,7 +203,7 @@ static void own_usage(struct way *w)
     struct problem p = {0};
     struct buf body;
     buf_init(&body, BOUND_ANSWER);
-    enum weir_err err = authenticate(w->g->tools.book.store, &w->r, &w->memory, &c, &p);
+    enum weir_err err = authenticate(&w->g->gate, &w->r, NULL, &w->memory, &c, &p);
     if (err == WEIR_OK && (err = usage_report(w->g->tools.book.store, &w->r, &c, &body)) != WEIR_OK)
         problem_set(&p, err, NULL, NULL);
     if (err == WEIR_OK) answer_json(&w->r, 200, buf_all(&body), NULL, NULL);
@@ -285,6 +285,7 @@ void pipeline_run(const struct gateway *g, struct conn *conn)
     struct way w = {.g = g};
     arena_init(&w.memory);
     if (conn_begin(conn) == WEIR_OK && request_read(conn, g->mount, g->ids, &w.memory, &w.r) == WEIR_OK) {
+        if (w.r.origin) cors_decide(g->tools.book.store, &w.r);
         dispatch(&w);
         conn_skip(conn, BOUND_BODY_MAX);
     }

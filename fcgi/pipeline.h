@@ -2,12 +2,14 @@
 #ifndef WEIR_PIPELINE_H
 #define WEIR_PIPELINE_H
 
+#include "fcgi/stage/authenticate.h"
 #include "fcgi/stage/relay.h"
 #include "fcgi/stage/request.h"
 
 /* What a process serves requests with. */
 struct gateway {
     struct relay_tools tools;
+    struct gate gate;
     struct id_source *ids;
     const char *mount; /* URL prefix, "" for none */
 };

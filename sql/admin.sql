@@ -47,20 +47,22 @@ INSERT INTO target (model_id, position, provider_id, model, weight, price_input,
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9);
 
 -- name: key_add
-INSERT INTO client_key (name, user, team, role, rolegroup, models, allow_ip, may_assert, created, expires)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10);
+INSERT INTO client_key (name, user, team, role, rolegroup, models, allow_ip, may_assert, created, expires, endpoints)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11);
 
 -- name: key_update
 UPDATE client_key SET user = ?2, team = ?3, role = ?4, rolegroup = ?5, models = ?6, allow_ip = ?7, may_assert = ?8,
-    expires = ?9
+    expires = ?9, endpoints = ?10
 WHERE id = ?1;
 
 -- name: key_by_name
-SELECT id, name, user, team, role, rolegroup, models, allow_ip, may_assert, created, expires, revoked, last_used, NULL
+SELECT id, name, user, team, role, rolegroup, models, allow_ip, may_assert, created, expires, revoked, last_used, NULL,
+       endpoints
 FROM client_key WHERE name = ?1;
 
 -- name: key_page
-SELECT id, name, user, team, role, rolegroup, models, allow_ip, may_assert, created, expires, revoked, last_used, NULL
+SELECT id, name, user, team, role, rolegroup, models, allow_ip, may_assert, created, expires, revoked, last_used, NULL,
+       endpoints
 FROM client_key WHERE id > ?1 ORDER BY id LIMIT ?2;
 
 -- name: key_exists

@@ -271,7 +271,7 @@ bool cache_put(struct cache *c, const struct cache_name *n, const struct cache_e
         pthread_mutex_lock(&c->writing);
         struct db *db = writer(c);
         if (db) err = put(db, n, e, now_ms, buf_all(&name), buf_all(&body), most_bytes);
-        if (db && err == WEIR_OK) checkpointer_saw(c->checkpointer, db_wal_pages(db));
+        if (db && err == WEIR_OK) checkpointer_saw(c->checkpointer, db);
         else if (db) trouble(c, db, err);
         pthread_mutex_unlock(&c->writing);
     }
@@ -336,7 +336,7 @@ void cache_tend(struct cache *c, int64_t now_ms, int64_t most_bytes)
         pthread_mutex_lock(&c->writing);
         struct db *db = writer(c);
         enum weir_err err = db ? tend_step(db, hits, hit_count, now_ms, most_bytes, &more) : WEIR_UNAVAILABLE;
-        if (db && err == WEIR_OK) checkpointer_saw(c->checkpointer, db_wal_pages(db));
+        if (db && err == WEIR_OK) checkpointer_saw(c->checkpointer, db);
         else if (db) trouble(c, db, err);
         pthread_mutex_unlock(&c->writing);
         more &= err == WEIR_OK;

@@ -1,5 +1,7 @@
-/* The checkpointer. Moves the log's pages into the database beside the writer, which must stand still only when the log
- * has outgrown all measure: a log that is always written to never starts again from its beginning by itself. */
+/* The checkpointer. Moves the log's pages into the database beside the writer. A log that is always written to never
+ * starts again from its beginning by itself, so the writer moves the few pages that came meanwhile, between two turns,
+ * and must stand still for longer only when the log has outgrown all measure. */
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -27,6 +29,7 @@ struct checkpointer {
     int asked_at;           /* pages in the log when a checkpoint was last asked for */
     int64_t whole_after;    /* no whole one before this instant */
 
+    atomic_int moved;       /* pages the last passive one has moved that no writer has looked at yet; 0: none */
     pthread_mutex_t lock;   /* the rest */
     pthread_cond_t wake, done;
     enum want want;         /* until it is done */
@@ -75,14 +78,16 @@ static enum weir_err connect_now(struct checkpointer *c)
     return err;
 }
 
-/* SQLite does not wait for another checkpoint to end, so a whole one is asked for until it comes through. */
-static bool checkpoint(struct checkpointer *c, bool whole)
+/* SQLite does not wait for another checkpoint to end, so a whole one is asked for until it comes through. What was moved
+ * is on disk before the writer hears of it: the rest that it moves must not wait for all of that. */
+static bool checkpoint(struct checkpointer *c, bool whole, int *moved)
 {
     int64_t until = clock_mono_ms() + WHOLE_MS;
-    int pages, moved;
+    int pages;
     enum weir_err err = connect_now(c);
     while (err == WEIR_OK) {
-        err = db_checkpoint(c->db, whole, &pages, &moved);
+        err = db_checkpoint(c->db, whole, &pages, moved);
+        if (err == WEIR_OK && !whole) err = db_sync(c->db);
         if (err != WEIR_BUSY || !whole || clock_mono_ms() > until || is_stopping(c)) break;
         nanosleep(&(struct timespec){0, 5000000}, NULL);
         err = WEIR_OK;
@@ -100,9 +105,11 @@ static void *checkpointer_main(void *arg)
         if (c->want == WANT_NOTHING) { pthread_cond_wait(&c->wake, &c->lock); continue; }
         enum want want = c->want;
         pthread_mutex_unlock(&c->lock);
-        bool got = checkpoint(c, want == WANT_WHOLE);
+        int moved = 0;
+        bool got = checkpoint(c, want == WANT_WHOLE, &moved);
         pthread_mutex_lock(&c->lock);
         c->got = got;
+        if (got && want == WANT_PASSIVE) atomic_store(&c->moved, moved);
         if (c->want == want) c->want = WANT_NOTHING;
         pthread_cond_broadcast(&c->done);
     }
@@ -126,9 +133,21 @@ static bool ask(struct checkpointer *c, enum want want)
     return got;
 }
 
-void checkpointer_saw(struct checkpointer *c, int wal_pages)
+/* With all of the log moved, and no reader in it, the next commit starts it again. */
+static void move_rest(struct db *db)
 {
+    int pages, moved;
+    enum weir_err err = db_checkpoint(db, false, &pages, &moved);
+    if (err != WEIR_OK && err != WEIR_BUSY) log_event(LOG_WARN, "checkpoint_failed", LOG_TEXT("error", db_message(db)));
+}
+
+void checkpointer_saw(struct checkpointer *c, struct db *db)
+{
+    int wal_pages = db_wal_pages(db);
+    int moved = atomic_load(&c->moved) ? atomic_exchange(&c->moved, 0) : 0;
     if (wal_pages < c->asked_at) c->asked_at = 0; /* the log has started again */
+    else if (moved && wal_pages - moved <= wal_pages / 2) move_rest(db); /* mostly far less: it was quick, or tried again */
+    else if (moved) ask(c, WANT_PASSIVE);
     if (wal_pages - c->asked_at < PASSIVE_PAGES) return;
     bool whole = wal_pages >= WHOLE_PAGES && clock_mono_ms() >= c->whole_after;
     c->asked_at = wal_pages;

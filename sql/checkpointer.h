@@ -6,12 +6,14 @@
 #include "fcgi/base/err.h"
 
 struct checkpointer;
+struct db;
 
 /* db_path is copied. The thread starts at the first need. */
 enum weir_err checkpointer_new(const char *db_path, struct checkpointer **out);
-/* For the writer, after a commit and while it has its turn: the log has wal_pages pages now. Nothing but two
- * comparisons most of the time. Asks for a PASSIVE checkpoint every 4 MB of log; above 64 MB waits for a whole one. */
-void checkpointer_saw(struct checkpointer *c, int wal_pages);
+/* For the writer, after a commit on db and while it has its turn. Nothing but two comparisons most of the time. Asks for
+ * a PASSIVE checkpoint every 4 MB of log, and when that is done moves on db what came meanwhile; above 64 MB waits for a
+ * whole one. */
+void checkpointer_saw(struct checkpointer *c, struct db *db);
 /* Might checkpointer_saw wait, with so many pages? */
 bool checkpointer_may_wait(int wal_pages);
 /* Interrupts what runs, ends the thread, frees. NULL is fine. */

@@ -33,6 +33,7 @@ struct db {
     struct stmt *stmts; /* list->count of them */
     struct stmt own[OWN_COUNT];
     struct stmt broken; /* stands for one that could not be had */
+    struct { enum weir_err (*write)(void *arg, struct db *db); void *arg; } deferred; /* write NULL: nothing */
     int busy_ms;
     int wal_pages;
     enum weir_err fault;
@@ -274,25 +275,63 @@ static enum weir_err own_run(struct db *db, enum own which)
     return stmt_run(prepare(db, &db->own[which], own_text[which]));
 }
 
-enum weir_err db_begin(struct db *db) { return own_run(db, OWN_BEGIN); }
+enum weir_err db_begin(struct db *db)
+{
+    db->deferred.write = NULL; /* of one that SQLite rolled back by itself */
+    return own_run(db, OWN_BEGIN);
+}
+
 enum weir_err db_begin_read(struct db *db) { return own_run(db, OWN_BEGIN_READ); }
-enum weir_err db_savepoint(struct db *db) { return own_run(db, OWN_SAVE); }
+
+enum weir_err db_write_deferred(struct db *db)
+{
+    enum weir_err (*write)(void *arg, struct db *db) = db->deferred.write;
+    db->deferred.write = NULL;
+    return write && db_in_transaction(db) ? write(db->deferred.arg, db) : WEIR_OK;
+}
+
+enum weir_err db_defer(struct db *db, enum weir_err (*write)(void *arg, struct db *db), void *arg)
+{
+    if (!db_in_transaction(db)) return write(arg, db);
+    enum weir_err err = db_is_deferring(db, arg) ? WEIR_OK : db_write_deferred(db);
+    if (err != WEIR_OK) return err;
+    db->deferred.write = write;
+    db->deferred.arg = arg;
+    return WEIR_OK;
+}
+
+bool db_is_deferring(const struct db *db, const void *arg) { return db->deferred.write && db->deferred.arg == arg; }
+
+enum weir_err db_savepoint(struct db *db)
+{
+    enum weir_err err = db_write_deferred(db);
+    return err == WEIR_OK ? own_run(db, OWN_SAVE) : err;
+}
+
 enum weir_err db_release(struct db *db) { return own_run(db, OWN_RELEASE); }
 
 enum weir_err db_undo(struct db *db)
 {
+    db->deferred.write = NULL;
     enum weir_err err = own_run(db, OWN_BACK);
     return err == WEIR_OK ? own_run(db, OWN_RELEASE) : err;
 }
 
 /* COMMIT that is refused as busy leaves the transaction open and may be asked again; SQLite's own busy handler is not
  * always asked there. */
-enum weir_err db_commit(struct db *db)
+static enum weir_err commit(struct db *db)
 {
     int64_t until = clock_mono_ms() + db->busy_ms;
     enum weir_err err;
     while ((err = own_run(db, OWN_COMMIT)) == WEIR_BUSY && db_in_transaction(db) && clock_mono_ms() < until)
         nanosleep(&(struct timespec){0, 1000000}, NULL);
+    return err;
+}
+
+enum weir_err db_commit(struct db *db)
+{
+    enum weir_err err = db_write_deferred(db);
+    if (err == WEIR_OK) err = commit(db);
     if (err != WEIR_OK) db_rollback(db);
     return err;
 }
@@ -300,6 +339,7 @@ enum weir_err db_commit(struct db *db)
 /* The rollback's own failure, if any, must not hide what led to it. */
 void db_rollback(struct db *db)
 {
+    db->deferred.write = NULL;
     if (!db_in_transaction(db)) return;
     struct stmt *s = prepare(db, &db->own[OWN_ROLLBACK], own_text[OWN_ROLLBACK]);
     if (!s->at) return;
@@ -325,6 +365,14 @@ enum weir_err db_checkpoint(struct db *db, bool whole, int *wal_pages, int *move
 {
     int mode = whole ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE;
     int rc = sqlite3_wal_checkpoint_v2(db->at, "main", mode, wal_pages, moved);
+    return rc == SQLITE_OK ? WEIR_OK : fail(db, rc);
+}
+
+enum weir_err db_sync(struct db *db)
+{
+    sqlite3_file *file = NULL;
+    int rc = sqlite3_file_control(db->at, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+    if (rc == SQLITE_OK && file && file->pMethods) rc = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
     return rc == SQLITE_OK ? WEIR_OK : fail(db, rc);
 }
 

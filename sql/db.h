@@ -61,11 +61,19 @@ bool db_in_transaction(const struct db *db); /* false after SQLite rolled back b
 enum weir_err db_savepoint(struct db *db);
 enum weir_err db_release(struct db *db);
 enum weir_err db_undo(struct db *db);     /* rolls back to the savepoint and drops it */
+/* For what changes often in one transaction and need be written once: `write` is called before the next commit or
+ * savepoint, or by db_write_deferred; rollback and undo forget it. In no transaction it is called at once. One at a time:
+ * that of another arg is called first. Its error is that of whatever called it; a commit fails by it. */
+enum weir_err db_defer(struct db *db, enum weir_err (*write)(void *arg, struct db *db), void *arg);
+bool db_is_deferring(const struct db *db, const void *arg);
+enum weir_err db_write_deferred(struct db *db);
 int64_t db_last_id(const struct db *db);
 int db_changes(const struct db *db);
 
 /* *wal_pages and *moved as sqlite3_wal_checkpoint_v2 gives them. `whole`: TRUNCATE (waits), else PASSIVE. */
 enum weir_err db_checkpoint(struct db *db, bool whole, int *wal_pages, int *moved);
+/* The database file, without its log, is on disk. */
+enum weir_err db_sync(struct db *db);
 /* Online copy into `path` (made, 0600; WEIR_EXISTS if it is there), consistent, while others write; progress may be
  * NULL. What was made is removed on failure. */
 enum weir_err db_backup(struct db *db, const char *path, void (*progress)(int left, int total));

@@ -1,9 +1,9 @@
--- All that weir.fcgi may ever ask of weir.db: reads of configuration and keys, the last use of a key, the ledger and its
--- audit rows.
+-- All that weir.fcgi may ever ask of weir.db: reads of configuration and keys, the last use of a key, fetched key sets, the
+-- ledger and its audit rows.
 -- What changes configuration or keys stands in admin.sql and is not linked into weir.fcgi.
 
 -- name: config_version
-SELECT version FROM config_version WHERE id = 1;
+SELECT c.version + k.version FROM config_version c, key_set_version k WHERE c.id = 1 AND k.id = 1;
 
 -- name: setting_all
 SELECT name, value FROM setting;
@@ -41,9 +41,38 @@ SELECT m.alias, p.name, t.model, t.weight, t.price_input, t.price_cached_input, 
 FROM target t JOIN model m ON m.id = t.model_id JOIN provider p ON p.id = t.provider_id
 ORDER BY m.alias, t.position;
 
+-- ---- token verifiers and the key sets fetched for them (sql/verifiers.c, sql/key_sets.c) ----
+
+-- name: verifier_all
+SELECT v.name, v.body, v.sealed, k.url, k.keys
+FROM jwt_verifier v LEFT JOIN key_set k ON k.verifier = v.name ORDER BY v.name;
+
+-- name: key_set_times
+SELECT url, tried, fetched, wanted FROM key_set WHERE verifier = ?1;
+
+-- name: key_set_claim
+INSERT INTO key_set (verifier, url, tried, fetched, wanted) VALUES (?1, ?2, ?3, 0, 0)
+ON CONFLICT (verifier) DO UPDATE SET tried = excluded.tried, url = excluded.url,
+    keys = CASE url WHEN excluded.url THEN keys END, fetched = CASE url WHEN excluded.url THEN fetched ELSE 0 END
+WHERE tried = ?4;
+
+-- name: key_set_put
+UPDATE key_set SET keys = ?3, fetched = ?4 WHERE verifier = ?1 AND url = ?2 AND keys IS NOT ?3;
+
+-- name: key_set_same
+UPDATE key_set SET fetched = ?4 WHERE verifier = ?1 AND url = ?2 AND keys = ?3;
+
+-- name: key_set_raise
+UPDATE key_set_version SET version = version + 1 WHERE id = 1;
+
+-- name: key_set_want
+UPDATE key_set SET wanted = ?2 WHERE verifier = ?1 AND wanted <= tried;
+
+-- ---- client keys ----
+
 -- name: key_find
 SELECT k.id, k.name, k.user, k.team, k.role, k.rolegroup, k.models, k.allow_ip, k.may_assert,
-       k.created, k.expires, k.revoked, k.last_used, s.expires
+       k.created, k.expires, k.revoked, k.last_used, s.expires, k.endpoints
 FROM client_secret s JOIN client_key k ON k.id = s.key_id
 WHERE s.hash = ?1;
 
@@ -172,10 +201,10 @@ INSERT INTO rollup (hour, user, team, role, alias, provider, key, requests, prom
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
 
 -- name: rollup_add
-UPDATE rollup SET requests = requests + 1, prompt_tokens = prompt_tokens + ?2, cached_tokens = cached_tokens + ?3,
-    completion_tokens = completion_tokens + ?4, cost = cost + ?5, unpriced = unpriced + ?6, errors = errors + ?7,
-    l0 = l0 + (?8 = 0), l1 = l1 + (?8 = 1), l2 = l2 + (?8 = 2), l3 = l3 + (?8 = 3), l4 = l4 + (?8 = 4),
-    l5 = l5 + (?8 = 5), l6 = l6 + (?8 = 6), l7 = l7 + (?8 = 7), l8 = l8 + (?8 = 8), l9 = l9 + (?8 = 9)
+UPDATE rollup SET requests = requests + ?2, prompt_tokens = prompt_tokens + ?3, cached_tokens = cached_tokens + ?4,
+    completion_tokens = completion_tokens + ?5, cost = cost + ?6, unpriced = unpriced + ?7, errors = errors + ?8,
+    l0 = l0 + ?9, l1 = l1 + ?10, l2 = l2 + ?11, l3 = l3 + ?12, l4 = l4 + ?13, l5 = l5 + ?14, l6 = l6 + ?15,
+    l7 = l7 + ?16, l8 = l8 + ?17, l9 = l9 + ?18
 WHERE id = ?1;
 
 -- A piece of all counters, and whether each may be idle.

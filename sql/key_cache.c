@@ -6,7 +6,7 @@
 
 #define WAYS 8
 #define SETS (BOUND_KEY_CACHE / WAYS)
-#define TEXTS 7
+#define TEXTS 8
 
 struct entry {
     struct client_hash hash;
@@ -61,7 +61,8 @@ static struct entry *find(struct key_cache *c, const struct client_hash *hash)
 
 static void texts_of(struct key *k, const char **out[TEXTS])
 {
-    const char **const all[TEXTS] = {&k->name, &k->user, &k->team, &k->role, &k->rolegroup, &k->models, &k->allow_ip};
+    const char **const all[TEXTS] = {&k->name, &k->user, &k->team, &k->role, &k->rolegroup, &k->models, &k->allow_ip,
+                                     &k->endpoints};
     memcpy(out, all, sizeof all);
 }
 

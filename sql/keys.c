@@ -1,12 +1,8 @@
 /* Client keys: finding, judging and changing their rows. The statements of the lower half stand only in admin.sql, so
  * in the gateway they fail. Sees hashes, never a secret. */
-#include "fcgi/base/bounds.h"
-#include "fcgi/base/jscan.h"
-#include "fcgi/base/text.h"
 #include "sql/keys.h"
+#include "sql/list.h"
 #include "sql_ids.h"
-
-#define LIST_DEPTH 2 /* the lists are one array of texts; room for nothing odd */
 
 static struct span hash_span(const struct client_hash *hash)
 {
@@ -29,7 +25,8 @@ static enum weir_err read_key(struct stmt *s, struct arena *a, struct key *out)
                         .last_used = stmt_get_int(s, 12), .secret_expires = stmt_get_int(s, 13)};
     bool whole = read_text(s, 1, a, &out->name) && read_text(s, 2, a, &out->user) && read_text(s, 3, a, &out->team) &&
                  read_text(s, 4, a, &out->role) && read_text(s, 5, a, &out->rolegroup) &&
-                 read_text(s, 6, a, &out->models) && read_text(s, 7, a, &out->allow_ip);
+                 read_text(s, 6, a, &out->models) && read_text(s, 7, a, &out->allow_ip) &&
+                 read_text(s, 14, a, &out->endpoints);
     return whole ? WEIR_OK : WEIR_NOMEM;
 }
 
@@ -54,45 +51,19 @@ bool key_is_live(const struct key *k, int64_t now_ms)
     return !k->revoked && (!k->expires || now_ms < k->expires) && (!k->secret_expires || now_ms < k->secret_expires);
 }
 
-/* A list that is not what we wrote (an array of texts) allows nothing. */
-static bool list_has(const char *json, bool (*fits)(struct jval element, struct span wanted), struct span wanted)
-{
-    struct jval list, element;
-    struct jfault fault;
-    struct span no_key;
-    if (jscan_check(span_of(json), LIST_DEPTH, &list, &fault) != WEIR_OK || list.kind != JSON_ARRAY) return false;
-    struct jiter it = jscan_iter(list);
-    while (jscan_next(&it, &no_key, &element))
-        if (element.kind == JSON_STRING && fits(element, wanted)) return true;
-    return false;
-}
-
-static bool is_alias(struct jval element, struct span alias)
-{
-    char text[BOUND_ALIAS + 1];
-    if (alias.len > BOUND_ALIAS || memchr(alias.at, 0, alias.len)) return false;
-    memcpy(text, alias.at, alias.len);
-    text[alias.len] = 0;
-    return jval_is(element, text);
-}
-
-static bool is_range_of(struct jval element, struct span ip)
-{
-    struct buf range;
-    buf_init(&range, BOUND_NAME);
-    bool in = jval_string(element, &range) == WEIR_OK && ip_in_range(ip, buf_all(&range));
-    buf_free(&range);
-    return in;
-}
-
 bool key_allows_model(const struct key *k, struct span alias)
 {
-    return !k->models || (alias.at && list_has(k->models, is_alias, alias));
+    return !k->models || list_has(k->models, alias);
 }
 
 bool key_allows_ip(const struct key *k, struct span ip)
 {
-    return !k->allow_ip || (ip.at && list_has(k->allow_ip, is_range_of, ip));
+    return !k->allow_ip || list_has_range(k->allow_ip, ip);
+}
+
+bool key_allows_endpoint(const struct key *k, struct span path)
+{
+    return !k->endpoints || list_has(k->endpoints, path);
 }
 
 enum weir_err keys_touch(struct db *db, int64_t id, int64_t now_ms)
@@ -131,6 +102,7 @@ static enum weir_err row_add(struct db *db, const struct key *k)
     stmt_int(s, 8, k->may_assert);
     stmt_int(s, 9, k->created);
     bind_time(s, 10, k->expires);
+    stmt_text(s, 11, span_of(k->endpoints));
     return stmt_run(s);
 }
 
@@ -164,6 +136,7 @@ enum weir_err keys_update(struct db *db, const struct key *k)
     stmt_text(s, 7, span_of(k->allow_ip));
     stmt_int(s, 8, k->may_assert);
     bind_time(s, 9, k->expires);
+    stmt_text(s, 10, span_of(k->endpoints));
     enum weir_err err = stmt_run(s);
     return err == WEIR_OK && db_changes(db) == 0 ? WEIR_NOT_FOUND : err;
 }

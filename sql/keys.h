@@ -5,12 +5,19 @@
 #include "fcgi/base/secret.h"
 #include "sql/db.h"
 
-/* Strings are the arena's; NULL where absent. */
+#define ANONYMOUS "anonymous" /* the user that callers without a credential are, where they are let in */
+
+/* What a key can be bound to; reading models and one's own usage is always allowed. */
+#define KEY_ENDPOINTS "/v1/chat/completions|/v1/completions|/v1/embeddings|/v1/responses|/v1/messages"
+
+/* Strings are the arena's; NULL where absent. Who comes in by a token, or as nobody, is such a key too: without id and
+ * name. */
 struct key {
     int64_t id;
     const char *name, *user, *team, *role, *rolegroup;
     const char *models;   /* JSON array of aliases, NULL: all */
     const char *allow_ip; /* JSON array of ranges, NULL: all */
+    const char *endpoints;/* JSON array of paths, some of KEY_ENDPOINTS; NULL: all */
     bool may_assert;
     int64_t created, expires, revoked, last_used; /* ms; 0: never */
     int64_t secret_expires;                       /* of the presented secret; 0: with the key */
@@ -19,8 +26,9 @@ struct key {
 /* WEIR_NOT_FOUND: no key has that secret. Revoked and expired ones are found: the caller judges (key_is_live). */
 enum weir_err keys_find(struct db *db, const struct client_hash *hash, struct arena *a, struct key *out);
 bool key_is_live(const struct key *k, int64_t now_ms);
-/* May this key use the alias / be used from this address? Absent lists allow all. */
+/* May this key use the alias / be used from this address / at this endpoint? Absent lists allow all. */
 bool key_allows_model(const struct key *k, struct span alias);
+bool key_allows_endpoint(const struct key *k, struct span path);
 bool key_allows_ip(const struct key *k, struct span ip);
 /* Sets last_used if it is older than now_ms - 60000. In the audit row's transaction. */
 enum weir_err keys_touch(struct db *db, int64_t id, int64_t now_ms);

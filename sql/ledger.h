@@ -3,7 +3,8 @@
  *
  * Everything with both a struct ledger and a struct db runs inside the writer's transaction (a job's run, or between
  * db_begin and db_commit) and is all or nothing for itself: an error leaves nothing behind that the caller's savepoint
- * does not undo, and the memory of struct ledger finds out by itself that it was undone. Times are milliseconds since
+ * does not undo, and the memory of struct ledger finds out by itself that it was undone. Counters and sums by the hour
+ * are in their rows only when db_commit has returned (sooner: db_write_deferred). Times are milliseconds since
  * 1970 UTC, amounts are requests, tokens, nano-dollars, or requests in flight. Errors are the database's: WEIR_BUSY,
  * WEIR_STORAGE, WEIR_CORRUPT, WEIR_NOMEM; others as said. A refusal is no error. A star limit is one on KIND/ and a
  * star: the default of every member of its kind. */
@@ -22,7 +23,8 @@ struct ledger;
 /* Makes and locks proc/NAME.lock under data_dir: the process counts as alive while this descriptor (close-on-exec) is
  * open, so a fork that is not followed by exec keeps it alive. WEIR_IO, WEIR_NOMEM. */
 enum weir_err ledger_open(const char *data_dir, struct ledger **out);
-/* Lets go of the lock and removes the file; tickets still open are from now on those of a dead process. NULL is fine. */
+/* Lets go of the lock and removes the file; tickets still open are from now on those of a dead process. No transaction in
+ * which it wrote may still be open. NULL is fine. */
 void ledger_close(struct ledger *l);
 
 /* ---- admission ---- */

@@ -161,6 +161,7 @@ enum weir_err ledger_tidy(struct ledger *l, struct db *db, int64_t now_ms, int m
     *removed = 0;
     if (most > TIDY_MAX) most = TIDY_MAX;
     enum weir_err err = ledger_look(l, db, now_ms);
+    if (err == WEIR_OK) err = db_write_deferred(db); /* idle counters are sought among the rows */
     if (err == WEIR_OK) err = oldest_ticket(l, db, &before);
     if (err != WEIR_OK) return err;
     struct stmt *s = db_stmt(db, SQL_COUNTER_MEMBERS);
@@ -299,6 +300,7 @@ enum weir_err ledger_forget(struct ledger *l, struct db *db, int64_t before_ms, 
     arena_init(&a);
     struct old *rows = arena_alloc(&a, sizeof *rows * (size_t)(most + 1));
     enum weir_err err = rows ? ledger_look(l, db, 0) : WEIR_NOMEM;
+    if (err == WEIR_OK) err = db_write_deferred(db); /* carry is added to slots' rows */
     if (err == WEIR_OK) err = read_oldest(db, before_ms, keep_rows, most, &a, rows, &count);
     for (int i = 0; i < count && err == WEIR_OK; i++) err = forget_row(l, db, &rows[i], &a);
     if (err == WEIR_OK) err = ledger_write_touches(l, db);

@@ -63,19 +63,55 @@ void ledger_memory_free(struct ledger *l)
 
 /* ---- operations ---- */
 
-enum weir_err ledger_look(struct ledger *l, struct db *db, int64_t now_ms)
+/* Every gauge that is behind, or was when what it was to write was undone. */
+static struct gauge *take_behind(struct ledger *l)
+{
+    struct gauge *g = l->behind;
+    if (g) l->behind = g->next_behind;
+    if (g) g->behind = false;
+    return g;
+}
+
+static enum weir_err write_state(struct ledger *l, struct db *db)
+{
+    struct stmt *s = db_stmt(db, SQL_LEDGER_STATE_PUT);
+    stmt_int(s, 1, l->time);
+    stmt_int(s, 2, l->last_ticket);
+    stmt_int(s, 3, l->token);
+    return stmt_run(s);
+}
+
+static enum weir_err write_behind(void *arg, struct db *db)
+{
+    struct ledger *l = arg;
+    enum weir_err err = WEIR_OK;
+    for (struct gauge *g; err == WEIR_OK && (g = take_behind(l));) err = gauge_write(db, g);
+    if (err == WEIR_OK) err = rollup_write(l, db);
+    return err == WEIR_OK ? write_state(l, db) : err;
+}
+
+static void forget_behind(struct ledger *l)
+{
+    for (struct gauge *g; (g = take_behind(l));) g->add = 0;
+    rollup_undo(l);
+}
+
+/* The state as the database has it. Its version cannot change while a transaction of ours is open. */
+static enum weir_err read_state(struct ledger *l, struct db *db)
 {
     bool row;
+    enum weir_err err = db_write_deferred(db);
+    if (err != WEIR_OK) return err;
     struct stmt *s = db_stmt(db, SQL_LEDGER_STATE);
-    enum weir_err err = stmt_step(s, &row);
+    err = stmt_step(s, &row);
     if (err == WEIR_OK && !row) err = WEIR_CORRUPT;
     if (err != WEIR_OK) { stmt_reset(s); return err; }
-    int64_t time = stmt_get_int(s, 0), version = stmt_get_int(s, 3);
+    int64_t version = stmt_get_int(s, 3);
+    l->time = stmt_get_int(s, 0);
     l->last_ticket = stmt_get_int(s, 1);
     l->seen_token = stmt_get_int(s, 2);
     stmt_reset(s);
-    l->now = now_ms > time ? now_ms : time;
-    l->lag = l->now - now_ms;
+    forget_behind(l);
     if (version != l->version || l->things > THINGS_MAX) ledger_forget_memory(l);
     l->version = version;
     if (!l->trusted || l->token != l->seen_token) {
@@ -83,9 +119,20 @@ enum weir_err ledger_look(struct ledger *l, struct db *db, int64_t now_ms)
         l->process = 0;
         rollup_forget(l);
     }
+    return WEIR_OK;
+}
+
+/* While we have something deferred, nobody else has written, and nothing was undone. */
+enum weir_err ledger_look(struct ledger *l, struct db *db, int64_t now_ms)
+{
+    bool known = l->trusted && db_is_deferring(db, l) && l->things <= THINGS_MAX;
+    enum weir_err err = known ? WEIR_OK : read_state(l, db);
+    if (known) l->seen_token = l->token;
+    l->now = now_ms > l->time ? now_ms : l->time;
+    l->lag = l->now - now_ms;
     l->trusted = false;
     l->count = 0;
-    return WEIR_OK;
+    return err;
 }
 
 void ledger_unchanged(struct ledger *l)
@@ -96,16 +143,11 @@ void ledger_unchanged(struct ledger *l)
 
 enum weir_err ledger_done(struct ledger *l, struct db *db)
 {
-    l->next_token = (int64_t)((uint64_t)l->next_token + 1);
-    struct stmt *s = db_stmt(db, SQL_LEDGER_STATE_PUT);
-    stmt_int(s, 1, l->now);
-    stmt_int(s, 2, l->last_ticket);
-    stmt_int(s, 3, l->next_token);
-    enum weir_err err = stmt_run(s);
-    if (err != WEIR_OK) return err;
-    l->token = l->next_token;
-    l->trusted = true;
-    return WEIR_OK;
+    l->token = l->next_token = (int64_t)((uint64_t)l->next_token + 1);
+    l->time = l->now;
+    enum weir_err err = db_defer(db, write_behind, l);
+    l->trusted = err == WEIR_OK;
+    return err;
 }
 
 /* ---- gauges ---- */

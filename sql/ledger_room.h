@@ -15,7 +15,9 @@ struct gauge {
     uint64_t generation;         /* c is what the database had then */
     char *member;                /* whose: "user/alice" */
     char *scope;                 /* the limit's own: the same, or a star limit's */
-    struct gauge *next_key, *next_id;
+    int64_t slot, add;           /* window: to be added to that slot's row, see ledger_write_behind */
+    bool behind;
+    struct gauge *next_key, *next_id, *next_behind;
 };
 
 /* What limits apply to one name of one kind. */
@@ -34,7 +36,7 @@ struct touch {
     struct gauge *gauge;
     struct counter now;
     int64_t amount;     /* what a pair is to keep: held, or charged under `requests` */
-    int64_t slot, add;  /* window: to be added to that slot's row */
+    int64_t slot, add;  /* window: to be added to that slot */
     int64_t edge;       /* window: slots below are to be deleted; INT64_MIN: none */
     bool warned;
 };
@@ -48,6 +50,7 @@ struct ledger {
     int64_t token, next_token;
     uint64_t generation;         /* of counters in memory */
     int64_t version;             /* config_version the rules are of */
+    int64_t time;                /* the last stamp given */
     int64_t seen_token, now, last_ticket; /* of the operation under way: now is its stamp */
     int64_t lag;                 /* how far the stamp is ahead of the clock */
     int things;                  /* members and gauges in memory */
@@ -56,6 +59,7 @@ struct ledger {
     bool ranges_known;
     char **ranges; int range_count; /* scopes of limits on ip/RANGE */
     struct touch *touch; int count, room;
+    struct gauge *behind;        /* those whose rows are behind memory */
     struct stored_rollup *rollups;
 };
 
@@ -65,10 +69,14 @@ void ledger_memory_free(struct ledger *l);
 /* Frees all that is remembered of rules and counters; no touch may be in use. */
 void ledger_forget_memory(struct ledger *l);
 /* An operation: look first (finds out what of the memory still holds, sets l->now), then unchanged or done. Whatever
- * ends without either leaves the memory distrusted. */
+ * ends without either leaves the memory distrusted.
+ *
+ * Of the operations in one transaction the first asks the database for the state, and what they all change again and
+ * again (the state, counters, slots, sums by the hour) is written once, before the commit: db_defer. What reads those
+ * rows otherwise than through the memory calls db_write_deferred first. */
 enum weir_err ledger_look(struct ledger *l, struct db *db, int64_t now_ms);
 void ledger_unchanged(struct ledger *l);
-enum weir_err ledger_done(struct ledger *l, struct db *db); /* writes l->now, l->last_ticket and a new token */
+enum weir_err ledger_done(struct ledger *l, struct db *db); /* l->now, l->last_ticket and a new token are to be written */
 enum weir_err ledger_read_rule(struct stmt *s, int col, struct rule *r); /* id scope metric shape period seconds ... */
 enum weir_err ledger_member(struct ledger *l, struct db *db, enum kind kind, const char *name, struct member **out);
 /* The counter of that id, and its rule; *out NULL: it is gone. Brought up to the database. */
@@ -85,7 +93,7 @@ enum weir_err ledger_touch(struct ledger *l, struct db *db, struct gauge *g, str
 /* Appends all limits of a caller, or of a provider. */
 enum weir_err ledger_touch_who(struct ledger *l, struct db *db, const struct ledger_who *who);
 enum weir_err ledger_touch_kind(struct ledger *l, struct db *db, enum kind kind, const char *name);
-/* Writes all touches and takes them into memory. */
+/* Takes all touches into memory, to be written before the commit; makes rows of counters that had none. */
 enum weir_err ledger_write_touches(struct ledger *l, struct db *db);
 /* What one limit holds of a request: tokens, cost by its mode. */
 struct need { int64_t tokens, cost, soft_tokens, soft_cost; };
@@ -97,6 +105,10 @@ void touch_take(struct ledger *l, struct touch *t, int64_t n);
 enum weir_err touch_check(struct ledger *l, struct db *db, const struct touch *t, int64_t more,
                           struct ledger_refusal *refusal);
 void touch_refusal(const struct ledger *l, const struct touch *t, enum ledger_refusal_kind kind, struct ledger_refusal *out);
+/* Writes what a gauge has to add to a slot. */
+enum weir_err gauge_write_slot(struct db *db, struct gauge *g);
+/* Writes a gauge's counter and slot. */
+enum weir_err gauge_write(struct db *db, struct gauge *g);
 /* Adds n to a window's slot, with the touch's own writing; what it had for another slot is written at once. Not for a
  * counter that has no row yet. */
 enum weir_err touch_to_slot(struct db *db, struct touch *t, int64_t slot, int64_t n);
@@ -150,7 +162,9 @@ enum weir_err pairs_settle(struct ledger *l, struct db *db, const struct pairs *
 bool touch_counts(const struct touch *t, int64_t number, int64_t time);
 
 /* ---- rollup.c ---- */
-enum weir_err rollup_add(struct ledger *l, struct db *db, const struct audit_row *row);
+enum weir_err rollup_add(struct ledger *l, struct db *db, const struct audit_row *row); /* to be written before the commit */
+enum weir_err rollup_write(struct ledger *l, struct db *db);
+void rollup_undo(struct ledger *l);   /* what was to be written was rolled back */
 void rollup_forget(struct ledger *l); /* row numbers in memory are not to be trusted any more */
 void rollup_free(struct ledger *l);
 

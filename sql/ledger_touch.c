@@ -8,13 +8,15 @@
 #define SETTLING_MS 1000 /* retry-after where room depends on requests in flight: nobody knows when they end */
 #define SOON_MS 60000
 
-static enum weir_err window_left(struct db *db, const struct gauge *g, struct touch *t, int64_t edge, int64_t *left)
+static enum weir_err window_left(struct db *db, struct gauge *g, struct touch *t, int64_t edge, int64_t *left)
 {
     bool row;
+    enum weir_err err = gauge_write_slot(db, g);
+    if (err != WEIR_OK) return err;
     struct stmt *s = db_stmt(db, SQL_SLOT_LEFT);
     stmt_int(s, 1, g->c.id);
     stmt_int(s, 2, edge);
-    enum weir_err err = stmt_step(s, &row);
+    err = stmt_step(s, &row);
     if (err == WEIR_OK) {
         *left = stmt_get_int(s, 0);
         t->now.mark = stmt_is_null(s, 1) ? WINDOW_EMPTY : stmt_get_int(s, 1);
@@ -132,9 +134,10 @@ static enum weir_err window_wait(const struct ledger *l, struct db *db, const st
 {
     const struct rule *r = &t->gauge->rule;
     bool row;
-    enum weir_err err;
     *ms = WAIT_NEVER;
     if (excess > t->now.used) return WEIR_OK;
+    enum weir_err err = gauge_write_slot(db, t->gauge);
+    if (err != WEIR_OK) return err;
     struct stmt *s = db_stmt(db, SQL_SLOT_ALL);
     stmt_int(s, 1, t->now.id);
     stmt_int(s, 2, window_edge(r->seconds, l->now));
@@ -225,20 +228,33 @@ static enum weir_err update_counter(struct db *db, const struct counter *c)
     return stmt_run(s);
 }
 
-static enum weir_err add_to_slot(struct db *db, const struct touch *t)
+static enum weir_err add_to_slot(struct db *db, int64_t counter, int64_t slot, int64_t n)
 {
     struct stmt *s = db_stmt(db, SQL_SLOT_ADD);
-    stmt_int(s, 1, t->now.id);
-    stmt_int(s, 2, t->slot);
-    stmt_int(s, 3, t->add);
+    stmt_int(s, 1, counter);
+    stmt_int(s, 2, slot);
+    stmt_int(s, 3, n);
     return stmt_run(s);
+}
+
+enum weir_err gauge_write_slot(struct db *db, struct gauge *g)
+{
+    int64_t n = g->add;
+    g->add = 0;
+    return n ? add_to_slot(db, g->c.id, g->slot, n) : WEIR_OK;
+}
+
+enum weir_err gauge_write(struct db *db, struct gauge *g)
+{
+    enum weir_err err = gauge_write_slot(db, g);
+    return err == WEIR_OK ? update_counter(db, &g->c) : err;
 }
 
 enum weir_err touch_to_slot(struct db *db, struct touch *t, int64_t slot, int64_t n)
 {
     enum weir_err err = WEIR_OK;
     if (t->add && t->slot != slot) {
-        err = add_to_slot(db, t);
+        err = add_to_slot(db, t->now.id, t->slot, t->add);
         if (t->slot < t->now.mark) t->now.mark = t->slot;
         t->add = 0;
     }
@@ -247,8 +263,10 @@ enum weir_err touch_to_slot(struct db *db, struct touch *t, int64_t slot, int64_
     return err;
 }
 
+/* Slots that have left go at once; what is added waits, one slot at a time. */
 static enum weir_err write_slots(struct db *db, const struct touch *t)
 {
+    struct gauge *g = t->gauge;
     enum weir_err err = WEIR_OK;
     if (t->edge != INT64_MIN) {
         struct stmt *s = db_stmt(db, SQL_SLOT_DROP);
@@ -256,7 +274,19 @@ static enum weir_err write_slots(struct db *db, const struct touch *t)
         stmt_int(s, 2, t->edge);
         err = stmt_run(s);
     }
-    return err == WEIR_OK && t->add ? add_to_slot(db, t) : err;
+    if (!t->add) return err;
+    if (err == WEIR_OK && g->slot != t->slot) err = gauge_write_slot(db, g);
+    g->slot = t->slot;
+    g->add += t->add;
+    return err;
+}
+
+static void fall_behind(struct ledger *l, struct gauge *g)
+{
+    if (g->behind) return;
+    g->behind = true;
+    g->next_behind = l->behind;
+    l->behind = g;
 }
 
 enum weir_err ledger_write_touches(struct ledger *l, struct db *db)
@@ -265,8 +295,9 @@ enum weir_err ledger_write_touches(struct ledger *l, struct db *db)
     for (int i = 0; i < l->count && err == WEIR_OK; i++) {
         struct touch *t = &l->touch[i];
         if (t->add && t->slot < t->now.mark) t->now.mark = t->slot;
-        err = t->now.id ? update_counter(db, &t->now) : insert_counter(l, db, t);
+        if (!t->now.id) err = insert_counter(l, db, t);
         if (err == WEIR_OK && t->gauge->rule.shape == SHAPE_WINDOW) err = write_slots(db, t);
+        fall_behind(l, t->gauge);
         t->gauge->c = t->now;
         t->gauge->generation = l->generation;
     }

@@ -28,7 +28,7 @@ int64_t price_cost(const struct price *p, const struct price_use *u)
     return p->known ? rounded_up(exact(p, u)) : -1;
 }
 
-static void add_millionths(struct price_sum *sum, wide millionths)
+static void add_wide(struct price_sum *sum, wide millionths)
 {
     wide all = (wide)sum->nano * MILLION + sum->millionths + millionths;
     bool fits = all / MILLION < INT64_MAX;
@@ -37,12 +37,12 @@ static void add_millionths(struct price_sum *sum, wide millionths)
 
 void price_add(struct price_sum *sum, const struct price *p, const struct price_use *u)
 {
-    if (p->known) add_millionths(sum, exact(p, u));
+    if (p->known) add_wide(sum, exact(p, u));
 }
 
 void price_add_sum(struct price_sum *sum, const struct price_sum *more)
 {
-    add_millionths(sum, (wide)more->nano * MILLION + more->millionths);
+    add_wide(sum, (wide)more->nano * MILLION + more->millionths);
 }
 
 int64_t price_total(const struct price_sum *sum)

@@ -1,15 +1,23 @@
 /* Hourly sums, one row an hour and caller, model, provider: what charts and listings read instead of the audit log.
- * The numbers of rows lately written are kept, for finding a row by its seven names costs more than adding to it. */
+ * The numbers of rows lately written are kept, for finding a row by its seven names costs more than adding to it; what a
+ * transaction adds to a row is added up and written once, before its commit. */
 #include <stdlib.h>
 #include "sql/ledger_room.h"
 #include "sql_ids.h"
 
 #define HOUR_MS 3600000
 #define NAMES 6
+#define BEHIND 32
 #define PLACES 256
 #define NAMES_MAX 240 /* bytes of all names of a row that is remembered */
 
+/* In the order of statement rollup_add. */
+enum { REQUESTS, PROMPT, CACHED, COMPLETION, COST, UNPRICED, ERRORS, LATENCY, SUMS = LATENCY + 10 };
+struct sums { int64_t row, of[SUMS]; };
+
 struct stored_rollup {
+    struct sums behind[BEHIND]; /* to be written before the commit */
+    int behind_count;
     struct { int64_t id, hour; unsigned len; char names[NAMES_MAX]; } at[PLACES];
 };
 
@@ -25,6 +33,11 @@ static int latency_bucket(int64_t ms)
 void rollup_forget(struct ledger *l)
 {
     for (int i = 0; l->rollups && i < PLACES; i++) l->rollups->at[i].id = 0;
+}
+
+void rollup_undo(struct ledger *l)
+{
+    if (l->rollups) l->rollups->behind_count = 0;
 }
 
 void rollup_free(struct ledger *l)
@@ -74,8 +87,7 @@ static enum weir_err row_for(struct ledger *l, struct db *db, int64_t hour, cons
 {
     char joined[NAMES_MAX];
     unsigned hash, len = join(names, joined, &hash);
-    if (!l->rollups) l->rollups = calloc(1, sizeof *l->rollups);
-    if (!len || !l->rollups) return find_row(db, hour, names, id);
+    if (!len) return find_row(db, hour, names, id);
     int place = (int)((hash ^ (unsigned)(hour / HOUR_MS)) % PLACES);
     if (l->rollups->at[place].id && l->rollups->at[place].hour == hour && l->rollups->at[place].len == len &&
         memcmp(l->rollups->at[place].names, joined, len) == 0) {
@@ -91,6 +103,18 @@ static enum weir_err row_for(struct ledger *l, struct db *db, int64_t hour, cons
     return WEIR_OK;
 }
 
+static enum weir_err behind_for(struct ledger *l, struct db *db, int64_t row, struct sums **out)
+{
+    struct stored_rollup *r = l->rollups;
+    enum weir_err err = WEIR_OK;
+    for (int i = 0; i < r->behind_count; i++)
+        if (r->behind[i].row == row) { *out = &r->behind[i]; return WEIR_OK; }
+    if (r->behind_count == BEHIND) err = rollup_write(l, db);
+    *out = &r->behind[r->behind_count++];
+    **out = (struct sums){.row = row};
+    return err;
+}
+
 static bool is_error(const struct audit_row *r) { return strcmp(r->outcome, "ok") != 0 && strcmp(r->outcome,
                      "cancelled") != 0; }
 
@@ -100,11 +124,29 @@ enum weir_err rollup_add(struct ledger *l, struct db *db, const struct audit_row
     int64_t id = 0, hour = r->time - (r->time % HOUR_MS + HOUR_MS) % HOUR_MS;
     for (int i = 0; i < NAMES; i++)
         if (!names[i]) names[i] = "";
+    if (!l->rollups && !(l->rollups = calloc(1, sizeof *l->rollups))) return WEIR_NOMEM;
     enum weir_err err = row_for(l, db, hour, names, &id);
+    struct sums *to = NULL;
+    if (err == WEIR_OK) err = behind_for(l, db, id, &to);
     if (err != WEIR_OK) return err;
-    struct stmt *s = db_stmt(db, SQL_ROLLUP_ADD);
-    const int64_t values[] = {id, r->prompt_tokens, r->cached_tokens, r->completion_tokens, r->cost > 0 ? r->cost : 0,
-                              r->cost < 0, is_error(r), latency_bucket(r->latency_ms)};
-    for (int i = 0; i < 8; i++) stmt_int(s, 1 + i, values[i]);
-    return stmt_run(s);
+    const int64_t amounts[LATENCY] = {1, r->prompt_tokens, r->cached_tokens, r->completion_tokens,
+                                      r->cost > 0 ? r->cost : 0, r->cost < 0, is_error(r)};
+    for (int i = 0; i < LATENCY; i++)
+        if (__builtin_add_overflow(to->of[i], amounts[i], &to->of[i])) to->of[i] = INT64_MAX;
+    to->of[LATENCY + latency_bucket(r->latency_ms)]++;
+    return WEIR_OK;
+}
+
+enum weir_err rollup_write(struct ledger *l, struct db *db)
+{
+    enum weir_err err = WEIR_OK;
+    for (int i = 0; l->rollups && i < l->rollups->behind_count && err == WEIR_OK; i++) {
+        const struct sums *from = &l->rollups->behind[i];
+        struct stmt *s = db_stmt(db, SQL_ROLLUP_ADD);
+        stmt_int(s, 1, from->row);
+        for (int n = 0; n < SUMS; n++) stmt_int(s, 2 + n, from->of[n]);
+        err = stmt_run(s);
+    }
+    rollup_undo(l);
+    return err;
 }

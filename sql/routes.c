@@ -243,11 +243,12 @@ enum weir_err snapshot_load(struct db *db, const struct master_key *master, stru
     snap->refs = 1;
     enum weir_err err = db_begin_read(db);
     if (err == WEIR_OK) err = config_version(db, &snap->version);
-    if (err == WEIR_OK) err = settings_load(db, &snap->settings);
+    if (err == WEIR_OK) err = settings_load(db, &snap->memory, &snap->settings);
     if (err == WEIR_OK) err = load_providers(&l);
     if (err == WEIR_OK) err = load_keys(&l);
     if (err == WEIR_OK) err = load_models(&l);
     if (err == WEIR_OK) err = load_targets(&l);
+    if (err == WEIR_OK) err = verifiers_load(db, master, &snap->memory, &snap->verifiers);
     db_rollback(db);
     if (err != WEIR_OK) { snapshot_release(snap); return err; }
     *out = snap;

@@ -5,6 +5,7 @@
 #include "fcgi/base/secret.h"
 #include "sql/db.h"
 #include "sql/settings.h"
+#include "sql/verifiers.h"
 
 struct header { const char *name, *value; };
 
@@ -49,6 +50,7 @@ struct snapshot {
     struct settings settings;
     const struct provider_row *providers; int provider_count; /* by name */
     const struct model_row *models; int model_count;          /* by alias, byte order */
+    struct verifiers verifiers;                               /* by name */
     struct arena memory;
     int refs;                                                 /* atomic; see snapshot_hold */
 };
@@ -60,7 +62,8 @@ void snapshot_hold(struct snapshot *s);
 void snapshot_release(struct snapshot *s); /* the last one frees it and wipes its secrets */
 const struct model_row *snapshot_model(const struct snapshot *s, struct span alias); /* NULL: none */
 const struct provider_row *snapshot_provider(const struct snapshot *s, struct span name);
-enum weir_err config_version(struct db *db, int64_t *version); /* the one cheap read */
+/* The one cheap read: higher after every change of configuration, keys or fetched key sets. */
+enum weir_err config_version(struct db *db, int64_t *version);
 
 /* Administrators' only; values are checked by the caller. */
 enum weir_err provider_put(struct db *db, const struct provider_row *p, int64_t *id); /* by name; keys are not touched */

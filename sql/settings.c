@@ -2,13 +2,18 @@
  * it from struct settings in the snapshot. */
 #include "fcgi/base/bounds.h"
 #include "fcgi/base/log.h"
+#include "fcgi/base/text.h"
 #include "sql/settings.h"
 #include "sql_ids.h"
 
 #define BOOLEAN .type = SETTING_BOOL, .standard = "false", .expected = "true or false"
 
 const struct setting_def setting_defs[] = {
-    {.name = "anonymous", BOOLEAN, .meaning = "let callers without a key in, as user \"anonymous\""},
+    {.name = "anonymous", BOOLEAN, .in_force = true,
+     .meaning = "let callers without a key in, as user \"anonymous\""},
+    {.name = "trusted_proxies", .type = SETTING_RANGES, .standard = "[]", .in_force = true,
+     .expected = "an array of addresses or ranges like \"10.0.0.0/8\"",
+     .meaning = "proxies in front of the web server whose X-Forwarded-For or Forwarded is believed"},
     {.name = "on_disconnect", .type = SETTING_CHOICE, .standard = "\"cancel\"", .choices = "cancel|drain",
      .expected = "\"cancel\" or \"drain\"", .in_force = true,
      .meaning = "when a caller leaves in mid-stream: cancel upstream, or read on to the provider's own usage figure"},
@@ -28,7 +33,7 @@ const struct setting_def setting_defs[] = {
      .expected = "a whole number of rows, 0 for any", .in_force = true,
          .meaning = "the most audit rows that are kept, 0 for any number"},
     {.name = "cors_origins", .type = SETTING_ORIGINS, .standard = "[]",
-     .expected = "an array of origins like \"https://app.example\", or \"*\"",
+     .expected = "an array of origins like \"https://app.example\", or \"*\"", .in_force = true,
      .meaning = "web origins whose pages may call"},
     {.name = "max_body", .type = SETTING_INT, .standard = "33554432", .least = 1024, .most = BOUND_BODY_MAX,
      .expected = "a whole number of bytes from 1024 to 268435456", .in_force = true,
@@ -91,14 +96,23 @@ static bool is_origin(struct jval value)
     return good;
 }
 
-static bool are_origins(struct jval value)
+static bool is_range(struct jval value)
+{
+    struct buf text;
+    buf_init(&text, BOUND_NAME);
+    bool good = jval_string(value, &text) == WEIR_OK && ip_range_is_valid(buf_all(&text));
+    buf_free(&text);
+    return good;
+}
+
+static bool are_all(struct jval value, bool (*good)(struct jval element))
 {
     struct jval element;
     struct span no_key;
     if (value.kind != JSON_ARRAY) return false;
     struct jiter it = jscan_iter(value);
     while (jscan_next(&it, &no_key, &element))
-        if (element.kind != JSON_STRING || !is_origin(element)) return false;
+        if (element.kind != JSON_STRING || !good(element)) return false;
     return true;
 }
 
@@ -120,7 +134,8 @@ enum weir_err setting_check(const struct setting_def *d, struct jval value, cons
     case SETTING_INT: good = jval_int(value, &n) && n >= d->least && n <= d->most; break;
     case SETTING_CHOICE: good = value.kind == JSON_STRING && is_choice(value, d->choices); break;
     case SETTING_ALIAS: good = value.kind == JSON_NULL || is_alias(value); break;
-    case SETTING_ORIGINS: good = are_origins(value); break;
+    case SETTING_ORIGINS: good = are_all(value, is_origin); break;
+    case SETTING_RANGES: good = are_all(value, is_range); break;
     }
     if (good) return WEIR_OK;
     *expected = d->expected;
@@ -136,10 +151,20 @@ static void take_alias(struct jval value, char out[BOUND_ALIAS + 1])
     buf_free(&text);
 }
 
-static void take(struct settings *out, const char *name, struct jval value)
+/* A list that is not empty; false when memory is out. */
+static bool take_list(struct arena *a, struct jval value, const char **to)
+{
+    *to = jscan_count(value) ? arena_str(a, value.text) : NULL;
+    return *to || !jscan_count(value);
+}
+
+static bool take(struct settings *out, struct arena *a, const char *name, struct jval value)
 {
     int64_t n;
-    if (strcmp(name, "on_disconnect") == 0) out->drain_on_disconnect = jval_is(value, "drain");
+    if (strcmp(name, "trusted_proxies") == 0) return take_list(a, value, &out->trusted_proxies);
+    if (strcmp(name, "cors_origins") == 0) return take_list(a, value, &out->cors_origins);
+    if (strcmp(name, "anonymous") == 0) jval_bool(value, &out->anonymous);
+    else if (strcmp(name, "on_disconnect") == 0) out->drain_on_disconnect = jval_is(value, "drain");
     else if (strcmp(name, "orphans") == 0) out->release_orphans = jval_is(value, "release");
     else if (strcmp(name, "audit_content") == 0)
         out->content = jval_is(value, "all") ? CONTENT_ALL : jval_is(value, "prompt") ? CONTENT_PROMPT : CONTENT_NONE;
@@ -153,6 +178,7 @@ static void take(struct settings *out, const char *name, struct jval value)
     else if (strcmp(name, "fallback") == 0) take_alias(value, out->fallback);
     else if (strcmp(name, "deadline_s") == 0 && jval_int(value, &n)) out->deadline_ms = n * 1000;
     else if (strcmp(name, "keepalive_s") == 0 && jval_int(value, &n)) out->keepalive_ms = n * 1000;
+    return true;
 }
 
 static bool is_right(const struct setting_def *d, struct span text, struct jval *value)
@@ -165,19 +191,21 @@ static bool is_right(const struct setting_def *d, struct span text, struct jval 
 
 /* A row that this version does not know or accept was written by another version: the default holds, and the log
  * says so. */
-enum weir_err settings_load(struct db *db, struct settings *out)
+enum weir_err settings_load(struct db *db, struct arena *a, struct settings *out)
 {
     struct jval value;
     bool row;
     enum weir_err err;
     *out = (struct settings){0};
     for (const struct setting_def *d = setting_defs; d->name; d++)
-        if (is_right(d, span_of(d->standard), &value)) take(out, d->name, value);
+        if (is_right(d, span_of(d->standard), &value) && !take(out, a, d->name, value)) return WEIR_NOMEM;
     struct stmt *s = db_stmt(db, SQL_SETTING_ALL);
     while ((err = stmt_step(s, &row)) == WEIR_OK && row) {
         const struct setting_def *d = setting_find(stmt_get_text(s, 0));
-        if (d && is_right(d, stmt_get_text(s, 1), &value)) take(out, d->name, value);
-        else log_event(LOG_WARN, "setting_ignored", LOG_SPAN("name", stmt_get_text(s, 0)));
+        if (!d || !is_right(d, stmt_get_text(s, 1), &value))
+            log_event(LOG_WARN, "setting_ignored", LOG_SPAN("name", stmt_get_text(s, 0)));
+        else if (!take(out, a, d->name, value)) err = WEIR_NOMEM;
+        if (err != WEIR_OK) break;
     }
     stmt_reset(s);
     return err;

@@ -6,8 +6,8 @@
 #include "fcgi/base/jscan.h"
 #include "sql/db.h"
 
-enum setting_type { SETTING_BOOL, SETTING_INT, SETTING_CHOICE, SETTING_ORIGINS /* JSON array of texts */,
-                    SETTING_ALIAS /* text or null */ };
+enum setting_type { SETTING_BOOL, SETTING_INT, SETTING_CHOICE, SETTING_ALIAS /* text or null */,
+                    SETTING_ORIGINS, SETTING_RANGES /* JSON arrays of texts */ };
 
 struct setting_def {
     const char *name;
@@ -21,7 +21,7 @@ struct setting_def {
 };
 
 /* anonymous(false) on_disconnect(cancel|drain) orphans(charge|release) audit_content(none|prompt|all) cors_origins([])
- * max_body(33554432) http2(false) keepalive_s(15) durability(process|power) ... ends with name NULL. */
+ * trusted_proxies([]) max_body(33554432) http2(false) keepalive_s(15) durability(process|power) ... ends with name NULL. */
 extern const struct setting_def setting_defs[];
 const struct setting_def *setting_find(struct span name);
 /* Is `value` (checked JSON) right for d? On WEIR_INVALID *expected is a static text: "true or false". */
@@ -31,6 +31,8 @@ enum content_kept { CONTENT_NONE, CONTENT_PROMPT, CONTENT_ALL };
 
 /* What the gateway reads: all settings in force, as C values. */
 struct settings {
+    bool anonymous;
+    const char *trusted_proxies, *cors_origins; /* JSON arrays (list.h), NULL: empty; with the arena they were read into */
     bool drain_on_disconnect;
     bool release_orphans;    /* what dead processes held is given back, not charged */
     int64_t audit_keep_days, audit_keep_rows; /* 0: all */
@@ -44,7 +46,7 @@ struct settings {
     char fallback[BOUND_ALIAS + 1]; /* the alias behind all others; "": none */
     bool direct_models;
 };
-enum weir_err settings_load(struct db *db, struct settings *out);
+enum weir_err settings_load(struct db *db, struct arena *a, struct settings *out);
 
 /* value: JSON text. settings_get gives the default where there is no row. */
 enum weir_err settings_put(struct db *db, const struct setting_def *d, struct span value);

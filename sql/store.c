@@ -7,6 +7,7 @@
 #include "fcgi/base/log.h"
 #include "sql/background.h"
 #include "sql/key_cache.h"
+#include "sql/key_sets.h"
 #include "sql/stamp.h"
 #include "sql/store.h"
 
@@ -133,9 +134,8 @@ static enum weir_err hold_current(struct store *s, struct reader *r, int64_t ver
 
 /* ---- looking ---- */
 
-/* By the stamp alone: true if it answered. */
-static bool look_in_memory(struct store *s, const struct client_hash *hash, struct arena *a, struct snapshot **snap,
-                           struct key *k)
+/* By the stamp alone. */
+bool store_recall(struct store *s, const struct client_hash *hash, struct arena *a, struct snapshot **snap, struct key *k)
 {
     bool found = false;
     pthread_mutex_lock(&s->lock);
@@ -195,7 +195,7 @@ enum weir_err store_look(struct store *s, const struct client_hash *hash, struct
     struct reader *r;
     int64_t version;
     *snap = NULL;
-    if (look_in_memory(s, hash, a, snap, k)) return WEIR_OK;
+    if (store_recall(s, hash, a, snap, k)) return WEIR_OK;
     uint64_t stamp = stamp_before(s);
     enum weir_err err = take(s, &r);
     if (err != WEIR_OK) return err;
@@ -214,6 +214,13 @@ enum weir_err store_look(struct store *s, const struct client_hash *hash, struct
     return err;
 }
 
+void store_remember(struct store *s, const struct client_hash *hash, const struct snapshot *snap, const struct key *k)
+{
+    pthread_mutex_lock(&s->lock);
+    if (s->snap == snap && !s->stale) key_cache_put(s->keys, hash, snap->version, k);
+    pthread_mutex_unlock(&s->lock);
+}
+
 enum weir_err store_read(struct store *s, enum weir_err (*use)(struct db *db, void *arg), void *arg)
 {
     struct reader *r;
@@ -229,6 +236,34 @@ void store_key_used(struct store *s, const struct client_hash *hash, int64_t now
     pthread_mutex_lock(&s->lock);
     key_cache_used(s->keys, hash, now_ms);
     pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- key sets that are wanted ---- */
+
+struct want { struct job job; /* first */ char verifier[BOUND_NAME + 1]; int64_t now_ms; bool is_wanted; };
+
+static enum weir_err note_want(struct job *j, struct db *db)
+{
+    struct want *w = (struct want *)j;
+    return key_set_want(db, w->verifier, w->now_ms);
+}
+
+static enum weir_err look_for_want(struct db *db, void *arg)
+{
+    struct want *w = arg;
+    return key_set_is_wanted(db, w->verifier, &w->is_wanted);
+}
+
+static void want_free(struct job *j) { free(j); }
+
+void store_want_keys(struct store *s, const char *verifier, int64_t now_ms)
+{
+    struct want *w = calloc(1, sizeof *w);
+    if (!w) return; /* the next token will say it again */
+    *w = (struct want){.job = {.run = note_want, .dispose = want_free}, .now_ms = now_ms};
+    snprintf(w->verifier, sizeof w->verifier, "%s", verifier);
+    if (store_read(s, look_for_want, w) == WEIR_OK && !w->is_wanted) writer_run(s->writer, &w->job, 0, true);
+    job_release(&w->job);
 }
 
 const struct master_key *store_master(const struct store *s) { return s->master; }

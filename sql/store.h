@@ -20,6 +20,13 @@ void store_close(struct store *s, int wait_ms); /* waits up to wait_ms for the w
  * WEIR_OK or WEIR_NOT_FOUND. *k and its strings are the arena's. Up to BOUND_READERS at a time, others wait. */
 enum weir_err store_look(struct store *s, const struct client_hash *hash, struct arena *a,
                          struct snapshot **snap, struct key *k);
+/* The same by memory alone, without asking the database. False: it has to be asked. */
+bool store_recall(struct store *s, const struct client_hash *hash, struct arena *a, struct snapshot **snap, struct key *k);
+/* Whoever presents that credential is *k for as long as the snapshot is the current one: a token that was verified. */
+void store_remember(struct store *s, const struct client_hash *hash, const struct snapshot *snap, const struct key *k);
+/* Notes, unless it stands there already, that a verifier's key set lacks a key that a token named; the housekeeper
+ * fetches it again. Waits for nothing. */
+void store_want_keys(struct store *s, const char *verifier, int64_t now_ms);
 /* The key's last_used was written as now_ms (keys_touch): looks say so from now on, and need not ask for it again. */
 void store_key_used(struct store *s, const struct client_hash *hash, int64_t now_ms);
 /* Calls use(db, arg) with one of the readers, outside any transaction; returns what it returned, or why there is none. */

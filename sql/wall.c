@@ -12,6 +12,8 @@
 
 static const struct write { const char *table, *column; unsigned acts; } writes[] = {
     {"client_key", "last_used", UPDATE},
+    {"key_set", NULL, INSERT | UPDATE},
+    {"key_set_version", NULL, UPDATE},
     {"ledger_state", NULL, UPDATE},
     {"counter", NULL, INSERT | UPDATE | DELETE},
     {"slot", NULL, INSERT | UPDATE | DELETE},

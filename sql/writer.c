@@ -2,6 +2,7 @@
  * written now is kept or refused as its owner asked. Knows jobs, not what they write; never ends the process. */
 #include <errno.h>
 #include <limits.h>
+#include <sched.h>
 #include <linux/futex.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -25,25 +26,29 @@
 #define PAUSE_MOST_MS 1000
 #define GRACE_MS     500  /* writer_stop: for a try that is under way when the time is over */
 
-enum phase { WAITING, SLEPT_ON, TOLD };
-
 struct job_state {
     struct job *job;
     struct job_state *next;
     atomic_int refs;     /* the caller's and the writer's */
-    _Atomic uint32_t phase;
-    enum weir_err result; /* valid once TOLD */
+    atomic_bool told;
+    int gate;            /* at which its caller sleeps */
+    enum weir_err result; /* valid once told */
     enum weir_err tried;  /* of the try under way; the writer thread's */
     bool keep;
 };
 
+/* Where callers sleep until they are told. All of a group are woken by one call of the kernel, and the writer is not
+ * interrupted by each of them. */
+struct gate { _Atomic uint32_t opened; atomic_int sleepers; };
+
 struct writer {
     char *dir, *path;
     const struct sql_list *list;
-    atomic_int refs;     /* the owner's and the thread's */
+    atomic_int refs;     /* the owner's, the thread's and those of callers */
     atomic_bool able;
     atomic_size_t backlog;
     atomic_int crowd;    /* callers that will soon have a job, see writer_enter */
+    struct gate gates[2]; /* in turn, so that waking one group leaves those asleep who came while it was written */
     pthread_t thread;
 
     /* of whoever is busy: the thread, or a caller that found nobody busy and writes its own job */
@@ -55,6 +60,7 @@ struct writer {
     pthread_mutex_t lock; /* the rest */
     pthread_cond_t wake, end;
     struct job_state *first, **last;
+    int gate;            /* for who comes now */
     bool busy;           /* somebody writes */
     bool ailing;         /* a caller's turn failed: the thread is to look after it */
     bool asleep;         /* the thread waits for a job and must be woken */
@@ -77,16 +83,22 @@ void job_release(struct job *j)
     else if (j->dispose) j->dispose(j);
 }
 
-/* Only the first telling counts: a kept job's later success is nobody's news. */
+/* Only the first telling counts: a kept job's later success is nobody's news. Whoever tells must open st->gate then. */
 static void tell(struct job_state *st, enum weir_err result)
 {
-    if (atomic_load_explicit(&st->phase, memory_order_relaxed) == TOLD) return;
+    if (atomic_load_explicit(&st->told, memory_order_relaxed)) return;
     st->result = result;
-    if (atomic_exchange_explicit(&st->phase, TOLD, memory_order_acq_rel) == SLEPT_ON)
-        syscall(SYS_futex, &st->phase, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+    atomic_store_explicit(&st->told, true, memory_order_release);
 }
 
-static void finish(struct writer *w, struct job_state *st, enum weir_err result)
+/* A caller counts itself before the kernel compares `opened`, so either it is seen here or it does not fall asleep. */
+static void open_gate(struct gate *g)
+{
+    atomic_fetch_add(&g->opened, 1);
+    if (atomic_load(&g->sleepers)) syscall(SYS_futex, &g->opened, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+static void finish_quietly(struct writer *w, struct job_state *st, enum weir_err result)
 {
     atomic_fetch_sub(&w->backlog, 1);
     st->job->result = result;
@@ -94,17 +106,26 @@ static void finish(struct writer *w, struct job_state *st, enum weir_err result)
     drop(st);
 }
 
-static enum weir_err wait_told(struct job_state *st, int64_t until)
+static void finish(struct writer *w, struct job_state *st, enum weir_err result)
 {
-    int64_t left;
-    uint32_t phase;
-    while ((phase = atomic_load_explicit(&st->phase, memory_order_acquire)) != TOLD) {
-        if ((left = until - clock_mono_ms()) <= 0) return WEIR_BUSY;
-        if (phase == WAITING && !atomic_compare_exchange_strong(&st->phase, &phase, SLEPT_ON)) continue;
+    struct gate *g = &w->gates[st->gate];
+    finish_quietly(w, st, result);
+    open_gate(g);
+}
+
+static enum weir_err wait_told(struct writer *w, struct job_state *st, int64_t until)
+{
+    struct gate *g = &w->gates[st->gate];
+    for (;;) {
+        uint32_t opened = atomic_load(&g->opened);
+        if (atomic_load_explicit(&st->told, memory_order_acquire)) return st->result;
+        int64_t left = until - clock_mono_ms();
+        if (left <= 0) return WEIR_BUSY;
         struct timespec most = {left / 1000, left % 1000 * 1000000};
-        syscall(SYS_futex, &st->phase, FUTEX_WAIT_PRIVATE, SLEPT_ON, &most, NULL, 0);
+        atomic_fetch_add(&g->sleepers, 1);
+        syscall(SYS_futex, &g->opened, FUTEX_WAIT_PRIVATE, opened, &most, NULL, 0);
+        atomic_fetch_sub(&g->sleepers, 1);
     }
-    return st->result;
 }
 
 /* ---- the queue; its lock is held ---- */
@@ -137,6 +158,7 @@ static struct job_state *take(struct writer *w, int most, int *taken)
     }
     *end = NULL;
     if (!w->first) w->last = &w->first;
+    w->gate = !w->gate;
     pthread_mutex_unlock(&w->lock);
     return batch;
 }
@@ -168,6 +190,7 @@ static void refuse(struct writer *w, struct job_state *st, enum weir_err err)
     note(w, err);
     if (!st->keep) { finish(w, st, err); return; }
     tell(st, WEIR_STORAGE);
+    open_gate(&w->gates[st->gate]);
     pthread_mutex_lock(&w->lock);
     append(w, st);
     pthread_mutex_unlock(&w->lock);
@@ -193,6 +216,7 @@ static bool has_more(struct writer *w)
 }
 
 static void write_own(struct writer *w);
+static void let_go(struct writer *w);
 
 /* Who is alone and has time writes its own job: handing it to the thread and waiting to be woken would cost more than
  * the writing. In a crowd the thread writes, for the jobs that come while it is being woken make one group. Whatever has
@@ -202,7 +226,7 @@ enum weir_err writer_run(struct writer *w, struct job *j, int wait_ms, bool keep
     int64_t until = clock_mono_ms() + wait_ms;
     struct job_state *st = malloc(sizeof *st);
     if (!st) return WEIR_NOMEM;
-    *st = (struct job_state){.job = j, .refs = 2, .phase = WAITING, .keep = keep};
+    *st = (struct job_state){.job = j, .refs = 2, .keep = keep};
     pthread_mutex_lock(&w->lock);
     enum weir_err err = w->stopping ? WEIR_UNAVAILABLE
                       : !keep && atomic_load(&w->backlog) >= BOUND_WRITER_QUEUE ? WEIR_FULL : WEIR_OK;
@@ -212,8 +236,10 @@ enum weir_err writer_run(struct writer *w, struct job *j, int wait_ms, bool keep
     if (err == WEIR_OK) {
         j->result = WEIR_BUSY;
         j->state = st;
+        st->gate = w->gate;
         append(w, st);
         atomic_fetch_add(&w->backlog, 1);
+        atomic_fetch_add(&w->refs, 1);
         if (own) w->busy = true;
         if (wake) w->asleep = false;
     }
@@ -221,7 +247,9 @@ enum weir_err writer_run(struct writer *w, struct job *j, int wait_ms, bool keep
     if (err != WEIR_OK) { free(st); return err; }
     if (wake) pthread_cond_signal(&w->wake);
     if (own) write_own(w);
-    return wait_told(st, until);
+    err = wait_told(w, st, until);
+    let_go(w);
+    return err;
 }
 
 bool writer_is_able(const struct writer *w) { return atomic_load(&w->able); }
@@ -247,14 +275,31 @@ static enum weir_err begin(struct writer *w)
 }
 
 /* On trouble, and if SQLite has rolled everything back by itself, the group is over. */
-static enum weir_err run_inside(struct writer *w, struct job_state *st)
+static enum weir_err run_one(struct writer *w, struct job_state *st)
+{
+    st->tried = st->job->run(st->job, w->db);
+    return db_in_transaction(w->db) || is_trouble(st->tried) ? st->tried : WEIR_STORAGE;
+}
+
+static enum weir_err run_apart(struct writer *w, struct job_state *st)
 {
     enum weir_err err = db_savepoint(w->db);
     if (err != WEIR_OK) return err;
-    st->tried = st->job->run(st->job, w->db);
-    if (!db_in_transaction(w->db)) return is_trouble(st->tried) ? st->tried : WEIR_STORAGE;
-    if (is_trouble(st->tried)) return st->tried;
-    return st->tried == WEIR_OK ? db_release(w->db) : db_undo(w->db);
+    err = run_one(w, st);
+    if (is_trouble(err)) return err;
+    return err == WEIR_OK ? db_release(w->db) : db_undo(w->db);
+}
+
+/* A job that fails by itself is rare, so at first none has a savepoint; with one that does, all run again, apart. */
+static enum weir_err run_all(struct writer *w, struct job_state *batch)
+{
+    enum weir_err err = WEIR_OK;
+    for (struct job_state *st = batch; st && err == WEIR_OK; st = st->next) err = run_one(w, st);
+    if (err == WEIR_OK || is_trouble(err)) return err;
+    db_rollback(w->db);
+    err = begin(w);
+    for (struct job_state *st = batch; st && err == WEIR_OK; st = st->next) err = run_apart(w, st);
+    return err;
 }
 
 /* Its transaction has begun and is its own: no savepoint is needed. */
@@ -287,15 +332,18 @@ static enum weir_err one_by_one(struct writer *w, struct job_state *batch)
 
 static enum weir_err together(struct writer *w, struct job_state *batch)
 {
-    enum weir_err err = WEIR_OK;
-    for (struct job_state *st = batch; st && err == WEIR_OK; st = st->next) err = run_inside(w, st);
+    enum weir_err err = run_all(w, batch);
     if (err == WEIR_OK) err = db_commit(w->db);
     else db_rollback(w->db);
     if (err != WEIR_OK) return one_by_one(w, batch);
+    bool told[2] = {false, false};
     for (struct job_state *st = batch, *next; st; st = next) {
         next = st->next;
-        finish(w, st, st->tried);
+        told[st->gate] = true;
+        finish_quietly(w, st, st->tried);
     }
+    for (int i = 0; i < 2; i++)
+        if (told[i]) open_gate(&w->gates[i]);
     return WEIR_OK;
 }
 
@@ -341,6 +389,13 @@ static bool is_over(struct writer *w)
     return over;
 }
 
+/* In a crowd other callers may be about to bring their jobs, and wait only for this core: they come into this group
+ * instead of the next. Where cores are idle it does nothing. */
+static void let_come(struct writer *w)
+{
+    if (atomic_load(&w->crowd) > CROWD) sched_yield();
+}
+
 /* While writing works: groups until nothing waits or others should have their turn. Otherwise one try at what waits,
  * each alone, or at nothing at all. */
 static enum weir_err write_waiting(struct writer *w)
@@ -352,11 +407,12 @@ static enum weir_err write_waiting(struct writer *w)
         struct job_state *batch = take(w, left, &taken);
         return batch ? one_by_one(w, batch) : db_probe(w->db);
     }
-    do {
+    for (;;) {
         err = group(w, left, &taken);
         left -= taken;
-    } while (err == WEIR_OK && left > 0 && has_more(w) && clock_mono_ms() < until);
-    return err;
+        if (err != WEIR_OK || left <= 0 || !has_more(w) || clock_mono_ms() >= until) return err;
+        let_come(w);
+    }
 }
 
 static enum weir_err take_turn(struct writer *w)
@@ -371,7 +427,7 @@ static enum weir_err take_turn(struct writer *w)
     if (!is_over(w)) {
         err = write_waiting(w);
         w->wal_pages = db_wal_pages(w->db);
-        checkpointer_saw(w->checkpoints, w->wal_pages);
+        if (w->db) checkpointer_saw(w->checkpoints, w->db);
     }
     turn_give(&w->turn);
     return err;
@@ -388,23 +444,19 @@ static void note_end(struct writer *w, bool ailing)
     if (wake) pthread_cond_signal(&w->wake);
 }
 
-static void let_go(struct writer *w);
-
 /* One group, on a caller's thread, if that needs no waiting for other processes or for a checkpoint. */
 static void write_own(struct writer *w)
 {
     enum weir_err err = WEIR_OK;
     int taken;
-    atomic_fetch_add(&w->refs, 1);
     if (!checkpointer_may_wait(w->wal_pages) && turn_try(&w->turn)) {
         err = group(w, BOUND_WRITER_BATCH, &taken);
-        if (w->db) w->wal_pages = db_wal_pages(w->db);
-        if (!checkpointer_may_wait(w->wal_pages)) checkpointer_saw(w->checkpoints, w->wal_pages);
+        w->wal_pages = db_wal_pages(w->db);
+        if (!checkpointer_may_wait(w->wal_pages)) checkpointer_saw(w->checkpoints, w->db);
         turn_give(&w->turn);
         if (err != WEIR_BUSY) note(w, err);
     }
     note_end(w, err != WEIR_OK);
-    let_go(w);
 }
 
 /* False: the thread is to end. pause_ms above 0: time to wait before the next try, whatever comes. */
@@ -456,6 +508,7 @@ static void *writer_main(void *arg)
     struct writer *w = arg;
     int64_t pause_ms = 0;
     while (wait_for_work(w, pause_ms)) {
+        let_come(w);
         enum weir_err err = take_turn(w);
         if (err != WEIR_BUSY) note(w, err);
         note_end(w, false);

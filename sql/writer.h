@@ -10,7 +10,7 @@
 /* Embedded as the first member of what a caller wants written. The memory is the caller's until writer_run, then
  * shared by caller and writer; whoever lets go last calls dispose. run may be called again after a failed group. */
 struct job {
-    enum weir_err (*run)(struct job *j, struct db *db); /* in a savepoint; an error undoes this job alone */
+    enum weir_err (*run)(struct job *j, struct db *db); /* an error undoes this job alone; may be called again */
     void (*dispose)(struct job *j);
     struct job_state *state;                            /* the writer's own; NULL before writer_run */
     enum weir_err result; /* WEIR_BUSY until the writer is through with it; for jobs that run behind it */

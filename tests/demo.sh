@@ -33,7 +33,7 @@ shown() {
     done
     printf '%s\n' "$line" | plain >&3
 }
-plain() { sed -e "s|$DIR/||g" -e "s|http://127.0.0.1:$port|\$URL|g" -e 's|Bearer sk-weir-[A-Za-z0-9_-]*|Bearer $KEY|g' -e 's|sk-weir-[A-Za-z0-9_-]*|sk-weir-...|g'; }
+plain() { sed -e "s|$DIR/||g" -e "s|http://127.0.0.1:$port|\$URL|g" -e 's|Bearer sk-weir-[A-Za-z0-9_-]*|Bearer $KEY|g' -e 's|Bearer eyJ[A-Za-z0-9_.-]*|Bearer $TOKEN|g' -e 's|sk-weir-[A-Za-z0-9_-]*|sk-weir-...|g'; }
 weir() { shown weir "$@"; "$B/weir" "$@"; }
 # ask PATH [CURL OPTIONS]: a request with the key.
 ask() {
@@ -173,8 +173,36 @@ ends 0; key=$narrow
 step 'The revoked key' ask /v1/models -o /dev/null
 shows 'HTTP status 401'
 key=$new
+step 'A key for embeddings only, and from here only' weir key create --name vectors --endpoints /v1/embeddings --allow-ip 127.0.0.0/8
+ends 0; key=$(grep -o 'sk-weir-.*' "$out")
+step 'It is refused a chat' chat mock
+shows 'HTTP status 403' endpoint_not_allowed
+key=$new
 step 'The keys; no secret is ever shown again' weir key list
 ends 0; shows app narrow revoked; hides sk-weir
+
+# ---- tokens, and nobody ----
+echo "{\"jwt\":[{\"name\":\"app\",\"algorithm\":\"HS256\",\"secret\":\"the demo's secret, of 32 bytes or more\"}]}" >"$DIR/jwt.json"
+step 'A verifier of signed tokens (JWT)' weir apply "$DIR/jwt.json"
+ends 0; own=$key
+# {"alg":"HS256"} {"sub":"grace","team":"looms","exp":4000000000}
+key=eyJhbGciOiAiSFMyNTYifQ.eyJzdWIiOiAiZ3JhY2UiLCAidGVhbSI6ICJsb29tcyIsICJleHAiOiA0MDAwMDAwMDAwfQ.c5JSgxfodNFJxWKh4Iux6rKs0PXgmoYwJtEUeBKnGHw
+step 'A token instead of a key; its claims say who is calling' chat mock
+shows 'HTTP status 200'
+step 'They are in the audit log' weir audit --limit 1
+ends 0; shows grace
+key=${key}x
+step 'A signature that is not right' ask /v1/models
+shows 'HTTP status 401' '"invalid_api_key"'
+key=$own
+step 'Nobody comes in without a key' fetch /v1/models
+shows 'HTTP status 401'
+step 'Unless the door is opened; limits come with that' weir settings anonymous true
+ends 0; shows user/anonymous
+step 'Now they do' fetch /v1/models
+shows 'HTTP status 200'
+step 'And it is closed again' weir settings anonymous false
+ends 0
 
 # ---- budgets ----
 step 'A key for a user with a budget' weir key create --name carol-key --user carol

@@ -16,6 +16,18 @@
 #define BOUND_REQUEST_ID       128
 #define BOUND_PATH             2048               /* decoded request path, bytes */
 #define BOUND_CREDENTIAL       (16L << 10)        /* x-api-key or Authorization value, bytes */
+#define BOUND_CLAIM_PATH       256                /* the name of a token's claim, dots included, bytes */
+#define BOUND_TOKEN_DEPTH      16                 /* nested arrays and objects in a token */
+#define BOUND_KID              256                /* the name of a key in a set, bytes */
+#define BOUND_VERIFIERS        64                 /* token verifiers; those after them count for nothing */
+#define BOUND_KEY_SET          (256L << 10)       /* a fetched key set, bytes */
+#define BOUND_SET_KEYS         64                 /* usable keys of a set; those after them count for nothing */
+#define BOUND_HOPS             32                 /* proxies in X-Forwarded-For or Forwarded */
+#define BOUND_FORWARDED        4096               /* X-Forwarded-For or Forwarded, bytes */
+#define BOUND_ORIGIN           512                /* the header Origin, bytes */
+#define BOUND_CORS_HEADERS     4096               /* the header Access-Control-Request-Headers, bytes */
+#define BOUND_FAILURES         600                /* failed authentications of an address at once, and a minute */
+#define BOUND_BRAKE            1024               /* addresses whose failures are remembered */
 #define BOUND_NAME             128                /* user, team, role, key, provider ... names, bytes */
 #define BOUND_WEB_SERVER_S     60                 /* the web server may be silent, or read nothing, this long */
 #define BOUND_UPSTREAM_ERROR   (64L << 10)        /* the body of an upstream's error, bytes; more is not read */

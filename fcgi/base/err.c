@@ -21,6 +21,8 @@ static const struct weir_err_info infos[WEIR_ERR_COUNT] = {
         "This key may not assert another identity.", true},
     [WEIR_IP_FORBIDDEN] = {403, "invalid_request_error", "permission_error", "ip_not_allowed",
         "This key may not be used from this address.", true},
+    [WEIR_ENDPOINT_FORBIDDEN] = {403, "invalid_request_error", "permission_error", "endpoint_not_allowed",
+        "This key may not be used at this endpoint.", true},
     [WEIR_ROLE_FORBIDDEN] = {403, "invalid_request_error", "permission_error", "role_not_allowed",
         "The role of this key may not do this.", true},
     [WEIR_MODEL_UNKNOWN] = {404, "invalid_request_error", "not_found_error", "model_not_found",

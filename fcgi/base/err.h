@@ -15,6 +15,7 @@ enum weir_err {
     WEIR_MODEL_FORBIDDEN,   /* 403: the key may not use this alias */
     WEIR_IDENTITY_FORBIDDEN,/* 403: the key may not speak for others */
     WEIR_IP_FORBIDDEN,      /* 403: the key may not be used from this address */
+    WEIR_ENDPOINT_FORBIDDEN,/* 403: the key may not be used at this endpoint */
     WEIR_ROLE_FORBIDDEN,    /* 403: the administrator's role may not do this */
     WEIR_MODEL_UNKNOWN,     /* 404: no such alias */
     WEIR_NOT_FOUND,         /* 404: no such path, or (stores) no such row */

@@ -127,6 +127,34 @@ enum weir_err base64_add(struct buf *out, const void *bytes, size_t n)
     return out->err;
 }
 
+static int base64url_value(char c)
+{
+    if (c >= 'A' && c <= 'Z') return c - 'A';
+    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+    if (c >= '0' && c <= '9') return c - '0' + 52;
+    return c == '-' ? 62 : c == '_' ? 63 : -1;
+}
+
+enum weir_err base64url_decode(struct buf *out, struct span s)
+{
+    uint32_t bits = 0;
+    int have = 0;
+    if (s.len % 4 == 1)
+        return WEIR_INVALID;
+    for (size_t i = 0; i < s.len; i++) {
+        int value = base64url_value(s.at[i]);
+        if (value < 0)
+            return WEIR_INVALID;
+        bits = (bits << 6 | (uint32_t)value) & 0xFFFFFF;
+        have += 6;
+        if (have < 8)
+            continue;
+        have -= 8;
+        buf_char(out, (char)(bits >> have & 0xFF));
+    }
+    return bits & ((1U << have) - 1) ? WEIR_INVALID : out->err;
+}
+
 /* ---- numbers, times, money ------------------------------------------------------------------------------ */
 
 static void put_digits(char *at, int64_t n, int width)
@@ -329,10 +357,7 @@ void money_text(int64_t nano, char out[MONEY_TEXT])
 
 /* ---- addresses ------------------------------------------------------------------------------------------ */
 
-/* IPv4 is kept as ::ffff:a.b.c.d, as a dual-stack listener reports it. */
-struct ip { unsigned char at[16]; bool v4; };
-
-static bool ip_parse(struct span s, struct ip *out)
+bool ip_parse(struct span s, struct ip_address *out)
 {
     static const unsigned char mapped[12] = {[10] = 0xFF, [11] = 0xFF};
     char text[INET6_ADDRSTRLEN];
@@ -352,8 +377,14 @@ static bool ip_parse(struct span s, struct ip *out)
     return true;
 }
 
+void ip_text(const struct ip_address *ip, char out[IP_TEXT])
+{
+    if (!inet_ntop(ip->v4 ? AF_INET : AF_INET6, ip->at + (ip->v4 ? 12 : 0), out, IP_TEXT))
+        out[0] = '\0';
+}
+
 /* bits: of the 128. A range of IPv6 that is wider than all of mapped IPv4 does not take IPv4 in. */
-static bool range_parse(struct span s, struct ip *net, int *bits)
+static bool range_parse(struct span s, struct ip_address *net, int *bits)
 {
     const char *slash = s.at ? memchr(s.at, '/', s.len) : NULL;
     struct span address = {s.at, slash ? (size_t)(slash - s.at) : s.len};
@@ -376,14 +407,14 @@ static bool range_parse(struct span s, struct ip *net, int *bits)
 
 bool ip_range_is_valid(struct span range)
 {
-    struct ip net;
+    struct ip_address net;
     int bits;
     return range_parse(range, &net, &bits);
 }
 
 bool ip_in_range(struct span address, struct span range)
 {
-    struct ip ip, net;
+    struct ip_address ip, net;
     int bits;
     if (!ip_parse(address, &ip) || !range_parse(range, &net, &bits) || ip.v4 != net.v4)
         return false;

@@ -29,10 +29,17 @@ bool money_parse(struct span s, int64_t *nano);
 /* shortest form with at least 2 decimals: "0.15", "20.00", "0.000001234" */
 void money_text(int64_t nano, char out[MONEY_TEXT]);
 
+/* An address: IPv4 as ::ffff:a.b.c.d, as a dual-stack listener reports it. */
+struct ip_address { unsigned char at[16]; bool v4; };
+bool ip_parse(struct span s, struct ip_address *out); /* no port, no brackets, no zone */
+#define IP_TEXT 46
+void ip_text(const struct ip_address *ip, char out[IP_TEXT]); /* the one usual form; IPv4 with dots */
 /* CIDR or plain address, IPv4 or IPv6. False if `range` or `address` does not parse. */
 bool ip_in_range(struct span address, struct span range);
 bool ip_range_is_valid(struct span range);
 
 enum weir_err base64_add(struct buf *out, const void *bytes, size_t n); /* RFC 4648 with padding */
+/* RFC 4648 5 without padding, strictly: no other character, no left-over bits. WEIR_INVALID, or the buffer's error. */
+enum weir_err base64url_decode(struct buf *out, struct span s);
 
 #endif

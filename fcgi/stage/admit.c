@@ -16,7 +16,7 @@ static void fill_ask(struct ledger_ask *ask, const struct request *r, const stru
 {
     *ask = (struct ledger_ask){
         .who = {.user = c->user, .team = c->team, .role = c->role, .rolegroup = c->rolegroup, .key = c->key.name,
-                .ip = r->ip, .model = plan->model->alias},
+                .ip = c->ip, .model = plan->model->alias},
         .now_ms = r->begun_wall_ms, .prompt_bound = e->prompt_bound, .output_bound = e->output_bound, .choices = e->samples,
         .output_floor = floor_of(e), .prompt_estimate = e->prompt_estimate, .output_estimate = e->output_estimate,
         .price = plan->dearest, .request_id = r->id, .endpoint = endpoint, .provider = plan->targets[0].provider->name,

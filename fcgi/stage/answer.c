@@ -3,6 +3,7 @@
 
 #include "fcgi/base/sse.h"
 #include "fcgi/base/text.h"
+#include "fcgi/stage/cors.h"
 #include "fcgi/stage/record.h"
 
 #define HEAD_MAX 8192
@@ -42,6 +43,8 @@ static void head_start(struct buf *head, const struct request *r, int status, co
     buf_printf(head, "Status: %d %s\r\n", status, reason_of(status));
     if (type) header(head, "Content-Type", span_of(type));
     header(head, "x-request-id", span_of(r->id));
+    buf_str(head, "X-Content-Type-Options: nosniff\r\n");
+    cors_headers(r, head);
 }
 
 /* "12ms", "1.5s", "6m0s": Go's durations, as OpenAI has them. */
@@ -94,7 +97,7 @@ enum weir_err answer_json(const struct request *r, int status, struct span body,
     struct buf head;
     buf_init(&head, HEAD_MAX);
     head_start(&head, r, status, "application/json");
-    buf_printf(&head, "Content-Length: %zu\r\n", body.len);
+    buf_printf(&head, "Content-Length: %zu\r\nCache-Control: no-store\r\n", body.len);
     if (allow) header(&head, "Allow", span_of(allow));
     head_outcome(&head, o);
     return send_whole(r, &head, body);
@@ -106,6 +109,7 @@ enum weir_err answer_options(const struct request *r, const char *allow)
     buf_init(&head, HEAD_MAX);
     head_start(&head, r, 204, NULL);
     header(&head, "Allow", span_of(allow));
+    cors_preflight(r, allow, &head);
     return send_whole(r, &head, SPAN_NONE);
 }
 
@@ -166,7 +170,7 @@ static enum weir_err send_error(const struct request *r, int status, const struc
     error_object(p, f, &body);
     if (!raw.at) raw = buf_all(&body);
     head_start(&head, r, status, "application/json");
-    buf_printf(&head, "Content-Length: %zu\r\n", raw.len);
+    buf_printf(&head, "Content-Length: %zu\r\nCache-Control: no-store\r\n", raw.len);
     if (p->retry_after_s) buf_printf(&head, "retry-after: %d\r\n", p->retry_after_s);
     bool final = f && *f->message ? strcmp(f->code, "insufficient_quota") == 0 || strcmp(f->type, "insufficient_quota") == 0
                                   : weir_err_info(p->err)->final;

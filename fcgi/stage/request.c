@@ -18,9 +18,12 @@ static void take(struct span name, const char *value, struct request *r, struct 
         {SPAN("HTTP_X_ROLE"), &r->role, NULL}, {SPAN("HTTP_X_LLM_ROLEGROUP"), &r->rolegroup, NULL},
         {SPAN("HTTP_X_REQUEST_ID"), NULL, &v->id}, {SPAN("REDIRECT_HTTP_AUTHORIZATION"), NULL, &v->redirected},
         {SPAN("REQUEST_METHOD"), NULL, &v->method}, {SPAN("REQUEST_URI"), NULL, &v->uri},
-        {SPAN("SCRIPT_NAME"), NULL, &v->script}, {SPAN("PATH_INFO"), NULL, &v->info}, {SPAN("REMOTE_ADDR"), NULL, &r->ip},
+        {SPAN("SCRIPT_NAME"), NULL, &v->script}, {SPAN("PATH_INFO"), NULL, &v->info}, {SPAN("REMOTE_ADDR"), NULL, &r->peer},
         {SPAN("CONTENT_TYPE"), NULL, &r->content_type}, {SPAN("CONTENT_LENGTH"), NULL, &r->length},
-        {SPAN("WEIR_MOUNT"), NULL, &v->mount},
+        {SPAN("WEIR_MOUNT"), NULL, &v->mount}, {SPAN("HTTP_ORIGIN"), NULL, &r->origin},
+        {SPAN("HTTP_X_FORWARDED_FOR"), &r->forwarded_for, NULL}, {SPAN("HTTP_FORWARDED"), &r->forwarded, NULL},
+        {SPAN("HTTP_ACCESS_CONTROL_REQUEST_METHOD"), NULL, &r->preflight_method},
+        {SPAN("HTTP_ACCESS_CONTROL_REQUEST_HEADERS"), NULL, &r->preflight_headers},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (!span_eq(name, all[i].name)) continue;
@@ -112,7 +115,7 @@ static void take_id(struct request *r, const char *given, struct id_source *ids)
 enum weir_err request_read(struct conn *conn, const char *mount, struct id_source *ids, struct arena *a, struct request *r)
 {
     struct variables v = {.mount = mount};
-    *r = (struct request){.conn = conn, .ip = "", .begun_wall_ms = clock_wall_ms(), .begun_mono_ms = clock_mono_ms()};
+    *r = (struct request){.conn = conn, .peer = "", .begun_wall_ms = clock_wall_ms(), .begun_mono_ms = clock_mono_ms()};
     walk(conn_environ(conn), r, &v);
     r->method = method_of(v.method);
     take_path(r, &v, v.mount, a);

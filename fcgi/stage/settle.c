@@ -44,7 +44,7 @@ static void fill_row(struct audit_row *row, const struct request *r, const struc
 {
     *row = (struct audit_row){
         .time = r->begun_wall_ms, .request_id = r->id, .user = c->user, .team = c->team, .role = c->role,
-        .rolegroup = c->rolegroup, .key = c->key.name, .ip = r->ip, .endpoint = endpoint, .alias = alias_of(chat, a),
+        .rolegroup = c->rolegroup, .key = c->key.name, .ip = c->ip, .endpoint = endpoint, .alias = alias_of(chat, a),
         .stream = chat->stream, .status = o->status, .outcome = outcome_name(o->end), .attempts = o->attempts,
         .cache = "bypass", .prompt_tokens = o->usage.prompt, .cached_tokens = o->usage.cached,
         .cache_write_tokens = o->usage.cache_write, .completion_tokens = o->usage.completion,

@@ -91,7 +91,7 @@ static enum weir_err write_report(struct db *db, void *arg)
 {
     struct report *p = arg;
     const struct ledger_who who = {.user = p->c->user, .team = p->c->team, .role = p->c->role, .rolegroup = p->c->rolegroup,
-                                   .key = p->c->key.name, .ip = p->r->ip};
+                                   .key = p->c->key.name, .ip = p->c->ip};
     buf_str(p->out, "{\"object\":\"usage\",\"limits\":[");
     enum weir_err err = ledger_usage(db, &who, p->now_ms, limit_object, p);
     return err == WEIR_OK ? write_month(db, p) : err;

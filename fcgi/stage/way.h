@@ -5,6 +5,7 @@
 
 #include "fcgi/base/arena.h"
 #include "fcgi/base/bounds.h"
+#include "fcgi/base/text.h"
 #include "fcgi/door/fastcgi.h"
 #include "fcgi/provider/provider.h"
 #include "fcgi/stage/book.h"
@@ -22,19 +23,23 @@ struct request {
     struct span path;      /* decoded, below the mount prefix, begins with '/'; terminated */
     bool path_is_bad;      /* could not be decoded */
     char id[BOUND_REQUEST_ID + 1];
-    const char *ip;        /* REMOTE_ADDR, "" if the web server says none */
+    const char *peer;      /* REMOTE_ADDR, "" if the web server says none; a caller's address is struct caller's */
     const char *content_type; /* NULL: none */
     const char *length;    /* CONTENT_LENGTH, NULL: none */
     /* Credentials and identity headers with how often each was given; a value is of the last. */
     struct header_seen { const char *value; int times; } api_key, authorization, user, team, role, rolegroup;
+    struct header_seen forwarded_for, forwarded; /* what proxies say: X-Forwarded-For, Forwarded */
+    const char *origin, *preflight_method, *preflight_headers; /* CORS; NULL: none */
+    const char *reader;    /* by cors: the origin whose pages may read the answer ("*": any); NULL: none */
     int64_t begun_wall_ms, begun_mono_ms;
 };
 
 /* By authenticate: who asks. Strings NULL where absent. */
 struct caller {
-    bool known;            /* there is a key: whatever follows leaves an audit row */
-    struct key key;
+    bool known;            /* the credential is good: whatever follows leaves an audit row */
+    struct key key;        /* of a token, or of nobody: without id and name */
     struct client_hash hash;
+    char ip[IP_TEXT];      /* the caller's address, "" if nobody says it */
     const char *user, *team, *role, *rolegroup;
     struct snapshot *snap; /* the configuration this request is served by; held for the request */
 };

@@ -101,6 +101,7 @@ class Running:
 
     def __init__(self, name, process, port, key="none"):
         self.name, self.process, self.port, self.key = name, process, port, key
+        self.keys = None   # a file of keys to use in turn instead
         self.answered = 0  # by wait_ready's requests
 
     def pids(self):
@@ -162,6 +163,14 @@ class Bench:
         with open(conf if os.path.exists(conf) else os.devnull) as f:
             self.weir_conf = f.read()
         self.upstream = self.key = None
+
+    def another(self, name):
+        """Another data directory beside this one's, with the same upstream."""
+        directory = os.path.join(self.dir, name)
+        os.mkdir(directory)
+        b = Bench(self.build, directory, self.load_core, self.gateway_core)
+        b.upstream = self.upstream
+        return b
 
     def has_weir(self):
         return bool(self.weir_conf) and all(os.access(os.path.join(self.build, p), os.X_OK) for p in ("weir.fcgi", "weir"))

@@ -1,5 +1,7 @@
 /* The bench's load: one thread, C keep-alive connections, each sending its next request when the last answer is whole;
- * or, with --once, C requests spread over --ramp seconds and all open together. Prints one line of JSON: requests,
+ * with --rate R a request is due every 1/R second, whatever became of those before, and its time counts from then; or,
+ * with --once, C requests spread over --ramp seconds and all open together. With --keys the lines of a file are the keys
+ * of the requests in turn. Prints one line of JSON: requests,
  * errors by kind, latencies. Loopback addresses only; never runs longer than --max seconds. */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -23,8 +25,11 @@ enum { CONNECTIONS_MAX = 16000, HEAD_MAX = 16 << 10, BATCH = 256, READ = 256 << 
 
 struct samples { int64_t *ns; size_t len, cap; };
 
+struct message { char *at; size_t len; };
+
 struct conn {
     int fd;                       /* -1: none */
+    const struct message *message;
     bool busy, connecting, want_write, body_seen, finished, fresh;
     size_t sent;
     int64_t start_ns;             /* first byte of the request handed to the socket, or the connect begun for it */
@@ -35,9 +40,9 @@ struct plan {
     struct sockaddr_in to;
     char path[512];
     char headers[HEAD_MAX];
-    char *request;
-    size_t request_len;
+    struct message *messages; size_t message_count; /* sent in turn */
     int connections;
+    double rate;                  /* requests a second; 0: as fast as they are answered */
     uint64_t count;               /* stop after so many requests; 0: by time */
     double seconds, warmup, ramp, timeout, max;
     bool once;
@@ -48,6 +53,7 @@ struct load {
     struct plan plan;
     int ep;
     struct conn *conns;
+    struct conn **idle; int idle_count; /* --rate: those that wait until a request is due */
     char *in;
     int64_t now, begin, counted_from, stop, end;
     uint64_t started, finished, counted, reconnects, bytes, events;
@@ -68,7 +74,7 @@ static void usage(const char *why)
     fprintf(stderr, "load: %s\n"
         "usage: load --url http://127.0.0.1:PORT/PATH [--connections C] [--seconds S | --count N] [--warmup S]\n"
         "            [--body FILE | --model M [--stream] [--include-usage] [--prompt-bytes N]] [--header 'name: value']...\n"
-        "            [--once [--ramp S] [--events N]] [--timeout S] [--max S]\n", why);
+        "            [--rate R] [--keys FILE] [--once [--ramp S] [--events N]] [--timeout S] [--max S]\n", why);
     exit(2);
 }
 
@@ -178,13 +184,13 @@ static void conn_watch(struct load *l, struct conn *c, int op, bool write)
 
 static void conn_write(struct load *l, struct conn *c)
 {
-    ssize_t n = send(c->fd, l->plan.request + c->sent, l->plan.request_len - c->sent, MSG_NOSIGNAL);
+    ssize_t n = send(c->fd, c->message->at + c->sent, c->message->len - c->sent, MSG_NOSIGNAL);
     if (n < 0 && errno != EAGAIN && errno != EINTR) {
         conn_over(l, c, &l->broken);
         return;
     }
     if (n > 0) c->sent += (size_t)n;
-    bool more = c->sent < l->plan.request_len;
+    bool more = c->sent < c->message->len;
     if (more != c->want_write) conn_watch(l, c, EPOLL_CTL_MOD, more);
 }
 
@@ -200,16 +206,24 @@ static bool conn_connect(struct load *l, struct conn *c)
     return true;
 }
 
+static int64_t next_due(const struct load *l) { return l->begin + (int64_t)((double)l->started * SECOND / l->plan.rate); }
+
 /* Starts this connection's next request, if there is to be one. A failed connect is counted and not tried again. */
 static void conn_next(struct load *l, struct conn *c)
 {
     if (c->finished || l->now >= l->stop || (l->plan.count && l->started >= l->plan.count)) return;
+    int64_t due = l->plan.rate > 0 ? next_due(l) : 0;
+    if (due > l->now) {
+        l->idle[l->idle_count++] = c;
+        return;
+    }
+    c->message = &l->plan.messages[l->started % l->plan.message_count];
     l->started++;
     l->busy++;
     c->busy = true;
     c->body_seen = false;
     c->sent = 0;
-    c->start_ns = now_ns();
+    c->start_ns = due ? due : now_ns();
     reply_init(&c->reply, on_stamp, l);
     if (c->fd >= 0) {
         conn_write(l, c);
@@ -267,6 +281,11 @@ static void run_timeouts(struct load *l)
     }
 }
 
+static void start_due(struct load *l)
+{
+    while (l->idle_count && l->now < l->stop && next_due(l) <= l->now) conn_next(l, l->idle[--l->idle_count]);
+}
+
 static void run(struct load *l)
 {
     struct epoll_event got[BATCH];
@@ -276,7 +295,7 @@ static void run(struct load *l)
     l->counted_from = l->last_counted = l->begin + (int64_t)(l->plan.warmup * SECOND);
     l->end = l->begin + (int64_t)(l->plan.max * SECOND);
     l->stop = l->plan.count || l->plan.once ? l->end : l->counted_from + (int64_t)(l->plan.seconds * SECOND);
-    while (l->now < l->end && (begun < l->plan.connections || l->busy > 0)) {
+    while (l->now < l->end && (begun < l->plan.connections || l->busy > 0 || (l->idle_count && l->now < l->stop))) {
         int64_t begin_at = 0;
         for (; begun < l->plan.connections; begun++) {
             begin_at = l->begin + (int64_t)(l->plan.ramp * SECOND * begun / l->plan.connections);
@@ -284,7 +303,10 @@ static void run(struct load *l)
             conn_next(l, &l->conns[begun]);
         }
         int64_t wait = begun < l->plan.connections ? begin_at - l->now : SECOND / 5;
+        start_due(l);
+        if (l->idle_count && next_due(l) - l->now < wait) wait = next_due(l) - l->now;
         if (wait > l->end - l->now) wait = l->end - l->now;
+        if (wait < 0) wait = 0;
         struct timespec ts = {.tv_nsec = wait < SECOND / 5 ? wait : SECOND / 5};
         int n = epoll_pwait2(l->ep, got, BATCH, &ts, NULL);
         l->now = now_ns();
@@ -326,15 +348,30 @@ static char *body_make(const char *model, bool stream, bool want_usage, size_t p
     return text;
 }
 
-static void request_make(struct plan *p, const char *host, const char *body, size_t len)
+static void request_make(struct plan *p, const char *host, const char *headers, const char *body, size_t len)
 {
-    size_t room = strlen(p->headers) + strlen(p->path) + len + 512;
-    p->request = malloc(room);
-    if (!p->request) die("memory");
-    int n = snprintf(p->request, room, "POST %s HTTP/1.1\r\nhost: %s\r\nuser-agent: weir-bench\r\naccept: application/json\r\n"
-                     "content-type: application/json\r\n%scontent-length: %zu\r\n\r\n", p->path, host, p->headers, len);
-    memcpy(p->request + n, body, len);
-    p->request_len = (size_t)n + len;
+    size_t room = strlen(headers) + strlen(p->path) + len + 512;
+    p->messages = realloc(p->messages, (p->message_count + 1) * sizeof *p->messages);
+    struct message *m = p->messages ? &p->messages[p->message_count++] : NULL;
+    if (!m || !(m->at = malloc(room))) die("memory");
+    int n = snprintf(m->at, room, "POST %s HTTP/1.1\r\nhost: %s\r\nuser-agent: weir-bench\r\naccept: application/json\r\n"
+                     "content-type: application/json\r\n%scontent-length: %zu\r\n\r\n", p->path, host, headers, len);
+    memcpy(m->at + n, body, len);
+    m->len = (size_t)n + len;
+}
+
+/* One request for each line of the file. */
+static void requests_make(struct plan *p, const char *keys, const char *host, const char *body, size_t len)
+{
+    char key[512], headers[HEAD_MAX + 600];
+    FILE *f = fopen(keys, "r");
+    if (!f) die(keys);
+    while (fscanf(f, "%511s", key) == 1) {
+        snprintf(headers, sizeof headers, "%sauthorization: Bearer %s\r\n", p->headers, key);
+        request_make(p, host, headers, body, len);
+    }
+    fclose(f);
+    if (!p->message_count) usage("--keys: no key in it");
 }
 
 /* http://127.x.y.z:PORT/PATH; anything but loopback is refused. */
@@ -358,7 +395,7 @@ static void header_add(struct plan *p, const char *line)
 
 static void plan_read(struct plan *p, int argc, char **argv)
 {
-    const char *url = NULL, *file = NULL, *model = NULL;
+    const char *url = NULL, *file = NULL, *model = NULL, *keys = NULL;
     bool stream = false, want_usage = false;
     size_t prompt = 200, len;
     char host[64];
@@ -374,6 +411,8 @@ static void plan_read(struct plan *p, int argc, char **argv)
         else if (strcmp(name, "--body") == 0) file = value;
         else if (strcmp(name, "--model") == 0) model = value;
         else if (strcmp(name, "--header") == 0) header_add(p, value);
+        else if (strcmp(name, "--keys") == 0) keys = value;
+        else if (strcmp(name, "--rate") == 0) p->rate = strtod(value, NULL);
         else if (strcmp(name, "--prompt-bytes") == 0) prompt = strtoul(value, NULL, 10);
         else if (strcmp(name, "--connections") == 0) p->connections = (int)strtol(value, NULL, 10);
         else if (strcmp(name, "--count") == 0) p->count = strtoul(value, NULL, 10);
@@ -391,7 +430,8 @@ static void plan_read(struct plan *p, int argc, char **argv)
     if (p->max <= 0) p->max = p->warmup + p->seconds + p->ramp + p->timeout;
     url_read(p, url, host);
     char *body = file ? body_file(file, &len) : body_make(model, stream, want_usage, prompt, &len);
-    request_make(p, host, body, len);
+    if (keys) requests_make(p, keys, host, body, len);
+    else request_make(p, host, p->headers, body, len);
     free(body);
 }
 
@@ -407,8 +447,9 @@ int main(int argc, char **argv)
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     l.ep = epoll_create1(EPOLL_CLOEXEC);
     l.conns = calloc((size_t)l.plan.connections, sizeof *l.conns);
+    l.idle = calloc((size_t)l.plan.connections, sizeof *l.idle);
     l.in = malloc(READ);
-    if (l.ep < 0 || !l.conns || !l.in) die("memory");
+    if (l.ep < 0 || !l.conns || !l.idle || !l.in) die("memory");
     for (int i = 0; i < l.plan.connections; i++) {
         l.conns[i].fd = -1;
         l.conns[i].fresh = true;

@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 import unittest
@@ -73,6 +74,34 @@ class LoadTool(unittest.TestCase):
 
     def test_silence_is_a_timeout(self):
         self.expect(load(b"", "--timeout", "0.4", "--connections", "3", stall=3), 1, 0, timeout=3)
+
+    def test_a_request_that_is_due_waits_from_then_on(self):
+        answer = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello"
+        got = load(answer, "--rate", "1000", stall=0.2)
+        self.expect(got, 0, 3)
+        self.assertGreater(got[1]["latency_us"]["max"], 390000)
+
+    def test_a_rate_is_kept(self):
+        answer = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello"
+        got = load(answer, "--rate", "10")
+        self.expect(got, 0, 3)
+        self.assertGreater(got[1]["seconds"], 0.19)
+
+    def test_keys_are_taken_in_turn(self):
+        seen = []
+        with tempfile.NamedTemporaryFile("w", suffix=".keys") as f, socket.create_server(("127.0.0.1", 0)) as listener:
+            f.write("sk-one\nsk-two\n")
+            f.flush()
+
+            def serve():
+                for _ in range(3):
+                    with listener.accept()[0] as s:
+                        seen.append(s.recv(65536).split(b"Bearer ")[1].split(b"\r\n")[0])
+                        s.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+            threading.Thread(target=serve, daemon=True).start()
+            subprocess.run([os.path.join(BUILD, "bench/load"), "--url", f"http://127.0.0.1:{listener.getsockname()[1]}/", "--model", "plain",
+                            "--count", "3", "--keys", f.name], capture_output=True, timeout=20)
+        self.assertEqual([b"sk-one", b"sk-two", b"sk-one"], seen)
 
     def test_only_loopback_is_loaded(self):
         p = subprocess.run([os.path.join(BUILD, "bench/load"), "--url", "http://192.0.2.1:80/", "--model", "plain"], capture_output=True, timeout=5)

@@ -73,7 +73,15 @@ def until_true(condition, seconds=20):
         time.sleep(0.01)
 
 
-PEM = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE\n-----END PUBLIC KEY-----\n"
+PEM = ("-----BEGIN PUBLIC KEY-----\n"
+       "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEApkVPuRCdZS47myyd4o8B\n"
+       "oGafXhOsJqcD7gwOoDnq0TXCD3RX0yl3/i+RiSkegV8uqG5kJMjbDm3xKhfB281A\n"
+       "97hD78/sgZvdMfG19RG8nw+GuMviCQ0ZZkTojGGL4/X2vdTsFBP/rRlK7p08E8Ml\n"
+       "x6LmXCMClhVPN42C6a+0idWH3xeBdiTx/fC/vl63DA9vaaiMUyFElcOpot9ZmgZt\n"
+       "tyOCmKzoYLrrMtMQDmazUDWmwhBHZe7pYKUQMWAHDkJQR2GfYmW/J/4Cb1qFTBdi\n"
+       "8Q+mjFIRz3Sle3NA2HeiZheIxHDWRAcl4wWH6FJqlFKqGdB2lpyQxfhZZD+Njr6V\n"
+       "vQIDAQAB\n"
+       "-----END PUBLIC KEY-----\n")
 
 
 def whole():
@@ -247,9 +255,9 @@ def test_apply_twice_changes_nothing_and_says_so(cli):
 def test_apply_says_what_is_not_in_force(cli):
     line = [s for s in cli.apply(whole()).stderr.splitlines() if "not yet in force" in s]
     assert len(line) == 1
-    for what in ("jwt", "cache_ttl", "dialect anthropic", "setting cors_origins"):
+    for what in ("cache_ttl", "dialect anthropic"):
         assert what in line[0]
-    for what in ("limits", "price", "max_output", "setting on_disconnect", "setting orphans"):
+    for what in ("limits", "price", "max_output", "setting on_disconnect", "setting orphans", "setting cors_origins", "jwt"):
         assert what not in line[0]
     plain = {"providers": [{"name": "p", "dialect": "openai", "base_url": "https://a.example/v1", "keys": [{"name": "k", "secret": "s"}]}],
              "models": [{"alias": "a", "targets": [{"provider": "p", "model": "m"}], "price": {"input": "1", "output": "2"}, "max_output": 100}],
@@ -678,7 +686,7 @@ def test_settings_show_set_and_refuse(cli):
     assert cli.version() == version + 2
     assert cli.json("settings", "on_disconnect")[0]["value"] == "drain" and cli.json("settings", "max_body")[0]["value"] == 2048
     assert "already" in cli.run("settings", "max_body", "2048").stderr
-    assert "not yet in force" in cli.run("settings", "cors_origins", '["https://a.example"]').stderr
+    assert "not yet in force" in cli.run("settings", "durability", '"power"').stderr
     for args, word in ((["max_body", "many"], "max_body: must be"), (["colour", "red"], "no such setting"), (["WEIR_LOG", "x"], "environment"), (["colour"], "no such setting")):
         assert word in cli.run("settings", *args, code=1).stderr
     assert "sk-hidden" not in cli.run("settings", OPENAI_API_KEY="sk-hidden").stdout

@@ -102,7 +102,8 @@ static void a_json_answer_has_its_length_and_ids(void **state)
     (void)state;
     assert_int_equal(answer_json(&r, 200, SPAN("{\"a\":1}"), &o, NULL), WEIR_OK);
     assert_true(span_is(check_head(&lines), "{\"a\":1}"));
-    assert_int_equal(lines, 8);
+    assert_int_equal(lines, 10);
+    assert_true(has_line("X-Content-Type-Options: nosniff") && has_line("Cache-Control: no-store"));
     assert_int_equal(strncmp(door.out.at, "Status: 200 OK\r\n", 16), 0);
     assert_true(has_line("Content-Type: application/json") && has_line("Content-Length: 7") && has_line("x-request-id: req_1"));
     assert_true(has_line("x-weir-provider: first") && has_line("x-weir-model: real") && has_line("x-weir-attempts: 2") && has_line("x-weir-cache: bypass"));
@@ -116,12 +117,12 @@ static void an_answer_of_no_model_says_nothing_of_one(void **state)
     (void)state;
     assert_int_equal(answer_json(&r, 404, SPAN("{}"), &none, "GET, HEAD"), WEIR_OK);
     assert_true(span_is(check_head(&lines), "{}"));
-    assert_int_equal(lines, 5);
+    assert_int_equal(lines, 7);
     assert_true(has_line("Status: 404 Not Found") && has_line("Allow: GET, HEAD"));
     buf_clear(&door.out);
     assert_int_equal(answer_json(&r, 200, SPAN("{}"), NULL, NULL), WEIR_OK);
     check_head(&lines);
-    assert_int_equal(lines, 4);
+    assert_int_equal(lines, 6);
 }
 
 static void head_and_options_have_no_body(void **state)
@@ -163,17 +164,17 @@ static void no_value_can_end_its_line(void **state)
         buf_clear(&door.out);
         assert_int_equal(answer_json(&r, 200, SPAN("{}"), &o, NULL), WEIR_OK);
         assert_true(span_is(check_head(&lines), "{}"));
-        assert_int_equal(lines, 8);
+        assert_int_equal(lines, 10);
         assert_true(has_line(all[i].line));
         buf_clear(&door.out);
         problem_set(&p, WEIR_UPSTREAM, "a\r\nb", "a\r\nX-Evil: 1");
         assert_int_equal(answer_problem(&r, &p, &o, all[i].value), WEIR_OK);
         check_head(&lines);
-        assert_int_equal(lines, 9);
+        assert_int_equal(lines, 11);
         buf_clear(&door.out);
         assert_int_equal(answer_stream_begin(&r, &o), WEIR_OK);
         assert_int_equal(check_head(&lines).len, 0);
-        assert_int_equal(lines, 8);
+        assert_int_equal(lines, 9);
     }
 }
 
@@ -317,7 +318,7 @@ static void a_streams_head_has_no_length(void **state)
     (void)state;
     assert_int_equal(answer_stream_begin(&r, &o), WEIR_OK);
     assert_int_equal(check_head(&lines).len, 0);
-    assert_int_equal(lines, 8);
+    assert_int_equal(lines, 9);
     assert_true(has_line("Status: 200 OK") && has_line("Content-Type: text/event-stream; charset=utf-8") && has_line("Cache-Control: no-cache"));
     assert_true(has_line("x-weir-attempts: 3"));
 }

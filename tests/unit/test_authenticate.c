@@ -20,8 +20,14 @@ static struct {
     struct key key;
     struct snapshot snap;
     enum weir_err err; /* of every look */
-    int looks;
+    int looks;         /* for a credential, in the database */
+    bool in_memory;    /* the key is known without asking */
+    int remembered;
+    const char *wanted;
 } shop;
+
+static struct gate gate;
+static struct arena memory;
 
 const struct master_key *store_master(const struct store *s)
 {
@@ -29,18 +35,49 @@ const struct master_key *store_master(const struct store *s)
     return shop.master;
 }
 
+/* hash NULL: the configuration alone. */
 enum weir_err store_look(struct store *s, const struct client_hash *hash, struct arena *a, struct snapshot **snap, struct key *k)
 {
     struct client_hash right;
     (void)s, (void)a;
-    shop.looks++;
     *snap = NULL;
     if (shop.err != WEIR_OK) return shop.err;
+    shop.snap.refs++;
     *snap = &shop.snap;
+    if (!hash) return WEIR_OK;
+    shop.looks++;
     secret_client_hash(shop.master, SPAN(KEY), &right);
     if (!secret_hash_equal(hash, &right)) return WEIR_NOT_FOUND;
     *k = shop.key;
     return WEIR_OK;
+}
+
+bool store_recall(struct store *s, const struct client_hash *hash, struct arena *a, struct snapshot **snap, struct key *k)
+{
+    int looks = shop.looks;
+    bool found = shop.in_memory && store_look(s, hash, a, snap, k) == WEIR_OK;
+    if (shop.in_memory && !found) snapshot_release(*snap);
+    shop.looks = looks;
+    return found;
+}
+
+void store_remember(struct store *s, const struct client_hash *hash, const struct snapshot *snap, const struct key *k)
+{
+    (void)s, (void)hash;
+    assert_ptr_equal(snap, &shop.snap);
+    assert_true(k->id == 0 && !k->may_assert && k->expires);
+    shop.remembered++;
+}
+
+void store_want_keys(struct store *s, const char *verifier, int64_t now_ms)
+{
+    (void)s, (void)now_ms;
+    shop.wanted = verifier;
+}
+
+void snapshot_release(struct snapshot *s)
+{
+    if (s) s->refs--;
 }
 
 static int open_shop(void **state)
@@ -58,6 +95,7 @@ static int open_shop(void **state)
 static int close_shop(void **state)
 {
     (void)state;
+    arena_end(&memory);
     master_key_free(shop.master);
     return 0;
 }
@@ -66,29 +104,33 @@ static void stock(void)
 {
     shop.key = (struct key){.id = 1, .name = "k", .user = "alice", .team = "red", .role = "dev", .rolegroup = "staff"};
     shop.err = WEIR_OK;
-    shop.looks = 0;
+    shop.looks = shop.remembered = shop.snap.refs = 0;
+    shop.in_memory = false;
+    shop.wanted = NULL;
+    shop.snap.settings = (struct settings){0};
 }
 
 /* ---- asking ---- */
 
 #define ONCE(text) ((struct header_seen){(text), 1})
 
+/* The caller's strings live until the next one. */
 static enum weir_err ask(const struct request *r, struct caller *c, struct problem *p)
 {
-    struct arena a;
-    arena_init(&a);
+    arena_end(&memory);
     *p = (struct problem){.err = WEIR_OK};
-    enum weir_err err = authenticate(NULL, r, &a, c, p);
+    enum weir_err err = authenticate(&gate, r, "/v1/embeddings", &memory, c, p);
+    assert_int_equal(shop.snap.refs, c->snap != NULL);
+    shop.snap.refs = 0;
     assert_int_equal(err, p->err);
     assert_null(strstr(p->text, "sk-weir-"));
     if (!c->known) assert_true(err != WEIR_OK);
-    arena_end(&a);
     return err;
 }
 
 static enum weir_err ask_with(struct header_seen api_key, struct header_seen authorization)
 {
-    const struct request r = {.api_key = api_key, .authorization = authorization, .ip = "10.0.0.1", .begun_wall_ms = 1000};
+    const struct request r = {.api_key = api_key, .authorization = authorization, .peer = "10.0.0.1", .begun_wall_ms = 1000};
     struct caller c;
     struct problem p;
     stock();
@@ -147,7 +189,7 @@ static void a_credential_given_twice_is_400(void **state)
 
 static void unknown_revoked_and_expired_keys_are_told_alike(void **state)
 {
-    struct request r = {.api_key = ONCE("sk-weir-wrong"), .ip = "10.0.0.1", .begun_wall_ms = 1000};
+    struct request r = {.api_key = ONCE("sk-weir-wrong"), .peer = "10.0.0.1", .begun_wall_ms = 1000};
     struct caller c;
     struct problem unknown, p;
     (void)state;
@@ -173,7 +215,7 @@ static void unknown_revoked_and_expired_keys_are_told_alike(void **state)
 
 static void trouble_with_the_database_is_no_401(void **state)
 {
-    const struct request r = {.api_key = ONCE(KEY), .ip = "10.0.0.1"};
+    const struct request r = {.api_key = ONCE(KEY), .peer = "10.0.0.1"};
     static const enum weir_err all[] = {WEIR_STORAGE, WEIR_BUSY, WEIR_NOMEM, WEIR_CORRUPT};
     struct caller c;
     struct problem p;
@@ -188,7 +230,7 @@ static void trouble_with_the_database_is_no_401(void **state)
 
 static void a_key_is_used_from_its_addresses_only(void **state)
 {
-    struct request r = {.api_key = ONCE(KEY), .ip = "10.0.0.1"};
+    struct request r = {.api_key = ONCE(KEY), .peer = "10.0.0.1"};
     struct caller c;
     struct problem p;
     (void)state;
@@ -197,7 +239,7 @@ static void a_key_is_used_from_its_addresses_only(void **state)
     assert_int_equal(ask(&r, &c, &p), WEIR_OK);
     static const char *const others[] = {"10.0.1.1", "", "::1", "10.0.0.1, 10.0.0.1"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
-        r.ip = others[i];
+        r.peer = others[i];
         assert_int_equal(ask(&r, &c, &p), WEIR_IP_FORBIDDEN);
         assert_true(c.known); /* the audit row names the key */
         assert_string_equal(c.user, "alice");
@@ -206,7 +248,7 @@ static void a_key_is_used_from_its_addresses_only(void **state)
 
 static void a_key_speaks_in_its_own_name(void **state)
 {
-    struct request r = {.api_key = ONCE(KEY), .ip = "", .user = ONCE(""), .team = NOT_SENT};
+    struct request r = {.api_key = ONCE(KEY), .peer = "", .user = ONCE(""), .team = NOT_SENT};
     struct caller c;
     struct problem p;
     (void)state;
@@ -234,7 +276,7 @@ static void a_key_speaks_in_its_own_name(void **state)
 
 static void a_key_that_may_speaks_for_others_one_by_one(void **state)
 {
-    struct request r = {.api_key = ONCE(KEY), .ip = "", .user = ONCE("bob \xC3\xA9"), .role = ONCE("ops"), .rolegroup = ONCE("")};
+    struct request r = {.api_key = ONCE(KEY), .peer = "", .user = ONCE("bob \xC3\xA9"), .role = ONCE("ops"), .rolegroup = ONCE("")};
     struct caller c;
     struct problem p;
     (void)state;
@@ -249,7 +291,7 @@ static void a_key_that_may_speaks_for_others_one_by_one(void **state)
 
 static void an_identity_is_a_name_and_one(void **state)
 {
-    struct request r = {.api_key = ONCE(KEY), .ip = ""};
+    struct request r = {.api_key = ONCE(KEY), .peer = ""};
     char longest[BOUND_NAME + 2];
     static const char *const bad[] = {"a\nb", "\x01", "a\x7F", "\xFF", "a\tb", "\xC3"};
     struct caller c;
@@ -278,7 +320,7 @@ static void an_identity_is_a_name_and_one(void **state)
 /* Web servers join repeated headers: two names are not one (DESIGN.md, facts: a doubled or joined identity is a 400). */
 static void joined_identities_are_400(void **state)
 {
-    struct request r = {.api_key = ONCE(KEY), .ip = "", .user = ONCE("bob, eve")};
+    struct request r = {.api_key = ONCE(KEY), .peer = "", .user = ONCE("bob, eve")};
     struct caller c;
     struct problem p;
     (void)state;
@@ -286,6 +328,135 @@ static void joined_identities_are_400(void **state)
     shop.key.may_assert = true;
     assert_int_equal(ask(&r, &c, &p), WEIR_INVALID);
     assert_non_null(strstr(p.text, "x-user-id"));
+}
+
+/* ---- nobody ---- */
+
+static void nobody_is_let_in_only_where_the_setting_says_so(void **state)
+{
+    static const char *const nothing[] = {NULL, "", "  ", "Bearer", "bearer ", "Basic YTpi"};
+    static const char *const nonsense[] = {"Token x", KEY, "Bearer wrong", "Digest a"};
+    struct request r = {.peer = "10.0.0.1", .begun_wall_ms = 1000};
+    struct caller c;
+    struct problem p;
+    (void)state;
+    for (size_t i = 0; i < sizeof nothing / sizeof *nothing; i++) {
+        r.authorization = (struct header_seen){nothing[i], nothing[i] != NULL};
+        stock();
+        assert_int_equal(ask(&r, &c, &p), WEIR_UNAUTHENTICATED);
+        shop.snap.settings.anonymous = true;
+        assert_int_equal(ask(&r, &c, &p), WEIR_OK);
+        assert_string_equal(c.user, "anonymous");
+        assert_string_equal(c.ip, "10.0.0.1");
+        assert_true(!c.team && !c.key.name && !c.key.id && c.known);
+    }
+    for (size_t i = 0; i < sizeof nonsense / sizeof *nonsense; i++) {
+        r.authorization = ONCE(nonsense[i]);
+        assert_int_equal(ask(&r, &c, &p), WEIR_UNAUTHENTICATED);
+    }
+    r = (struct request){.peer = "10.0.0.1", .user = ONCE("root")};
+    assert_int_equal(ask(&r, &c, &p), WEIR_IDENTITY_FORBIDDEN);
+}
+
+/* ---- endpoints, addresses, the brake ---- */
+
+static void a_key_is_used_at_its_endpoints_only(void **state)
+{
+    const struct request r = {.api_key = ONCE(KEY), .peer = "10.0.0.1"};
+    struct caller c;
+    struct problem p;
+    (void)state;
+    stock();
+    shop.key.endpoints = "[\"/v1/chat/completions\",\"/v1/embeddings\"]";
+    assert_int_equal(ask(&r, &c, &p), WEIR_OK);
+    shop.key.endpoints = "[\"/v1/chat/completions\"]";
+    assert_int_equal(ask(&r, &c, &p), WEIR_ENDPOINT_FORBIDDEN);
+    assert_true(c.known);
+    shop.key.endpoints = "nonsense";
+    assert_int_equal(ask(&r, &c, &p), WEIR_ENDPOINT_FORBIDDEN);
+}
+
+static void the_address_is_what_a_trusted_proxy_says(void **state)
+{
+    struct request r = {.api_key = ONCE(KEY), .peer = "10.0.0.1", .forwarded_for = ONCE("198.51.100.7, 203.0.113.9")};
+    struct caller c;
+    struct problem p;
+    (void)state;
+    stock();
+    assert_int_equal(ask(&r, &c, &p), WEIR_OK);
+    assert_string_equal(c.ip, "10.0.0.1");
+    shop.snap.settings.trusted_proxies = "[\"10.0.0.0/8\"]";
+    assert_int_equal(ask(&r, &c, &p), WEIR_OK);
+    assert_string_equal(c.ip, "203.0.113.9");
+    shop.key.allow_ip = "[\"203.0.113.0/24\"]";
+    assert_int_equal(ask(&r, &c, &p), WEIR_OK);
+    shop.key.allow_ip = "[\"10.0.0.0/8\"]";
+    assert_int_equal(ask(&r, &c, &p), WEIR_IP_FORBIDDEN);
+    stock();
+    shop.snap.settings.trusted_proxies = "[\"10.0.0.0/8\"]";
+    r.forwarded_for.times = 2; /* under two spellings: one of them is the client's own */
+    assert_int_equal(ask(&r, &c, &p), WEIR_OK);
+    assert_string_equal(c.ip, "10.0.0.1");
+}
+
+static void who_fails_too_often_is_refused_without_a_look_and_good_keys_in_memory_are_not(void **state)
+{
+    struct request bad = {.api_key = ONCE("sk-weir-wrong"), .peer = "10.0.0.1", .begun_mono_ms = 5000}, good = bad;
+    struct caller c;
+    struct problem p;
+    (void)state;
+    stock();
+    good.api_key = ONCE(KEY);
+    gate.brake = brake_new();
+    assert_non_null(gate.brake);
+    for (int i = 0; i < BOUND_FAILURES; i++) assert_int_equal(ask(&bad, &c, &p), WEIR_UNAUTHENTICATED);
+    assert_int_equal(shop.looks, BOUND_FAILURES);
+    assert_int_equal(ask(&bad, &c, &p), WEIR_RATE_LIMITED);
+    assert_int_equal(p.retry_after_s, 1);
+    assert_int_equal(shop.looks, BOUND_FAILURES);
+    assert_int_equal(ask(&good, &c, &p), WEIR_RATE_LIMITED);
+    shop.in_memory = true;
+    assert_int_equal(ask(&good, &c, &p), WEIR_OK);
+    shop.in_memory = false;
+    bad.peer = "10.0.0.2";
+    assert_int_equal(ask(&bad, &c, &p), WEIR_UNAUTHENTICATED);
+    good.begun_mono_ms += 1000;
+    assert_int_equal(ask(&good, &c, &p), WEIR_OK);
+    brake_free(gate.brake);
+    gate.brake = NULL;
+}
+
+/* ---- tokens ---- */
+
+/* {"alg":"HS256"} {"sub":"ada","exp":4000000000}, signed with "a secret of 32 characters or so" */
+#define TOKEN "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZGEiLCJleHAiOjQwMDAwMDAwMDB9.9lJKthWS6a-NGK8TpKcfJZy94lxBUKnhwdTKo4Ea9V0"
+
+static void a_token_speaks_for_its_user_and_for_no_other(void **state)
+{
+    struct verifier own = {.name = "own", .method = JWT_HS256, .user = "sub", .leeway_ms = 60000};
+    struct request r = {.authorization = ONCE("Bearer " TOKEN), .peer = "10.0.0.1", .begun_wall_ms = 1790000000000};
+    struct caller c;
+    struct problem p;
+    (void)state;
+    stock();
+    own.secret = secret_new(SPAN("a secret of 32 characters or so"));
+    assert_int_equal(ask(&r, &c, &p), WEIR_UNAUTHENTICATED);
+    gate.own = &own;
+    assert_int_equal(ask(&r, &c, &p), WEIR_OK);
+    assert_string_equal(c.user, "ada");
+    assert_true(c.known && !c.team && !c.key.name && c.key.id == 0);
+    assert_int_equal(shop.remembered, 1);
+    r.team = ONCE("root");
+    assert_int_equal(ask(&r, &c, &p), WEIR_IDENTITY_FORBIDDEN);
+    r.team = NOT_SENT;
+    r.api_key = ONCE(TOKEN);
+    assert_int_equal(ask(&r, &c, &p), WEIR_OK);
+    r.authorization = NOT_SENT;
+    assert_int_equal(ask(&r, &c, &p), WEIR_OK);
+    r.begun_wall_ms = 4000000060000;
+    assert_int_equal(ask(&r, &c, &p), WEIR_UNAUTHENTICATED);
+    gate.own = NULL;
+    secret_free((struct secret *)own.secret);
 }
 
 int main(void)
@@ -301,6 +472,11 @@ int main(void)
         cmocka_unit_test(a_key_that_may_speaks_for_others_one_by_one),
         cmocka_unit_test(an_identity_is_a_name_and_one),
         cmocka_unit_test(joined_identities_are_400),
+        cmocka_unit_test(nobody_is_let_in_only_where_the_setting_says_so),
+        cmocka_unit_test(a_key_is_used_at_its_endpoints_only),
+        cmocka_unit_test(the_address_is_what_a_trusted_proxy_says),
+        cmocka_unit_test(who_fails_too_often_is_refused_without_a_look_and_good_keys_in_memory_are_not),
+        cmocka_unit_test(a_token_speaks_for_its_user_and_for_no_other),
     };
     return cmocka_run_group_tests(tests, open_shop, close_shop);
 }

@@ -1,5 +1,6 @@
 /* Client keys: only the whole secret finds one, lists mean what they say, secrets come and go as asked. */
 #include "sql/db.c"
+#include "fcgi/base/bounds.h"
 #include "sql/keys.c"
 
 #include "tests/unit/sql_room.h"
@@ -46,7 +47,7 @@ static void every_field_comes_back(void **state)
 {
     struct desk d;
     struct key k = {.name = "n", .user = "u", .team = "t", .role = "r", .rolegroup = "g", .models = "[\"m\"]",
-                    .allow_ip = "[\"10.0.0.0/8\"]", .may_assert = true, .created = 5, .expires = 6};
+                    .allow_ip = "[\"10.0.0.0/8\"]", .endpoints = "[\"/v1/embeddings\"]", .may_assert = true, .created = 5, .expires = 6};
     struct client_hash h = hash(1);
     int64_t id;
     (void)state;
@@ -62,6 +63,7 @@ static void every_field_comes_back(void **state)
     assert_string_equal(got.rolegroup, "g");
     assert_string_equal(got.models, "[\"m\"]");
     assert_string_equal(got.allow_ip, "[\"10.0.0.0/8\"]");
+    assert_string_equal(got.endpoints, "[\"/v1/embeddings\"]");
     assert_true(got.may_assert);
     assert_int_equal(got.created, 5);
     assert_int_equal(got.expires, 6);
@@ -201,6 +203,11 @@ static void lists_allow_what_they_name_and_broken_ones_nothing(void **state)
     memset(longer, 'a', sizeof longer);
     assert_true(key_allows_model(&k, SPAN("any")));
     assert_true(key_allows_ip(&k, SPAN("1.2.3.4")));
+    assert_true(key_allows_endpoint(&k, SPAN("/v1/embeddings")));
+    k.endpoints = "[\"/v1/embeddings\"]";
+    assert_true(key_allows_endpoint(&k, SPAN("/v1/embeddings")));
+    assert_false(key_allows_endpoint(&k, SPAN("/v1/embeddings/")));
+    assert_false(key_allows_endpoint(&k, SPAN("/v1/chat/completions")));
     k.models = "[\"a\",\"g\\u0070t\",\"caf\xc3\xa9\"]";
     assert_true(key_allows_model(&k, SPAN("a")));
     assert_true(key_allows_model(&k, SPAN("gpt")));
@@ -212,7 +219,8 @@ static void lists_allow_what_they_name_and_broken_ones_nothing(void **state)
     assert_false(key_allows_model(&k, ((struct span){longer, sizeof longer})));
     const char *const broken[] = {"", "[", "{\"a\":1}", "\"a\"", "[1,null]", "[]"};
     for (size_t i = 0; i < 6; i++) {
-        k.models = k.allow_ip = broken[i];
+        k.models = k.allow_ip = k.endpoints = broken[i];
+        assert_false(key_allows_endpoint(&k, SPAN("/v1/embeddings")));
         assert_false(key_allows_model(&k, SPAN("a")));
         assert_false(key_allows_ip(&k, SPAN("1.2.3.4")));
     }

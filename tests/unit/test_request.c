@@ -158,7 +158,7 @@ static void headers_are_counted_however_often_they_come(void **state)
     assert_string_equal(r.rolegroup.value, "g");
     assert_int_equal(r.authorization.times, 1);
     assert_string_equal(r.authorization.value, "Bearer k");
-    assert_string_equal(r.ip, "10.0.0.1");
+    assert_string_equal(r.peer, "10.0.0.1");
     assert_string_equal(r.content_type, "application/json");
     assert_string_equal(r.length, "5");
     r = read_under("", VARIABLES("HTTP_CONTENT_LENGTH=5", "HTTP_REMOTE_ADDR=10.0.0.1", "HTTP_X_API_KEYS=no", "HTTP_REQUEST_METHOD=POST", "HTTP_WEIR_MOUNT=/x"));
@@ -166,7 +166,7 @@ static void headers_are_counted_however_often_they_come(void **state)
     assert_null(r.api_key.value);
     assert_null(r.length);
     assert_null(r.content_type);
-    assert_string_equal(r.ip, "");
+    assert_string_equal(r.peer, "");
     assert_int_equal(r.method, METHOD_OTHER);
 }
 

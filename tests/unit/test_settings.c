@@ -42,6 +42,9 @@ static void values_are_checked(void **state)
         {"cors_origins", "[\"a.example\"]", false}, {"cors_origins", "[\"https://\"]", false},
         {"cors_origins", "[\"https://a\\u0000b\"]", false}, {"cors_origins", "[\"https://a\\nb\"]", false},
         {"cors_origins", "[1]", false},
+        {"trusted_proxies", "[]", true}, {"trusted_proxies", "[\"10.0.0.0/8\",\"::1\"]", true},
+        {"trusted_proxies", "[\"10.0.0.0/33\"]", false}, {"trusted_proxies", "[\"*\"]", false},
+        {"trusted_proxies", "\"10.0.0.1\"", false},
         {"audit_content", "\"all\"", true}, {"durability", "\"power\"", true}, {"orphans", "\"release\"", true},
     };
     (void)state;
@@ -60,11 +63,12 @@ static void rows_are_read_and_odd_ones_ignored(void **state)
     room_open(&r);
     struct db *db = room_admin(&r);
     arena_init(&a);
-    assert_int_equal(settings_load(db, &s), WEIR_OK);
+    assert_int_equal(settings_load(db, &a, &s), WEIR_OK);
     assert_false(s.drain_on_disconnect);
     assert_false(s.http2);
     assert_int_equal(s.max_body, BOUND_BODY_DEFAULT);
     assert_int_equal(s.keepalive_ms, 15000);
+    assert_true(!s.anonymous && !s.trusted_proxies && !s.cors_origins);
     const struct setting_def *d = setting_find(SPAN("max_body"));
     assert_int_equal(settings_get(db, d, &a, &value), WEIR_OK);
     assert_string_equal(value, "33554432");
@@ -77,7 +81,7 @@ static void rows_are_read_and_odd_ones_ignored(void **state)
     assert_int_equal(settings_put(db, &unknown, SPAN("1")), WEIR_OK);
     assert_int_equal(settings_get(db, d, &a, &value), WEIR_OK);
     assert_string_equal(value, "4096");
-    assert_int_equal(settings_load(db, &s), WEIR_OK);
+    assert_int_equal(settings_load(db, &a, &s), WEIR_OK);
     assert_true(s.drain_on_disconnect);
     assert_true(s.http2);
     assert_int_equal(s.max_body, 4096);

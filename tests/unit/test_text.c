@@ -200,6 +200,43 @@ static void base64_is_padded(void **state)
     buf_free(&out);
 }
 
+static void base64url_is_read_strictly(void **state)
+{
+    static const struct { const char *text, *want; } good[] = {
+        {"", ""}, {"Zg", "f"}, {"Zm8", "fo"}, {"Zm9v", "foo"}, {"Zm9vYg", "foob"}, {"-_-_", "\xFB\xFF\xBF"}};
+    static const char *const bad[] = {"Z", "Zg==", "Zh", "Zm9", "Zm9vY", "Zm9v\n", "Zm 9", "Zm+v", "Zm/v", "\xC3\xA9", "Zm9v="};
+    struct buf out;
+    (void)state;
+    buf_init(&out, 4);
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        buf_clear(&out);
+        assert_int_equal(base64url_decode(&out, span_of(good[i].text)), WEIR_OK);
+        assert_true(span_is(buf_all(&out), good[i].want));
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        buf_clear(&out);
+        if (base64url_decode(&out, span_of(bad[i])) != WEIR_INVALID) fail_msg("%s", bad[i]);
+    }
+    buf_clear(&out);
+    assert_int_equal(base64url_decode(&out, SPAN("Zm9vYmE")), WEIR_FULL);
+    buf_free(&out);
+}
+
+static void an_address_has_one_text(void **state)
+{
+    static const struct { const char *text, *want; } all[] = {
+        {"192.0.2.1", "192.0.2.1"}, {"::ffff:192.0.2.1", "192.0.2.1"}, {"2001:DB8:0::1", "2001:db8::1"}, {"::", "::"}};
+    struct ip_address ip;
+    char text[IP_TEXT];
+    (void)state;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        assert_true(ip_parse(span_of(all[i].text), &ip));
+        ip_text(&ip, text);
+        assert_string_equal(text, all[i].want);
+    }
+    assert_false(ip_parse(SPAN("192.0.2.1:80"), &ip) || ip_parse(SPAN("[::1]"), &ip) || ip_parse(SPAN("fe80::1%eth0"), &ip));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -213,6 +250,8 @@ int main(void)
         cmocka_unit_test(money_is_exact_both_ways),
         cmocka_unit_test(addresses_match_their_ranges_only),
         cmocka_unit_test(base64_is_padded),
+        cmocka_unit_test(base64url_is_read_strictly),
+        cmocka_unit_test(an_address_has_one_text),
     };
     return cmocka_run_group_tests_name("text", tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
  * forward to the audit row and the answer. */
 #include "fcgi/pipeline.h"
 
+#include "fcgi/base/clock.h"
 #include "fcgi/base/log.h"
 #include "fcgi/base/text.h"
 #include "fcgi/stage/admit.h"
@@ -218,6 +219,17 @@ static void alive(struct way *w)
     answer_json(&w->r, 200, SPAN("{\"status\":\"ok\",\"service\":\"weir\",\"version\":\"" WEIR_VERSION "\"}"), NULL, NULL);
 }
 
+/* With one of its keys, if it has any. */
+static bool is_usable(const struct target_row *t, const struct health_map *map)
+{
+    const struct provider_row *p = t->provider;
+    int64_t now = clock_wall_ms(), until;
+    bool usable = !p->key_count && health_may(map, p->name, t->model, NULL, now, &until) != HEALTH_BLOCKED;
+    for (int i = 0; i < p->key_count; i++)
+        usable |= health_may(map, p->name, t->model, p->keys[i].name, now, &until) != HEALTH_BLOCKED;
+    return usable && dialect_find(p->dialect);
+}
+
 static const char *unready(const struct gateway *g)
 {
     struct snapshot *snap;
@@ -227,9 +239,11 @@ static const char *unready(const struct gateway *g)
     arena_init(&none);
     if (store_look(g->tools.book.store, NULL, &none, &snap, NULL) != WEIR_OK)
         return "{\"status\":\"unready\",\"reason\":\"the database cannot be read\"}";
+    struct health_map *map = pulse_hold(g->tools.pulse);
     for (int i = 0; i < snap->model_count; i++)
         for (int t = 0; t < snap->models[i].target_count; t++)
-            usable += dialect_find(snap->models[i].targets[t].provider->dialect) != NULL;
+            usable += is_usable(&snap->models[i].targets[t], map);
+    health_release(map);
     snapshot_release(snap);
     return usable ? NULL : "{\"status\":\"unready\",\"reason\":\"no model has a provider that can be used\"}";
 }

@@ -160,14 +160,17 @@ static void count(struct pulse *p, enum health_kind kind, const char *name, cons
     t->latency_ms = t->latency_ms < 0 ? r->latency_ms : (t->latency_ms * 3 + r->latency_ms) / 4;
 }
 
-void pulse_begin(struct pulse *p, const char *provider, const char *key)
+static void use(struct pulse *p, const char *provider, const char *key, int more)
 {
     if (!p || !key) return;
     pthread_mutex_lock(&p->lock);
     struct tally *t = tally_of(p, HEALTH_KEY, provider, key);
-    if (t) t->in_flight++;
+    if (t) t->in_flight += more;
     pthread_mutex_unlock(&p->lock);
 }
+
+void pulse_begin(struct pulse *p, const char *provider, const char *key) { use(p, provider, key, 1); }
+void pulse_end(struct pulse *p, const char *provider, const char *key) { use(p, provider, key, -1); }
 
 uint64_t pulse_turn(struct pulse *p, enum health_kind kind, const char *name)
 {
@@ -251,7 +254,7 @@ static void note_error(struct report_job *b, struct health_row *h)
     h->error_at = b->now;
 }
 
-static bool fail(struct report_job *b, struct health_row *h)
+static bool count_failure(struct report_job *b, struct health_row *h)
 {
     note_error(b, h);
     h->unreached = b->r.unreached;
@@ -281,12 +284,12 @@ static bool apply(struct report_job *b, struct health_row *h, bool own)
     }
     if (!own) return false;
     switch (b->r.word) {
-    case PULSE_BAD: return fail(b, h);
+    case PULSE_BAD: return count_failure(b, h);
     case PULSE_LIMITED:
         if (probe) breaker_unclaim(&h->breaker, b->now);
-        return b->r.cool_ms > 0 ? cool(b, h) : fail(b, h);
+        return b->r.cool_ms > 0 ? cool(b, h) : count_failure(b, h);
     case PULSE_REFUSED:
-        if (h->kind != HEALTH_KEY) return fail(b, h);
+        if (h->kind != HEALTH_KEY) return count_failure(b, h);
         note_error(b, h);
         h->disabled = b->r.error ? b->r.error : "refused by the provider";
         return true;
@@ -330,7 +333,8 @@ static enum weir_err report_run(struct job *j, struct db *db)
     struct report_job *b = (struct report_job *)j;
     bool on_key = b->r.word == PULSE_LIMITED || b->r.word == PULSE_REFUSED;
     b->changed = false;
-    enum weir_err err = change_row(b, db, HEALTH_TARGET, b->r.model, !on_key || !b->r.key);
+    enum weir_err err = WEIR_OK;
+    if (!b->r.unnamed) err = change_row(b, db, HEALTH_TARGET, b->r.model, !on_key || !b->r.key);
     if (err == WEIR_OK && b->r.key) err = change_row(b, db, HEALTH_KEY, b->r.key, on_key);
     if (err == WEIR_OK) err = change_provider(b, db);
     return err;
@@ -383,12 +387,8 @@ void pulse_tell(struct pulse *p, const struct pulse_report *r)
 {
     if (!p) return;
     pthread_mutex_lock(&p->lock);
-    count(p, HEALTH_TARGET, r->model, r);
-    if (r->key) {
-        count(p, HEALTH_KEY, r->key, r);
-        struct tally *t = tally_of(p, HEALTH_KEY, r->provider, r->key);
-        if (t && t->in_flight > 0) t->in_flight--;
-    }
+    if (!r->unnamed) count(p, HEALTH_TARGET, r->model, r);
+    if (r->key) count(p, HEALTH_KEY, r->key, r);
     pthread_mutex_unlock(&p->lock);
     struct report_job *b = is_news(p, r) ? job_new(p, r, false) : NULL;
     if (!b) return;

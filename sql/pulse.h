@@ -31,12 +31,15 @@ struct pulse_report {
     bool unreached;                     /* PULSE_BAD: no HTTP answer came */
     bool whole_key;                     /* PULSE_LIMITED: for every model, not only this one */
     bool claimed;                       /* it was the probe */
+    bool unnamed;                       /* the model's name is the caller's: nothing is kept of the target */
     int64_t cool_ms;
     int64_t latency_ms;                 /* to the beginning of the answer; -1: none came */
     const char *error;
 };
-/* Around an attempt. What changes a row is written by the writer in its own time, but before whatever is written later. */
+/* Around an attempt: its key is in use. */
 void pulse_begin(struct pulse *p, const char *provider, const char *key);
+void pulse_end(struct pulse *p, const char *provider, const char *key);
+/* What changes a row is written by the writer in its own time, but before whatever is written later. */
 void pulse_tell(struct pulse *p, const struct pulse_report *r);
 /* Where health_may said HEALTH_CLAIM: true for one caller of all processes. */
 bool pulse_claim(struct pulse *p, const char *provider, const char *model, const char *key);

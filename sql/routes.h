@@ -35,7 +35,7 @@ struct target_row {
 };
 
 struct model_row {
-    int64_t id, created;
+    int64_t id, created; /* id 0: of no row, but a provider's model that was addressed directly */
     const char *alias, *strategy, *fallback;
     const char *context_fallback;    /* the alias that is asked where a request is too long for this one; NULL: none */
     const char *system, *defaults;   /* text, and a JSON object of parameters, that requests are given; NULL: none */

@@ -205,7 +205,8 @@ static void tell_pulse(struct relay *l, struct live *v)
     bool quota = a->trouble == TROUBLE_QUOTA;
     struct pulse_report r = {
         .provider = t->provider->name, .model = t->model, .key = t->key ? t->key->name : NULL,
-        .word = word_of(a->trouble), .unreached = a->trouble == TROUBLE_UNREACHED, .whole_key = quota, .claimed = v->claimed,
+        .unnamed = !t->alias->id, .word = word_of(a->trouble), .unreached = a->trouble == TROUBLE_UNREACHED,
+        .whole_key = quota, .claimed = v->claimed,
         .cool_ms = quota && !a->retry_after_ms ? QUOTA_MS : a->retry_after_ms,
         .latency_ms = a->shown_at ? a->shown_at - a->started : -1, .error = v->part.error};
     if (v->told) return;
@@ -218,8 +219,10 @@ static void tell_pulse(struct relay *l, struct live *v)
 /* Takes from an attempt that is over what it used and, if it is the one to tell of, all it says. */
 static void take_back(struct relay *l, struct live *v, bool tell)
 {
+    const struct target *t = v->attempt.target;
     attempt_end(&v->attempt);
     tell_pulse(l, v);
+    pulse_end(l->tools->pulse, t->provider->name, t->key ? t->key->name : NULL);
     add_up(l->out, &v->part);
     queue_note(&l->queue, v->place, v->attempt.trouble, v->attempt.retry_after_ms);
     l->unheard |= v->attempt.unheard;

@@ -43,9 +43,9 @@ def keys_used(me, alias, i=0):
 
 def asked(me, alias, times, **fields):
     """How often which target answered."""
-    n = collections.Counter()
+    n, http = collections.Counter(), me.http()
     for _ in range(times):
-        r = me.chat(alias, **fields)
+        r = me.chat(alias, http=http, **fields)
         assert r.status_code == 200, r.text
         n[alias.models.index(r.headers["x-weir-model"])] += 1
     return n
@@ -57,8 +57,8 @@ def test_weighted_targets_share_by_weight(me):
     alias = me.alias("ok", "ok", strategy="weighted")
     me.site.apply({"models": [{"alias": alias, "strategy": "weighted", "targets": [
         {"provider": "mock", "model": alias.models[0], "weight": 9}, {"provider": "mock", "model": alias.models[1], "weight": 1}]}]})
-    n = asked(me, alias, 60)
-    assert n[0] > 40 and n[0] + n[1] == 60
+    n = asked(me, alias, 40)
+    assert n[0] > 24 and n[0] + n[1] == 40
 
 
 def test_round_robin_takes_turns(me):

@@ -41,7 +41,10 @@ struct conn { struct buf sent; size_t dies_at; bool dead; int flushes; struct { 
 
 static const struct model_row priced = {.alias = "m", .price = {true, 1000000000, 500000000, 1000000000, 2000000000}};
 
+static const struct model_row hedged = {.alias = "m", .hedge_after_ms = 100};
+
 static struct rig {
+    const struct model_row *model;
     int64_t now;
     struct conn door;
     struct fake fakes[TARGETS];
@@ -129,7 +132,7 @@ enum weir_err http_open(struct http_pool *p, const struct http_call *c, struct u
     struct fake *f = &rig.fakes[i];
     (void)p;
     assert_true(i < TARGETS);
-    for (int k = 0; k < i; k++) assert_false(rig.fakes[k].open);
+    for (int k = 0; k < i; k++) assert_true(!rig.fakes[k].open || rig.model->hedge_after_ms);
     snprintf(rig.urls[i], sizeof rig.urls[i], "%s", c->url);
     rig.bodies[i] = strndup(c->body.at, c->body.len);
     if (rig.scripts[i].refused) return rig.scripts[i].refused;
@@ -151,6 +154,22 @@ struct span upstream_header(const struct upstream *u, const char *name)
 }
 
 bool http_client_is_gone(int client_fd) { return client_fd >= 0 && rig.gone_before == rig.opened; }
+
+/* Several calls at once: time goes on to the first that has something. */
+enum upstream_event upstream_pause(struct upstream *const *calls, int count, int client_fd, int stop_fd, int64_t until)
+{
+    enum what what = QUIET;
+    (void)client_fd, (void)stop_fd;
+    for (int i = 0; i < count; i++) {
+        const struct fake *f = (struct fake *)calls[i];
+        const struct step *s = &f->script->steps[f->at];
+        if (s->what == QUIET || f->last + s->after >= until) continue;
+        until = f->last + s->after;
+        what = s->what;
+    }
+    if (rig.now < until) rig.now = until;
+    return what == GONE ? UPSTREAM_GONE : what == STOPS ? UPSTREAM_STOP : UPSTREAM_TIMEOUT;
+}
 
 /* ---- the door ---- */
 
@@ -199,7 +218,7 @@ static int set_up(void **state)
 {
     static const char *const names[] = {"p0", "p1", "p2"}, *const urls[] = {"http://p0", "http://p1", "http://p2"};
     (void)state;
-    rig = (struct rig){.now = 5000, .gone_before = -1};
+    rig = (struct rig){.model = &priced, .now = 5000, .gone_before = -1};
     rig.caller.snap = &rig.snap;
     rig.snap.settings.keepalive_ms = 200;
     rig.snap.settings.deadline_ms = 6000000;
@@ -238,7 +257,7 @@ static void relay(enum face face, const char *body, const struct script *scripts
 {
     struct problem p;
     assert_int_equal(parse_chat(face, span_of(body), &rig.memory, &rig.chat, &p), WEIR_OK);
-    const struct plan plan = {.model = &priced, .targets = rig.targets, .count = count};
+    const struct plan plan = {.model = rig.model, .targets = rig.targets, .count = count};
     struct experience *none = experience_new();
     estimate_request(&rig.chat, &priced, none, &ticket.estimate);
     experience_free(none);
@@ -361,6 +380,60 @@ static void under_hard_limits_the_held_maximum_goes_along(void **state)
     ticket.grant = (struct ledger_grant){.ticket = 7, .hard_tokens = true, .output = 4096};
     relay(FACE_CHAT, STREAM, s, 1);
     assert_non_null(strstr(rig.bodies[0], "\"max_tokens\":4096,"));
+    finish();
+}
+
+/* ---- two at a time ---- */
+
+static void a_silent_first_is_overtaken_by_the_second_and_closed(void **state)
+{
+    static const struct script s[] = {{.steps = {{QUIET}}}, {.steps = {{HEAD, NULL, 30}, {BYTES, ROLE SAY("good") FINISH DONE, 30}, {END}}}, GOOD};
+    (void)state;
+    rig.model = &hedged;
+    relay(FACE_CHAT, STREAM, s, 3);
+    assert_int_equal(rig.out.end, END_OK);
+    assert_int_equal(rig.out.attempts, 2);
+    assert_int_equal(rig.opened, 2);
+    assert_ptr_equal(rig.out.target, &rig.targets[1]);
+    assert_int_equal(rig.out.first_byte_ms, 10 + 100 + 60);
+    assert_false(rig.fakes[0].open);
+    assert_int_equal(booked.calls, 1); /* before it was asked, while the first was open */
+    assert_int_equal(booked.ended[0].number, 0);
+    assert_int_equal(rig.out.use_count, 2); /* both end with the ticket */
+    assert_string_equal(below_head(finish()), GOOD_TEXT);
+}
+
+static void a_client_that_goes_and_a_stop_end_both(void **state)
+{
+    static const struct script gone[] = {{.steps = {{GONE, NULL, 300}}}, {.steps = {{QUIET}}}};
+    static const struct script stop[] = {{.steps = {{STOPS, NULL, 300}}}, {.steps = {{QUIET}}}};
+    (void)state;
+    rig.model = &hedged;
+    relay(FACE_CHAT, STREAM, gone, 2);
+    assert_int_equal(rig.out.end, END_CANCELLED);
+    assert_int_equal(rig.out.attempts, 2);
+    assert_int_equal(rig.now, 5300);
+    finish();
+    again();
+    rig.model = &hedged;
+    relay(FACE_CHAT, PLAIN, stop, 2);
+    assert_int_equal(rig.opened, 2);
+    assert_int_equal(rig.out.status, 503);
+    assert_int_equal(rig.now, 5300);
+    finish();
+}
+
+static void when_one_of_two_fails_the_other_goes_on_and_then_the_third(void **state)
+{
+    static const struct script s[] = {{.steps = {{FAILED, NULL, 150}}}, {.status = 503, .steps = {{HEAD, NULL, 400}, {BYTES, "{}"}, {END}}}, GOOD};
+    (void)state;
+    rig.model = &hedged;
+    relay(FACE_CHAT, STREAM, s, 3);
+    assert_int_equal(rig.out.end, END_OK);
+    assert_int_equal(rig.out.attempts, 3);
+    assert_int_equal(booked.calls, 2);
+    assert_int_equal(booked.ended[1].number, 1); /* and the second with it */
+    assert_int_equal(rig.out.use_count, 1);
     finish();
 }
 
@@ -1065,6 +1138,9 @@ int main(void)
         RELAYED(a_limit_that_refuses_a_further_attempt_stops_failover),
         RELAYED(providers_whose_limits_refuse_are_passed_over),
         RELAYED(under_hard_limits_the_held_maximum_goes_along),
+        RELAYED(a_silent_first_is_overtaken_by_the_second_and_closed),
+        RELAYED(a_client_that_goes_and_a_stop_end_both),
+        RELAYED(when_one_of_two_fails_the_other_goes_on_and_then_the_third),
         RELAYED(a_stream_goes_through_unchanged),
         RELAYED(content_is_flushed_the_moment_it_comes),
         RELAYED(the_usage_chunk_is_for_who_asked),

@@ -142,6 +142,104 @@ static void long_names_of_models_are_told_whole_characters(void **state)
     }
 }
 
+/* ---- fallbacks and prices ---- */
+
+#define PRICE(in, out) {true, in, in, in, out}
+
+static const struct target_row ones[] = {{.provider = &without, .model = "1", .weight = 1, .price = PRICE(7, 1)}};
+static const struct target_row twos[] = {{.provider = &without, .model = "2", .weight = 1}};
+static const struct target_row threes[] = {{.provider = &without, .model = "3", .weight = 1}, {.provider = &with_keys, .model = "3b", .weight = 1}};
+static const struct model_row chained[] = { /* by alias */
+    {.alias = "long", .strategy = "priority", .targets = threes, .target_count = 2, .context_fallback = "one"},
+    {.alias = "one", .strategy = "priority", .targets = ones, .target_count = 1, .fallback = "two", .price = PRICE(1, 2)},
+    {.alias = "self", .strategy = "priority", .targets = twos, .target_count = 1, .fallback = "self"},
+    {.alias = "two", .strategy = "priority", .targets = twos, .target_count = 1, .fallback = "one", .price = PRICE(3, 9)},
+};
+static const struct provider_row by_name[] = {
+    {.name = "a", .dialect = "openai", .key_strategy = "priority"}, {.name = "b", .dialect = "mock", .key_strategy = "priority"}};
+
+static void plan_in(struct snapshot *s, const char *allowed, const char *alias, enum weir_err want, struct plan *out)
+{
+    const struct caller c = {.known = true, .snap = s, .key.models = allowed};
+    const struct chat chat = {.alias = span_of(alias), .max_output = -1};
+    struct problem p = {.err = WEIR_OK};
+    assert_int_equal(plan_targets(&c, &chat, NULL, &memory, out, &p), want);
+}
+
+static void models_are(const struct target *list, int count, const char *want)
+{
+    assert_int_equal(count, strlen(want));
+    for (int i = 0; i < count; i++) assert_int_equal(list[i].model[0], want[i]);
+}
+
+static void fallbacks_follow_each_once_and_the_one_for_all_comes_last(void **state)
+{
+    struct snapshot s = {.models = chained, .model_count = 4};
+    struct plan out;
+    (void)state;
+    plan_in(&s, NULL, "one", WEIR_OK, &out);
+    models_are(out.targets, out.count, "12");
+    assert_ptr_equal(out.targets[1].alias, &chained[3]);
+    plan_in(&s, NULL, "self", WEIR_OK, &out);
+    models_are(out.targets, out.count, "2");
+    plan_in(&s, "[\"two\"]", "two", WEIR_OK, &out); /* whose fallback is the owner's choice, not the caller's */
+    models_are(out.targets, out.count, "21");
+    strcpy(s.settings.fallback, "long");
+    plan_in(&s, NULL, "one", WEIR_OK, &out);
+    models_are(out.targets, out.count, "12333");
+    strcpy(s.settings.fallback, "gone");
+    plan_in(&s, NULL, "one", WEIR_OK, &out);
+    models_are(out.targets, out.count, "12");
+}
+
+static void what_is_too_long_has_targets_of_its_own(void **state)
+{
+    struct snapshot s = {.models = chained, .model_count = 4};
+    struct plan out;
+    (void)state;
+    plan_in(&s, NULL, "long", WEIR_OK, &out);
+    models_are(out.targets, out.count, "333"); /* two keys of the second */
+    models_are(out.larger, out.larger_count, "12");
+    assert_null(out.targets[0].price);
+    assert_true(out.dearest.known);
+    assert_int_equal(out.dearest.input, 7);
+    assert_int_equal(out.dearest.output, 9);
+}
+
+static void a_target_s_own_price_comes_before_its_alias_s(void **state)
+{
+    struct snapshot s = {.models = chained, .model_count = 4};
+    struct plan out;
+    (void)state;
+    plan_in(&s, NULL, "one", WEIR_OK, &out);
+    assert_int_equal(out.targets[0].price->input, 7);
+    assert_int_equal(out.targets[1].price->input, 3);
+}
+
+static void models_are_addressed_directly_only_where_that_is_allowed(void **state)
+{
+    struct target_row row = {.provider = &by_name[1], .model = "m/x", .weight = 1, .price = PRICE(4, 5)};
+    struct model_row named = {.alias = "named", .strategy = "priority", .targets = &row, .target_count = 1};
+    struct snapshot s = {.models = &named, .model_count = 1, .providers = by_name, .provider_count = 2};
+    struct plan out;
+    (void)state;
+    plan_in(&s, NULL, "b/m/x", WEIR_MODEL_UNKNOWN, &out);
+    s.settings.direct_models = true;
+    plan_in(&s, NULL, "b/m/x", WEIR_OK, &out);
+    assert_int_equal(out.count, 1);
+    assert_string_equal(out.targets[0].model, "m/x");
+    assert_int_equal(out.targets[0].price->output, 5);
+    assert_int_equal(out.model->id, 0);
+    plan_in(&s, NULL, "b/else", WEIR_OK, &out);
+    assert_null(out.targets[0].price);
+    assert_false(out.dearest.known);
+    plan_in(&s, "[\"named\"]", "b/m/x", WEIR_MODEL_FORBIDDEN, &out);
+    plan_in(&s, NULL, "b/", WEIR_MODEL_UNKNOWN, &out);
+    plan_in(&s, NULL, "/m", WEIR_MODEL_UNKNOWN, &out);
+    plan_in(&s, NULL, "c/m", WEIR_MODEL_UNKNOWN, &out);
+    plan_in(&s, NULL, "b/m\n", WEIR_MODEL_UNKNOWN, &out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -149,6 +247,10 @@ int main(void)
         cmocka_unit_test(unknown_is_404_for_every_key_and_forbidden_403),
         cmocka_unit_test(a_model_without_usable_target_is_unavailable),
         cmocka_unit_test(odd_aliases_are_told_whole_characters),
+        cmocka_unit_test(fallbacks_follow_each_once_and_the_one_for_all_comes_last),
+        cmocka_unit_test(what_is_too_long_has_targets_of_its_own),
+        cmocka_unit_test(a_target_s_own_price_comes_before_its_alias_s),
+        cmocka_unit_test(models_are_addressed_directly_only_where_that_is_allowed),
         cmocka_unit_test(long_names_of_models_are_told_whole_characters),
     };
     return cmocka_run_group_tests(tests, open_memory, close_memory);

@@ -7,6 +7,7 @@
 #include "admin/web_authenticate.h"
 #include "admin/web_budget.h"
 #include "fcgi/base/log.h"
+#include "sql/vault.h"
 
 #define BUSY_MS 5000 /* writers queue on their lock; only a checkpoint is waited for here */
 
@@ -69,6 +70,16 @@ static enum weir_err open_db(const struct web *web, struct db **db, struct probl
     return problem_set(p, WEIR_STORAGE, NULL, "The gateway's database cannot be opened.");
 }
 
+/* What a request seals or opens, it does under the master key of its time. */
+static enum weir_err renew_master(const struct web *web, struct db *db, struct problem *p)
+{
+    enum weir_err err = vault_renew(db, web->master_path, web->master);
+    if (err == WEIR_OK) return WEIR_OK;
+    log_event(LOG_ERROR, "master_key_unusable", LOG_TEXT("file", web->master_path),
+              LOG_TEXT("reason", weir_err_info(err)->text));
+    return problem_set(p, WEIR_INTERNAL, NULL, "The gateway's master key cannot be used.");
+}
+
 /* What a store's error means to an administrator. */
 static void say_in_administrators_words(struct problem *p)
 {
@@ -86,6 +97,7 @@ static void run_route(struct web_way *w, const struct route *e, struct db **db)
     buf_init(&out, BOUND_ANSWER);
     enum weir_err err = open_db(w->web, db, &w->problem);
     w->db = *db;
+    if (err == WEIR_OK) err = renew_master(w->web, *db, &w->problem);
     if (err == WEIR_OK) err = web_authenticate(w, e->least);
     if (err == WEIR_OK) err = e->run(w, &out);
     if (err == WEIR_OK && out.err) err = problem_set(&w->problem, out.err, NULL, NULL);

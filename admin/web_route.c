@@ -136,8 +136,9 @@ void web_run(const struct web *web, struct db **db, struct conn *conn)
 {
     struct web_way w = {.web = web};
     arena_init(&w.memory);
-    if (conn_begin(conn) == WEIR_OK && web_request_read(conn, web->mount, web->ids, &w.memory, &w.r) == WEIR_OK)
-        dispatch(&w, db);
+    bool begun = conn_begin(conn) == WEIR_OK;
+    if (begun && web_request_read(conn, web->mount, web->ids, &w.memory, &w.r) == WEIR_OK) dispatch(&w, db);
+    else if (begun) conn_write_no_memory(conn, w.r.id);
     conn_end(conn);
     arena_end(&w.memory);
 }

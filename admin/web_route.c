@@ -75,6 +75,7 @@ static enum weir_err renew_master(const struct web *web, struct db *db, struct p
 {
     enum weir_err err = vault_renew(db, web->master_path, web->master);
     if (err == WEIR_OK) return WEIR_OK;
+    if (err == WEIR_STORAGE || err == WEIR_BUSY || err == WEIR_NOMEM) return problem_set(p, err, NULL, NULL);
     log_event(LOG_ERROR, "master_key_unusable", LOG_TEXT("file", web->master_path),
               LOG_TEXT("reason", weir_err_info(err)->text));
     return problem_set(p, WEIR_INTERNAL, NULL, "The gateway's master key cannot be used.");
@@ -108,6 +109,10 @@ static void run_route(struct web_way *w, const struct route *e, struct db **db)
     buf_free(&out);
     conn_end(w->r.conn);
     web_note_use(w);
+    if (*db && db_in_transaction(*db)) { /* what even a rollback could not end would keep all writers out */
+        db_close(*db);
+        *db = NULL;
+    }
 }
 
 static void dispatch(struct web_way *w, struct db **db)

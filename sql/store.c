@@ -70,8 +70,13 @@ static enum weir_err make_ready(struct store *s, struct reader *r, int generatio
     return err == WEIR_NOT_FOUND ? WEIR_STORAGE : err; /* that a caller's key was not found is something else */
 }
 
+/* A transaction that even a rollback could not end would hold the log, and this view of the database, for good. */
 static void give(struct store *s, struct reader *r)
 {
+    if (r->db && db_in_transaction(r->db)) {
+        db_close(r->db);
+        r->db = NULL;
+    }
     pthread_mutex_lock(&s->lock);
     r->next = s->idle;
     s->idle = r;

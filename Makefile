@@ -54,7 +54,7 @@ JOBS ?= $(shell nproc)
 SUB   = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
 
 .PHONY: all programs run test asan tsan fuzz bench lint install dist clean help \
-        need-build need-run need-test need-bench unit-programs fuzz-programs bench-programs venv
+        need-build need-run need-test need-bench fault-library unit-programs fuzz-programs bench-programs venv
 all: need-build ## build the programs (the default)
 	@$(SUB) programs
 programs: $(B)/weir.fcgi $(B)/weir-admin.fcgi $(B)/weir
@@ -133,6 +133,11 @@ fuzz-programs: $(FUZZ)
 $(B)/bench/autocheckpoint.so: tests/bench/autocheckpoint.c
 	@mkdir -p $(@D); echo "cc $<"; $(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -shared -o $@ $<
 bench-programs: $(B)/bench/load $(B)/bench/upstream $(B)/bench/authenticate $(B)/bench/autocheckpoint.so
+	@:
+# Not of SAN: it is preloaded before a sanitizer starts.
+$(B)/fault/inject.so: tests/fault/inject.c
+	@mkdir -p $(@D); echo "cc $<"; $(CC) -std=gnu11 $(filter-out -Wmissing-prototypes,$(WARN)) -O2 -fPIC -shared -o $@ $<
+fault-library: $(B)/fault/inject.so
 	@:
 
 -include $(shell find $(B)/obj $(B)/unit $(B)/fuzz -name '*.d' 2>/dev/null)

@@ -14,6 +14,7 @@
 #include "admin/option.h"
 #include "fcgi/base/clock.h"
 #include "sql/routes.h"
+#include "sql/vault.h"
 
 #define YEAR_2024_MS 1704067200000
 #define SPACE_LEAST ((unsigned long long)32 << 20)
@@ -116,9 +117,9 @@ static void check_space(struct doctor *d)
 
 /* ---- master key and database ---- */
 
-static bool check_master(struct doctor *d, struct master_key **out)
+static bool check_master(struct doctor *d, struct db *db, struct master_key **out)
 {
-    enum weir_err err = master_key_load(d->w->master_path, out);
+    enum weir_err err = vault_open(db, d->w->master_path, out);
     const char *path = d->w->master_path;
 
     switch (err) {
@@ -133,9 +134,28 @@ static bool check_master(struct doctor *d, struct master_key **out)
     case WEIR_CORRUPT:
         doctor_tell(d, FINDING_FAIL, "master key", "%s is not 32 bytes long: put the old one back", path);
         break;
+    case WEIR_OTHER_KEY:
+        doctor_tell(d, FINDING_FAIL, "master key", "%s is not the one this database is sealed under: put that one back",
+                    path);
+        break;
     default:             doctor_tell(d, FINDING_FAIL, "master key", "%s: %s", path, err_words(err)); break;
     }
     return !err;
+}
+
+static void check_vault(struct doctor *d, struct db *db)
+{
+    struct vault_state v;
+    enum weir_err err = vault_look(db, d->w->master_path, &v);
+
+    if (err) doctor_tell(d, FINDING_FAIL, "vault", "cannot be read: %s", err_words(err));
+    else if (v.unfinished)
+        doctor_tell(d, FINDING_WARN, "vault", "%s" VAULT_NEW " is left of a rotation: the next `weir key create` or "
+                    "`weir tick` puts it right", d->w->master_path);
+    else if (!v.rotated) doctor_tell(d, FINDING_OK, "vault", "the master key was never rotated");
+    else
+        doctor_tell(d, FINDING_OK, "vault", "the master key was rotated; kept until content sealed under them is gone: %lld "
+                    "earlier ones", (long long)v.earlier);
 }
 
 static bool check_schema(struct doctor *d, struct db **out)
@@ -242,8 +262,8 @@ static void check_database(struct doctor *d)
     struct master_key *master = NULL;
     struct db *db = NULL;
 
-    check_master(d, &master);
     if (!check_schema(d, &db)) goto out;
+    if (check_master(d, db, &master)) check_vault(d, db);
     check_integrity(d, db);
     if (snapshot_load(db, NULL, &names) || snapshot_load(db, master, &opened)) {
         doctor_tell(d, FINDING_FAIL, "configuration", "cannot be read: %s", db_message(db));

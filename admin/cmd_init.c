@@ -77,7 +77,11 @@ static bool make_master(struct weir *w)
         say("%s: cannot be made (%s)", w->master_path, strerror(errno));
         return false;
     }
-    if (!weir_master(w, &m)) return false;
+    err = master_key_load(w->master_path, &m);
+    if (err) {
+        weir_master_fault(w, err);
+        return false;
+    }
     master_key_free(m);
     say("%s: is there", w->master_path);
     return true;

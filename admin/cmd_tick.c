@@ -14,6 +14,7 @@
 #include "sql/key_sets.h"
 #include "sql/ledger.h"
 #include "sql/settings.h"
+#include "sql/vault.h"
 #include "sql/writer.h"
 #include "sql_ids.h"
 
@@ -196,6 +197,8 @@ int cmd_tick(struct weir *w, int argc, char **argv)
 
     if (!options_read(&w->memory, argc, argv, options, 0, 0, &words)) return EXIT_USAGE;
     if (!weir_open(w, DB_WRITE, &t.db)) return EXIT_REFUSED;
+    err = vault_heal(t.db, w->data_dir, w->master_path);
+    if (err) say("%s" VAULT_NEW ": left of a rotation, cannot be put right: %s", w->master_path, err_words(err));
     err = ledger_open(w->data_dir, &t.ledger);
     if (!err) err = do_all(&t);
     if (!err) err = fetch_sets(&t);

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "sql/vault.h"
+
 #define BUSY_MS 10000 /* an administrator waits for the gateway's writers */
 
 void say(const char *fmt, ...)
@@ -34,6 +36,7 @@ const char *err_words(enum weir_err err)
     case WEIR_IO:        return "cannot be read or written";
     case WEIR_BUSY:      return "the database is busy; try again";
     case WEIR_EXISTS:    return "there already";
+    case WEIR_OTHER_KEY: return "not the master key that the database is sealed under";
     case WEIR_CORRUPT:   return "damaged, or written by a newer version or under another master key";
     default:             return weir_err_info(err)->text;
     }
@@ -85,12 +88,9 @@ bool weir_open(struct weir *w, enum db_mode mode, struct db **out)
     return false;
 }
 
-bool weir_master(struct weir *w, struct master_key **out)
+void weir_master_fault(const struct weir *w, enum weir_err err)
 {
-    enum weir_err err = master_key_load(w->master_path, out);
-
     switch (err) {
-    case WEIR_OK:        return true;
     case WEIR_NOT_FOUND:
         say("%s: no master key there; `weir init` makes one, or put the old one back", w->master_path);
         break;
@@ -98,7 +98,22 @@ bool weir_master(struct weir *w, struct master_key **out)
     case WEIR_CORRUPT:   say("%s: is not 32 bytes long, so it is no master key", w->master_path); break;
     default:             say("%s: %s", w->master_path, err_words(err)); break;
     }
-    return false;
+}
+
+/* On a connection of its own, before the one that works is there. */
+bool weir_master(struct weir *w, struct master_key **out)
+{
+    struct db *db;
+    enum weir_err err;
+
+    if (!weir_open(w, DB_READ, &db)) return false;
+    err = vault_open(db, w->master_path, out);
+    if (err) weir_master_fault(w, err);
+    else if (vault_heal(db, w->data_dir, w->master_path))
+        say("%s" VAULT_NEW " is in force since a rotation that was cut short, but cannot be renamed: %s", w->master_path,
+            strerror(errno));
+    db_close(db);
+    return !err;
 }
 
 bool file_read(const char *path, size_t most, struct buf *out)

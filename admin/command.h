@@ -40,6 +40,7 @@ int finish_output(void);
 /* Opens weir.db after asking whether it is there and of this program's schema. False: it was said why. */
 bool weir_open(struct weir *w, enum db_mode mode, struct db **out);
 bool weir_master(struct weir *w, struct master_key **out);
+void weir_master_fault(const struct weir *w, enum weir_err err); /* says why the master key cannot be had */
 /* Says what failed and what SQLite added to it. Always EXIT_REFUSED. */
 int weir_failed(const char *what, enum weir_err err, const struct db *db);
 
@@ -80,6 +81,7 @@ int cmd_admin_add(struct weir *w, int argc, char **argv);
 int cmd_admin_list(struct weir *w, int argc, char **argv);
 int cmd_admin_revoke(struct weir *w, int argc, char **argv);
 int cmd_backup(struct weir *w, int argc, char **argv);
+int cmd_master_key_rotate(struct weir *w, int argc, char **argv);
 int cmd_migrate(struct weir *w, int argc, char **argv);
 int cmd_doctor(struct weir *w, int argc, char **argv);
 

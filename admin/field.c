@@ -80,6 +80,7 @@ bool refuse_member(struct reader *r, const char *name, const char *fmt, ...)
 
 bool refuse_memory(struct reader *r)
 {
+    r->no_memory = true;
     return refuse(r, "out of memory");
 }
 

@@ -12,6 +12,7 @@ struct reader {
     char path[400];  /* "limits[2].capacity" */
     size_t path_len;
     char fault[240]; /* one sentence; empty: none yet */
+    bool no_memory;  /* that is the fault, and not the text's */
 };
 
 enum field_type {

@@ -63,6 +63,8 @@ static const struct command commands[] = {
      "make an administrator's key, for /config/budget; prints its secret, once"},
     {"admin list", cmd_admin_list, "[--json]", "the administrators' keys"},
     {"admin revoke", cmd_admin_revoke, "NAME", "an administrator's key ends now and for good"},
+    {"master-key rotate", cmd_master_key_rotate, "",
+     "make a new master key and seal everything under it anew, while the gateway runs; client keys stay what they are"},
     {"backup", cmd_backup, "FILE", "a consistent copy of the database while the gateway runs"},
     {"migrate", cmd_migrate, "", "bring the database to this program's schema"},
     {"doctor", cmd_doctor, "[--json] [--lighttpd FILE] [--url http://127.0.0.1:8080 --key-file F [--model A]]",
@@ -73,7 +75,7 @@ static const struct command commands[] = {
 static void print_commands(FILE *to)
 {
     for (const struct command *c = commands; c->name; c++)
-        fprintf(to, "  %-14s %.*s\n", c->name, (int)strcspn(c->help, "\n"), c->help);
+        fprintf(to, "  %-17s %.*s\n", c->name, (int)strcspn(c->help, "\n"), c->help);
 }
 
 static void print_help(FILE *to)

@@ -7,9 +7,9 @@
 
 /* The process's; read by all threads. */
 struct web {
-    const char *data_dir, *db_path;
+    const char *data_dir, *db_path, *master_path;
     const char *mount; /* the URL prefix it lives under where a request names none; "" for none */
-    const struct master_key *master;
+    struct master_key *master; /* renewed after a rotation, by whichever thread sees it first */
     struct web_ids *ids;
 };
 

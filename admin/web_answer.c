@@ -30,6 +30,7 @@ static enum weir_err send_whole(const struct web_request *r, struct buf *head, s
     if (body.at) buf_printf(head, "Content-Type: application/json\r\nContent-Length: %zu\r\n", body.len);
     buf_str(head, "\r\n");
     enum weir_err err = head->err;
+    if (err != WEIR_OK) conn_write_no_memory(r->conn, r->id);
     if (err == WEIR_OK) err = conn_write(r->conn, buf_all(head));
     if (err == WEIR_OK && r->method != WEB_HEAD) err = conn_write(r->conn, body);
     buf_free(head);
@@ -68,6 +69,7 @@ enum weir_err web_answer_problem(const struct web_request *r, const struct probl
     text_or_null(&body, ",\"code\":", info->code);
     buf_str(&body, "}}");
     head_start(&head, r, info->status);
+    if (body.err) head.err = body.err;
     if (allow) buf_printf(&head, "Allow: %s\r\n", allow);
     if (p->retry_after_s) buf_printf(&head, "retry-after: %d\r\n", p->retry_after_s);
     if (info->final) buf_str(&head, "x-should-retry: false\r\n");

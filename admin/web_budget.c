@@ -20,6 +20,7 @@ struct budget_text { const char *scope, *mode; struct jval id, capacity, refill;
 /* A fault of the reader as a problem: "capacity must be above 0." of the param "capacity". */
 static enum weir_err faulty(const struct reader *r, struct problem *p)
 {
+    if (r->no_memory) return problem_set(p, WEIR_NOMEM, NULL, NULL);
     return problem_set(p, WEIR_INVALID, r->path, "%s %s.", *r->path ? r->path : "The request body", r->fault);
 }
 

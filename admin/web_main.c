@@ -5,14 +5,17 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
+#include <string.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "admin/web_serve.h"
+#include "fcgi/base/fence.h"
 #include "fcgi/base/log.h"
+#include "sql/vault.h"
 
+#define BUSY_MS 5000
 #define DRAIN_S 10
 #define DRAIN_S_MOST 3600
 
@@ -83,15 +86,45 @@ static bool failed(const char *file, const char *reason)
     return false;
 }
 
+/* WEIR_FENCE=off leaves it away. A kernel without one is no reason not to serve, a fence that fails is. */
+static bool raise_fence(const struct start *s)
+{
+    char *directory = strdup(s->master_path), *slash = directory ? strrchr(directory, '/') : NULL;
+    if (slash) slash[slash == directory] = '\0';
+    const char *const writable[] = {s->data, NULL};
+    const char *const readable[] = {slash ? directory : ".", NULL};
+    enum weir_err err = WEIR_OK;
+    if (!directory) err = WEIR_NOMEM;
+    else if (strcmp(env_or("WEIR_FENCE", "on"), "off") != 0) err = fence_raise(writable, readable);
+    free(directory);
+    if (err == WEIR_UNAVAILABLE) log_event(LOG_INFO, "no_fence", LOG_TEXT("reason", "the kernel has no Landlock"));
+    return err == WEIR_OK || err == WEIR_UNAVAILABLE ||
+           failed(s->data, "the fence cannot be raised (WEIR_FENCE=off does without)");
+}
+
+static bool open_master(const struct start *s, struct master_key **master)
+{
+    struct db *db;
+    enum weir_err err = db_open(s->db_path, DB_WRITE, BUSY_MS, &sql_admin, &db);
+    if (err != WEIR_OK) return failed(s->db_path, weir_err_info(err)->text);
+    err = vault_open(db, s->master_path, master);
+    if (err == WEIR_OK && vault_heal(db, s->data, s->master_path) != WEIR_OK)
+        log_event(LOG_WARN, "rotation_not_finished", LOG_TEXT("file", s->master_path),
+                  LOG_TEXT("reason", "it cannot be renamed"));
+    db_close(db);
+    if (err == WEIR_NOT_FOUND) return failed(s->master_path, "the master key is missing; `weir init` makes it");
+    if (err == WEIR_INVALID) return failed(s->master_path, "others may read the master key; chmod 600");
+    if (err == WEIR_OTHER_KEY)
+        return failed(s->master_path, "this is not the master key that the database is sealed under");
+    return err == WEIR_OK || failed(s->master_path, weir_err_info(err)->text);
+}
+
 static bool open_store(const struct start *s, struct master_key **master)
 {
     if (mkdir(s->data, 0700) != 0 && errno != EEXIST) return failed(s->data, strerror(errno));
-    enum weir_err err = master_key_load(s->master_path, master);
-    if (err == WEIR_NOT_FOUND) return failed(s->master_path, "the master key is missing; `weir init` makes it");
-    if (err == WEIR_INVALID) return failed(s->master_path, "others may read the master key; chmod 600");
-    if (err != WEIR_OK) return failed(s->master_path, weir_err_info(err)->text);
-    err = db_migrate(s->db_path, NULL, NULL);
-    return err == WEIR_OK || failed(s->db_path, weir_err_info(err)->text);
+    if (!raise_fence(s)) return false;
+    enum weir_err err = db_migrate(s->db_path, NULL, NULL);
+    return err == WEIR_OK ? open_master(s, master) : failed(s->db_path, weir_err_info(err)->text);
 }
 
 static void serve_once(const struct web *web)
@@ -109,7 +142,8 @@ static bool run(const struct start *s, bool is_cgi)
 {
     struct master_key *master = NULL;
     struct web_ids ids;
-    struct web web = {.data_dir = s->data, .db_path = s->db_path, .mount = s->mount, .ids = &ids};
+    struct web web = {.data_dir = s->data, .db_path = s->db_path, .master_path = s->master_path, .mount = s->mount,
+                      .ids = &ids};
     bool fine = open_store(s, &master), whole = true;
     web.master = master;
     web_ids_start(&ids);
@@ -136,7 +170,6 @@ int main(void)
     umask(077);
     signal(SIGPIPE, SIG_IGN);
     open_log();
-    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* a core would hold keys */
     mallopt(M_ARENA_MAX, 2); /* one heap for each thread costs memory that is never given back */
     if (secret_start() != WEIR_OK || fastcgi_start(&is_cgi) != WEIR_OK) failed("", "a library cannot start");
     else if (!read_settings(&s)) failed("", "memory is out");

@@ -7,6 +7,7 @@
 #include "admin/web_authenticate.h"
 #include "admin/web_budget.h"
 #include "fcgi/base/log.h"
+#include "sql/vault.h"
 
 #define BUSY_MS 5000 /* writers queue on their lock; only a checkpoint is waited for here */
 
@@ -69,6 +70,17 @@ static enum weir_err open_db(const struct web *web, struct db **db, struct probl
     return problem_set(p, WEIR_STORAGE, NULL, "The gateway's database cannot be opened.");
 }
 
+/* What a request seals or opens, it does under the master key of its time. */
+static enum weir_err renew_master(const struct web *web, struct db *db, struct problem *p)
+{
+    enum weir_err err = vault_renew(db, web->master_path, web->master);
+    if (err == WEIR_OK) return WEIR_OK;
+    if (err == WEIR_STORAGE || err == WEIR_BUSY || err == WEIR_NOMEM) return problem_set(p, err, NULL, NULL);
+    log_event(LOG_ERROR, "master_key_unusable", LOG_TEXT("file", web->master_path),
+              LOG_TEXT("reason", weir_err_info(err)->text));
+    return problem_set(p, WEIR_INTERNAL, NULL, "The gateway's master key cannot be used.");
+}
+
 /* What a store's error means to an administrator. */
 static void say_in_administrators_words(struct problem *p)
 {
@@ -86,6 +98,7 @@ static void run_route(struct web_way *w, const struct route *e, struct db **db)
     buf_init(&out, BOUND_ANSWER);
     enum weir_err err = open_db(w->web, db, &w->problem);
     w->db = *db;
+    if (err == WEIR_OK) err = renew_master(w->web, *db, &w->problem);
     if (err == WEIR_OK) err = web_authenticate(w, e->least);
     if (err == WEIR_OK) err = e->run(w, &out);
     if (err == WEIR_OK && out.err) err = problem_set(&w->problem, out.err, NULL, NULL);
@@ -96,6 +109,10 @@ static void run_route(struct web_way *w, const struct route *e, struct db **db)
     buf_free(&out);
     conn_end(w->r.conn);
     web_note_use(w);
+    if (*db && db_in_transaction(*db)) { /* what even a rollback could not end would keep all writers out */
+        db_close(*db);
+        *db = NULL;
+    }
 }
 
 static void dispatch(struct web_way *w, struct db **db)
@@ -124,8 +141,9 @@ void web_run(const struct web *web, struct db **db, struct conn *conn)
 {
     struct web_way w = {.web = web};
     arena_init(&w.memory);
-    if (conn_begin(conn) == WEIR_OK && web_request_read(conn, web->mount, web->ids, &w.memory, &w.r) == WEIR_OK)
-        dispatch(&w, db);
+    bool begun = conn_begin(conn) == WEIR_OK;
+    if (begun && web_request_read(conn, web->mount, web->ids, &w.memory, &w.r) == WEIR_OK) dispatch(&w, db);
+    else if (begun) conn_write_no_memory(conn, w.r.id);
     conn_end(conn);
     arena_end(&w.memory);
 }

@@ -210,6 +210,9 @@ static enum weir_err open_store(const struct start *s, struct book *b)
     else if (err == WEIR_INVALID)
         log_event(LOG_ERROR, "start_failed", LOG_TEXT("file", s->master_path),
                   LOG_TEXT("reason", "others may read the master key; chmod 600"));
+    else if (err == WEIR_OTHER_KEY)
+        log_event(LOG_ERROR, "start_failed", LOG_TEXT("file", s->master_path),
+                  LOG_TEXT("reason", "this is not the master key that the database is sealed under"));
     else if (err != WEIR_OK)
         log_event(LOG_ERROR, "start_failed", LOG_TEXT("data", s->data), LOG_TEXT("reason", weir_err_info(err)->text));
     return err;

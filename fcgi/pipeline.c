@@ -284,11 +284,14 @@ void pipeline_run(const struct gateway *g, struct conn *conn)
 {
     struct way w = {.g = g};
     arena_init(&w.memory);
-    if (conn_begin(conn) == WEIR_OK && request_read(conn, g->mount, g->ids, &w.memory, &w.r) == WEIR_OK) {
+    bool begun = conn_begin(conn) == WEIR_OK;
+    if (begun && request_read(conn, g->mount, g->ids, &w.memory, &w.r) == WEIR_OK) {
         if (w.r.origin) cors_decide(g->tools.book.store, &w.r);
         dispatch(&w);
-        conn_skip(conn, BOUND_BODY_MAX);
+    } else if (begun) {
+        conn_write_no_memory(conn, w.r.id);
     }
+    if (begun) conn_skip(conn, BOUND_BODY_MAX);
     conn_end(conn);
     arena_end(&w.memory);
 }

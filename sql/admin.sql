@@ -250,3 +250,38 @@ WHERE provider = ?1;
 
 -- name: health_new_key
 DELETE FROM health WHERE kind = 2 AND provider = ?1 AND name = ?2;
+
+-- ---- rotation of the master key (sql/vault_rotate.c) ----
+
+-- name: vault_state
+SELECT (SELECT count(*) FROM vault), (SELECT count(*) FROM vault_seal);
+
+-- name: vault_hash_put
+INSERT INTO vault (id, hash) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET hash = excluded.hash;
+
+-- name: vault_seal_add
+INSERT INTO vault_seal (ended, sealed) VALUES (?1, ?2);
+
+-- name: vault_seal_all
+SELECT ended, sealed FROM vault_seal ORDER BY id DESC;
+
+-- Everything that is sealed, by its id, with what it is bound to.
+
+-- name: sealed_provider_key_after
+SELECT k.id, 'provider_key/' || p.name || '/' || k.name, k.sealed
+FROM provider_key k JOIN provider p ON p.id = k.provider_id WHERE k.id > ?1 ORDER BY k.id LIMIT 1;
+
+-- name: sealed_provider_key_put
+UPDATE provider_key SET sealed = ?2 WHERE id = ?1;
+
+-- name: sealed_jwt_after
+SELECT id, 'jwt/' || name, sealed FROM jwt_verifier WHERE id > ?1 AND sealed IS NOT NULL ORDER BY id LIMIT 1;
+
+-- name: sealed_jwt_put
+UPDATE jwt_verifier SET sealed = ?2 WHERE id = ?1;
+
+-- name: sealed_earlier_after
+SELECT id, 'vault/seal/' || ended, sealed FROM vault_seal WHERE id > ?1 ORDER BY id LIMIT 1;
+
+-- name: sealed_earlier_put
+UPDATE vault_seal SET sealed = ?2 WHERE id = ?1;

@@ -6,6 +6,7 @@
 
 #include "fcgi/base/bounds.h"
 #include "fcgi/base/text.h"
+#include "sql/vault.h"
 #include "sql_ids.h"
 
 #define DAY_MS 86400000LL
@@ -63,24 +64,25 @@ enum weir_err content_insert(struct db *db, const struct content *c)
 
 /* ---- reading ---- */
 
-static enum weir_err open_one(const struct master_key *m, const struct content *c, const char *which, struct span sealed,
-                              struct secret **secret, struct span *text)
+static enum weir_err open_one(struct db *db, const struct master_key *m, const struct content *c, const char *which,
+                              struct span sealed, struct secret **secret, struct span *text)
 {
     char bound_to[IDENTITY_MAX];
     if (!sealed.at) return WEIR_OK;
     enum weir_err err = secret_open(m, sealed, identity(c, which, bound_to), secret);
+    if (err == WEIR_CORRUPT) err = vault_open_earlier(db, m, sealed, bound_to, secret);
     if (err == WEIR_OK) *text = secret_reveal(*secret);
     return err;
 }
 
-static enum weir_err give_row(struct stmt *s, const struct master_key *m, const char *request_id,
+static enum weir_err give_row(struct db *db, struct stmt *s, const struct master_key *m, const char *request_id,
                               void (*give)(const struct content *, void *), void *arg)
 {
     struct secret *prompt = NULL, *answer = NULL;
     struct content c = {.ticket = stmt_get_int(s, 0), .time = stmt_get_int(s, 1), .request_id = request_id,
                         .prompt_cut = stmt_get_int(s, 3) != 0, .answer_cut = stmt_get_int(s, 5) != 0};
-    enum weir_err err = open_one(m, &c, "prompt", stmt_get_blob(s, 2), &prompt, &c.prompt);
-    if (err == WEIR_OK) err = open_one(m, &c, "answer", stmt_get_blob(s, 4), &answer, &c.answer);
+    enum weir_err err = open_one(db, m, &c, "prompt", stmt_get_blob(s, 2), &prompt, &c.prompt);
+    if (err == WEIR_OK) err = open_one(db, m, &c, "answer", stmt_get_blob(s, 4), &answer, &c.answer);
     if (err == WEIR_OK) give(&c, arg);
     secret_free(prompt);
     secret_free(answer);
@@ -96,7 +98,7 @@ enum weir_err content_read(struct db *db, const struct master_key *m, const char
     if (strlen(request_id) > BOUND_REQUEST_ID) return WEIR_OK; /* none has such an id */
     stmt_text(s, 1, span_of(request_id));
     while ((err = stmt_step(s, &row)) == WEIR_OK && row)
-        if ((err = give_row(s, m, request_id, give, arg)) != WEIR_OK) break;
+        if ((err = give_row(db, s, m, request_id, give, arg)) != WEIR_OK) break;
     stmt_reset(s);
     return err;
 }
@@ -104,14 +106,15 @@ enum weir_err content_read(struct db *db, const struct master_key *m, const char
 enum weir_err content_forget(struct db *db, const struct settings *settings, int64_t now_ms, int most, int *deleted)
 {
     int64_t days = settings->content_keep_days, with_row = settings->audit_keep_days;
-    struct stmt *s;
+    enum weir_err err = WEIR_OK;
     *deleted = 0;
     if (!days || (with_row && with_row < days)) days = with_row;
-    if (!days) return WEIR_OK;
-    s = db_stmt(db, SQL_CONTENT_FORGET);
-    stmt_int(s, 1, now_ms - days * DAY_MS);
-    stmt_int(s, 2, most);
-    enum weir_err err = stmt_run(s);
-    if (err == WEIR_OK) *deleted = db_changes(db);
-    return err;
+    if (days) {
+        struct stmt *s = db_stmt(db, SQL_CONTENT_FORGET);
+        stmt_int(s, 1, now_ms - days * DAY_MS);
+        stmt_int(s, 2, most);
+        err = stmt_run(s);
+        if (err == WEIR_OK) *deleted = db_changes(db);
+    }
+    return err == WEIR_OK && *deleted < most ? vault_forget(db, now_ms) : err;
 }

@@ -171,6 +171,12 @@ void db_close(struct db *db)
     free(db);
 }
 
+enum weir_err db_careful(struct db *db)
+{
+    int rc = sqlite3_exec(db->at, "PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;", NULL, NULL, NULL);
+    return rc == SQLITE_OK ? WEIR_OK : fail(db, rc);
+}
+
 const char *db_message(const struct db *db) { return db ? db->message : "no connection"; }
 enum weir_err db_fault(const struct db *db) { return db->fault; }
 

@@ -27,6 +27,8 @@ enum db_mode { DB_READ, DB_WRITE };
  * WEIR_STORAGE, WEIR_CORRUPT, WEIR_NOMEM. */
 enum weir_err db_open(const char *path, enum db_mode mode, int busy_ms, const struct sql_list *list, struct db **out);
 void db_close(struct db *db); /* NULL is fine. Makes no checkpoint. */
+/* From now on a commit of this connection is on the disk when it returns, and what it deletes or overwrites is zeros. */
+enum weir_err db_careful(struct db *db);
 /* What SQLite said of the last failure on this connection, for the log. */
 const char *db_message(const struct db *db);
 

@@ -245,6 +245,16 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7);
 -- name: content_forget
 DELETE FROM content WHERE ticket IN (SELECT ticket FROM content ORDER BY ticket LIMIT ?2) AND time < ?1;
 
+-- What of the master key outlives its rotation (sql/vault.c).
+
+-- name: vault_hash
+SELECT hash FROM vault WHERE id = 1;
+
+-- What is sealed with a key of before was admitted less than ?2 after its end, and the oldest ticket is the oldest content.
+-- name: vault_forget
+DELETE FROM vault_seal
+WHERE ended + ?2 < ?1 AND coalesce((SELECT time FROM content ORDER BY ticket LIMIT 1), ?1) > ended + ?2;
+
 -- What was spent, by the hour (sql/spend.c).
 
 -- name: spend_user

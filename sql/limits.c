@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include "fcgi/base/bounds.h"
 #include "sql/limits.h"
+#include "sql/vault.h"
 #include "sql_ids.h"
 
 #define SEALED_MAX (64 << 10)
@@ -88,7 +89,8 @@ enum weir_err jwt_put(struct db *db, const struct master_key *m, const char *nam
     struct buf sealed;
     enum weir_err err = WEIR_OK;
     buf_init(&sealed, SEALED_MAX);
-    if (secret.at) err = seal(m, name, secret, &sealed);
+    if (secret.at) err = vault_check(db, m);
+    if (err == WEIR_OK && secret.at) err = seal(m, name, secret, &sealed);
     if (err == WEIR_OK) {
         struct stmt *s = db_stmt(db, SQL_JWT_PUT);
         stmt_text(s, 1, span_of(name));

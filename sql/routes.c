@@ -6,6 +6,7 @@
 #include "fcgi/base/log.h"
 #include "fcgi/base/text.h"
 #include "sql/routes.h"
+#include "sql/vault.h"
 #include "sql_ids.h"
 
 #define HEADERS_DEPTH 2 /* an object of texts */
@@ -243,6 +244,7 @@ enum weir_err snapshot_load(struct db *db, const struct master_key *master, stru
     snap->refs = 1;
     enum weir_err err = db_begin_read(db);
     if (err == WEIR_OK) err = config_version(db, &snap->version);
+    if (err == WEIR_OK && master) err = vault_check(db, master);
     if (err == WEIR_OK) err = settings_load(db, &snap->memory, &snap->settings);
     if (err == WEIR_OK) err = load_providers(&l);
     if (err == WEIR_OK) err = load_keys(&l);
@@ -355,6 +357,7 @@ enum weir_err provider_key_put(struct db *db, const struct master_key *m, int64_
     if (!secret.at) return key_priority(db, provider_id, key, priority);
     buf_init(&sealed, SEALED_MAX);
     enum weir_err err = bound_to(identity, provider, key);
+    if (err == WEIR_OK) err = vault_check(db, m);
     if (err == WEIR_OK) err = secret_seal(m, secret, identity, &sealed);
     if (err == WEIR_OK) {
         struct stmt *s = db_stmt(db, SQL_PROVIDER_KEY_PUT);

@@ -56,7 +56,7 @@ struct snapshot {
 };
 
 /* Reads everything in one read transaction. master NULL: keys are left out (secret NULL). A sealed key that does not
- * open is left out and logged. */
+ * open is left out and logged. WEIR_OTHER_KEY: master was rotated out (vault.h). */
 enum weir_err snapshot_load(struct db *db, const struct master_key *master, struct snapshot **out);
 void snapshot_hold(struct snapshot *s);
 void snapshot_release(struct snapshot *s); /* the last one frees it and wipes its secrets */

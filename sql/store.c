@@ -10,8 +10,10 @@
 #include "sql/key_sets.h"
 #include "sql/stamp.h"
 #include "sql/store.h"
+#include "sql/vault.h"
 
 #define BUSY_MS  2000 /* a reader waits only while the log is recovered or starts again */
+#define RENEWALS 3    /* of the master key while one snapshot is loaded */
 #define CHECK_MS 1000 /* how often it is asked whether the files are still those of that name */
 
 struct reader {
@@ -22,8 +24,8 @@ struct reader {
 };
 
 struct store {
-    char *dir, *path;
-    struct master_key *master;
+    char *dir, *path, *master_path;
+    struct master_key *master; /* the same one for good: a rotation renews it */
     struct writer *writer;
     pthread_mutex_t loading; /* held by whoever reads a new snapshot; taken before lock */
 
@@ -68,8 +70,13 @@ static enum weir_err make_ready(struct store *s, struct reader *r, int generatio
     return err == WEIR_NOT_FOUND ? WEIR_STORAGE : err; /* that a caller's key was not found is something else */
 }
 
+/* A transaction that even a rollback could not end would hold the log, and this view of the database, for good. */
 static void give(struct store *s, struct reader *r)
 {
+    if (r->db && db_in_transaction(r->db)) {
+        db_close(r->db);
+        r->db = NULL;
+    }
     pthread_mutex_lock(&s->lock);
     r->next = s->idle;
     s->idle = r;
@@ -102,10 +109,27 @@ static struct snapshot *hold_if(struct store *s, int64_t version)
     return snap;
 }
 
+/* Under a master key that was rotated out it does not load. */
+static enum weir_err load(struct store *s, struct reader *r, struct snapshot **out)
+{
+    enum weir_err err = snapshot_load(r->db, s->master, out);
+    for (int tries = 0; err == WEIR_OTHER_KEY && tries < RENEWALS; tries++) {
+        if ((err = vault_renew(r->db, s->master_path, s->master)) != WEIR_OK) break;
+        log_event(LOG_INFO, "master_key_renewed");
+        err = snapshot_load(r->db, s->master, out);
+    }
+    if (err == WEIR_OTHER_KEY || err == WEIR_NOT_FOUND || err == WEIR_INVALID) {
+        log_event(LOG_ERROR, "master_key_unusable", LOG_TEXT("file", s->master_path),
+                  LOG_TEXT("reason", weir_err_info(err)->text));
+        err = WEIR_CORRUPT; /* what these mean of a caller's key is something else */
+    }
+    return err;
+}
+
 static enum weir_err replace(struct store *s, struct reader *r, struct snapshot **out)
 {
     struct snapshot *fresh;
-    enum weir_err err = snapshot_load(r->db, s->master, &fresh);
+    enum weir_err err = load(s, r, &fresh);
     if (err != WEIR_OK) return err;
     snapshot_hold(fresh);
     pthread_mutex_lock(&s->lock);
@@ -271,14 +295,24 @@ struct writer *store_writer(struct store *s) { return s->writer; }
 
 /* ---- opening and closing ---- */
 
+static enum weir_err open_master(struct db *db, void *arg)
+{
+    struct store *s = arg;
+    enum weir_err err = vault_open(db, s->master_path, &s->master);
+    if (err == WEIR_OK && vault_heal(db, s->dir, s->master_path) != WEIR_OK)
+        log_event(LOG_WARN, "rotation_not_finished", LOG_TEXT("file", s->master_path),
+                  LOG_TEXT("reason", "it cannot be renamed"));
+    return err;
+}
+
 static enum weir_err fill(struct store *s, const char *data_dir, const char *master_path)
 {
     struct snapshot *snap = NULL;
     if (asprintf(&s->path, "%s/weir.db", data_dir) < 0) { s->path = NULL; return WEIR_NOMEM; }
-    if (!(s->dir = strdup(data_dir))) return WEIR_NOMEM;
+    if (!(s->dir = strdup(data_dir)) || !(s->master_path = strdup(master_path))) return WEIR_NOMEM;
     stamp_open(data_dir, &s->stamp);
     if (!(s->keys = key_cache_new())) return WEIR_NOMEM;
-    enum weir_err err = master_key_load(master_path, &s->master);
+    enum weir_err err = store_read(s, open_master, s);
     if (err == WEIR_OK) err = writer_start(data_dir, &sql_gateway, &s->writer);
     if (err == WEIR_OK) err = store_look(s, NULL, NULL, &snap, NULL);
     snapshot_release(snap);
@@ -320,5 +354,6 @@ void store_close(struct store *s, int wait_ms)
     pthread_mutex_destroy(&s->loading);
     free(s->dir);
     free(s->path);
+    free(s->master_path);
     free(s);
 }

@@ -9,7 +9,7 @@
 struct store;
 
 /* Opens weir.db in data_dir (migrated before: db_migrate) and starts the writer. The master key is read from
- * master_path. Fails with what failed; nothing stays open then. */
+ * master_path, and again after a rotation (vault.h). Fails with what failed; nothing stays open then. */
 enum weir_err store_open(const char *data_dir, const char *master_path, struct store **out);
 void store_close(struct store *s, int wait_ms); /* waits up to wait_ms for the writer to write what it has */
 
@@ -31,7 +31,7 @@ void store_want_keys(struct store *s, const char *verifier, int64_t now_ms);
 void store_key_used(struct store *s, const struct client_hash *hash, int64_t now_ms);
 /* Calls use(db, arg) with one of the readers, outside any transaction; returns what it returned, or why there is none. */
 enum weir_err store_read(struct store *s, enum weir_err (*use)(struct db *db, void *arg), void *arg);
-const struct master_key *store_master(const struct store *s);
+const struct master_key *store_master(const struct store *s); /* always the same one, renewed by rotations */
 struct writer *store_writer(struct store *s);
 
 #endif

@@ -25,6 +25,7 @@ static const struct write { const char *table, *column; unsigned acts; } writes[
     {"content", NULL, INSERT | DELETE},
     {"health", NULL, INSERT | UPDATE},
     {"lease", NULL, INSERT | UPDATE},
+    {"vault_seal", NULL, DELETE}, /* when no content is left that it opens */
 };
 
 /* column NULL: all of it. */
@@ -32,6 +33,7 @@ static const struct hidden { const char *table, *column; } hidden[] = {
     {"admin_key", NULL},
     {"content", "prompt"},
     {"content", "answer"},
+    {"vault_seal", "sealed"},
 };
 
 static bool is_hidden(const char *table, const char *column)

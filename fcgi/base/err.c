@@ -54,7 +54,7 @@ static const struct weir_err_info infos[WEIR_ERR_COUNT] = {
     [WEIR_STORAGE] = {507, "server_error", "api_error", "storage_full",
         "The gateway cannot write its database; nothing was sent to a provider.", true},
     [WEIR_NOMEM] = DEFECT, [WEIR_FULL] = DEFECT, [WEIR_IO] = DEFECT, [WEIR_BUSY] = DEFECT, [WEIR_GONE] = DEFECT,
-    [WEIR_EXISTS] = DEFECT, [WEIR_CORRUPT] = DEFECT, [WEIR_INTERNAL] = DEFECT,
+    [WEIR_EXISTS] = DEFECT, [WEIR_CORRUPT] = DEFECT, [WEIR_OTHER_KEY] = DEFECT, [WEIR_INTERNAL] = DEFECT,
 };
 
 const struct weir_err_info *weir_err_info(enum weir_err err)

@@ -40,6 +40,7 @@ enum weir_err {
     WEIR_GONE,              /* the client has gone */
     WEIR_EXISTS,            /* (stores) a row of that name is there already */
     WEIR_CORRUPT,           /* stored bytes are not what we wrote (wrong master key, damaged file) */
+    WEIR_OTHER_KEY,         /* the master key is not the one this database is sealed under */
     WEIR_INTERNAL,          /* a defect of ours */
     WEIR_ERR_COUNT
 };

@@ -7,7 +7,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sodium.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,9 +21,14 @@ struct secret {
 };
 
 /* Two keys are derived from the file's, so that what is hashed and what is sealed share none. */
-struct master_key {
+struct parts {
     unsigned char hash[crypto_generichash_KEYBYTES];
     unsigned char seal[crypto_aead_xchacha20poly1305_ietf_KEYBYTES];
+};
+
+struct master_key {
+    struct parts *parts;   /* locked memory, read-only but while it is renewed */
+    pthread_rwlock_t lock; /* of the seal; the hash never changes once others know of the key */
 };
 
 _Static_assert(MASTER_LEN == crypto_kdf_KEYBYTES, "a master key is a key of crypto_kdf");
@@ -130,6 +137,19 @@ out:
     return err;
 }
 
+struct master_key *master_key_blank(void)
+{
+    struct master_key *m = malloc(sizeof *m);
+    if (!m) return NULL;
+    if (!(m->parts = locked_alloc(sizeof *m->parts))) {
+        free(m);
+        return NULL;
+    }
+    sodium_memzero(m->parts, sizeof *m->parts);
+    pthread_rwlock_init(&m->lock, NULL);
+    return m;
+}
+
 enum weir_err master_key_load(const char *path, struct master_key **out)
 {
     unsigned char key[MASTER_LEN];
@@ -137,14 +157,14 @@ enum weir_err master_key_load(const char *path, struct master_key **out)
     enum weir_err err = read_key(path, key);
     if (err)
         goto out;
-    m = locked_alloc(sizeof *m);
+    m = master_key_blank();
     if (!m) {
         err = WEIR_NOMEM;
         goto out;
     }
-    crypto_kdf_derive_from_key(m->hash, sizeof m->hash, 1, "weirhash", key);
-    crypto_kdf_derive_from_key(m->seal, sizeof m->seal, 2, "weirseal", key);
-    sodium_mprotect_readonly(m);
+    crypto_kdf_derive_from_key(m->parts->hash, sizeof m->parts->hash, 1, "weirhash", key);
+    crypto_kdf_derive_from_key(m->parts->seal, sizeof m->parts->seal, 2, "weirseal", key);
+    sodium_mprotect_readonly(m->parts);
     *out = m;
 out:
     sodium_memzero(key, sizeof key);
@@ -153,13 +173,54 @@ out:
 
 void master_key_free(struct master_key *m)
 {
-    sodium_free(m);
+    if (!m) return;
+    sodium_free(m->parts);
+    pthread_rwlock_destroy(&m->lock);
+    free(m);
+}
+
+/* ---- over a rotation ---- */
+
+static void lock(const struct master_key *m) { pthread_rwlock_rdlock((pthread_rwlock_t *)&m->lock); }
+static void unlock(const struct master_key *m) { pthread_rwlock_unlock((pthread_rwlock_t *)&m->lock); }
+
+static struct span part_of(const struct master_key *m, enum master_part which)
+{
+    return which == MASTER_HASH ? (struct span){(const char *)m->parts->hash, sizeof m->parts->hash}
+                                : (struct span){(const char *)m->parts->seal, sizeof m->parts->seal};
+}
+
+enum weir_err master_key_keep(const struct master_key *m, enum master_part which, const struct master_key *under,
+                              const char *bound_to, struct buf *sealed)
+{
+    return secret_seal(under, part_of(m, which), bound_to, sealed);
+}
+
+enum weir_err master_key_take(struct master_key *m, enum master_part which, const struct secret *kept)
+{
+    struct span part = part_of(m, which);
+    if (kept->len != part.len) return WEIR_CORRUPT;
+    sodium_mprotect_readwrite(m->parts);
+    memcpy((char *)part.at, kept->at, part.len);
+    sodium_mprotect_readonly(m->parts);
+    return WEIR_OK;
+}
+
+enum weir_err master_key_renew(struct master_key *m, const struct master_key *fresh)
+{
+    if (sodium_memcmp(m->parts->hash, fresh->parts->hash, sizeof m->parts->hash) != 0) return WEIR_OTHER_KEY;
+    pthread_rwlock_wrlock(&m->lock);
+    sodium_mprotect_readwrite(m->parts);
+    memcpy(m->parts->seal, fresh->parts->seal, sizeof m->parts->seal);
+    sodium_mprotect_readonly(m->parts);
+    pthread_rwlock_unlock(&m->lock);
+    return WEIR_OK;
 }
 
 void secret_client_hash(const struct master_key *m, struct span presented, struct client_hash *out)
 {
     crypto_generichash(out->at, sizeof out->at, (const unsigned char *)presented.at, presented.len,
-                       m->hash, sizeof m->hash);
+                       m->parts->hash, sizeof m->parts->hash);
 }
 
 bool secret_hash_equal(const struct client_hash *a, const struct client_hash *b)
@@ -194,8 +255,11 @@ enum weir_err secret_seal(const struct master_key *m, struct span plain, const c
     unsigned char *nonce = at + 1;
     at[0] = SEAL_VERSION;
     randombytes_buf(nonce, SEAL_NONCE);
+    lock(m);
     crypto_aead_xchacha20poly1305_ietf_encrypt(nonce + SEAL_NONCE, NULL, (const unsigned char *)plain.at, plain.len,
-                                               (const unsigned char *)bound_to, strlen(bound_to), NULL, nonce, m->seal);
+                                               (const unsigned char *)bound_to, strlen(bound_to), NULL, nonce,
+                                               m->parts->seal);
+    unlock(m);
     buf_added(sealed, plain.len + SEAL_EXTRA);
     return WEIR_OK;
 }
@@ -209,8 +273,12 @@ enum weir_err secret_open(const struct master_key *m, struct span sealed, const 
     struct secret *s = locked_alloc(sizeof *s + len + 1);
     if (!s)
         return WEIR_NOMEM;
-    if (crypto_aead_xchacha20poly1305_ietf_decrypt((unsigned char *)s->at, NULL, NULL, nonce + SEAL_NONCE, len + SEAL_TAG,
-                                                   (const unsigned char *)bound_to, strlen(bound_to), nonce, m->seal) != 0) {
+    lock(m);
+    int refused = crypto_aead_xchacha20poly1305_ietf_decrypt((unsigned char *)s->at, NULL, NULL, nonce + SEAL_NONCE,
+                                                             len + SEAL_TAG, (const unsigned char *)bound_to,
+                                                             strlen(bound_to), nonce, m->parts->seal);
+    unlock(m);
+    if (refused) {
         secret_free(s);
         return WEIR_CORRUPT;
     }

@@ -35,6 +35,18 @@ enum weir_err master_key_make(const char *path);
 enum weir_err master_key_load(const char *path, struct master_key **out);
 void master_key_free(struct master_key *m);
 
+/* What of a master key outlives its rotation (sql/vault.h): the key that client keys are hashed with, for ever; the key
+ * that things were sealed with, as long as one is left that is not sealed anew.
+ * keep: one of m's keys, sealed under another master key. take: into m, which nobody else knows of yet, what keep sealed
+ * and secret_open opened; WEIR_CORRUPT if it is no such key. renew: m, whoever uses it, seals and opens from now on as
+ * fresh does; WEIR_OTHER_KEY if they hash differently. */
+enum master_part { MASTER_HASH, MASTER_SEAL };
+enum weir_err master_key_keep(const struct master_key *m, enum master_part which, const struct master_key *under,
+                              const char *bound_to, struct buf *sealed);
+struct master_key *master_key_blank(void); /* to take something into; NULL when memory is out */
+enum weir_err master_key_take(struct master_key *m, enum master_part which, const struct secret *kept);
+enum weir_err master_key_renew(struct master_key *m, const struct master_key *fresh);
+
 /* Keyed BLAKE2b of a client key's full text: what the database stores and looks up by. */
 void secret_client_hash(const struct master_key *m, struct span presented, struct client_hash *out);
 bool secret_hash_equal(const struct client_hash *a, const struct client_hash *b); /* constant time */

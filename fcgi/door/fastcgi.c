@@ -257,6 +257,14 @@ enum weir_err conn_write(struct conn *c, struct span bytes)
     return c->gone ? WEIR_GONE : WEIR_OK;
 }
 
+void conn_write_no_memory(struct conn *c, const char *request_id)
+{
+    conn_write(c, SPAN("Status: 500 Internal Server Error\r\nContent-Type: application/json\r\nx-request-id: "));
+    conn_write(c, span_of(request_id));
+    conn_write(c, SPAN("\r\n\r\n{\"error\":{\"message\":\"The gateway is out of memory.\",\"type\":\"server_error\","
+                       "\"param\":null,\"code\":\"internal_error\"}}"));
+}
+
 enum weir_err conn_flush(struct conn *c)
 {
     if (!c->is_cgi && !c->gone) c->gone = FCGX_FFlush(c->fcgi.out) != 0;

@@ -37,6 +37,8 @@ void conn_skip(struct conn *c, size_t most);
 /* Answer bytes, CGI header first (RFC 3875 6). Buffered until conn_flush. WEIR_GONE sticks: nobody reads any more, or
  * nothing could be written for a minute. */
 enum weir_err conn_write(struct conn *c, struct span bytes);
+/* A whole answer, 500 and an error object, for when memory is out and no other can be made. */
+void conn_write_no_memory(struct conn *c, const char *request_id);
 enum weir_err conn_flush(struct conn *c);
 /* A descriptor that becomes readable, or hung up, when the web server gives the request up. Only after the body was
  * read to its end. */

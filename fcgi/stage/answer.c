@@ -7,6 +7,8 @@
 #include "fcgi/stage/record.h"
 
 #define HEAD_MAX 8192
+#define NO_MEMORY_EVENT "data: {\"error\":{\"message\":\"The gateway is out of memory.\",\"type\":\"server_error\"," \
+                        "\"param\":null,\"code\":\"internal_error\"}}\n\n" /* where a stream's end could not be kept */
 
 /* ---- heads ---- */
 
@@ -84,8 +86,9 @@ static void head_outcome(struct buf *head, const struct outcome *o)
 
 static enum weir_err send_whole(const struct request *r, struct buf *head, struct span body)
 {
-    enum weir_err err = head->err;
     buf_str(head, "\r\n");
+    enum weir_err err = head->err;
+    if (err != WEIR_OK) conn_write_no_memory(r->conn, r->id);
     if (err == WEIR_OK) err = conn_write(r->conn, buf_all(head));
     if (err == WEIR_OK && r->method != METHOD_HEAD) err = conn_write(r->conn, body);
     buf_free(head);
@@ -156,6 +159,7 @@ void answer_error_event(const struct problem *p, const struct fault *f, struct b
     struct buf object;
     buf_init(&object, HEAD_MAX);
     error_object(p, f, &object);
+    if (object.err) out->err = object.err;
     sse_data(out, buf_all(&object));
     buf_free(&object);
 }
@@ -169,6 +173,7 @@ static enum weir_err send_error(const struct request *r, int status, const struc
     buf_init(&body, HEAD_MAX);
     error_object(p, f, &body);
     if (!raw.at) raw = buf_all(&body);
+    if (body.err) head.err = body.err;
     head_start(&head, r, status, "application/json");
     buf_printf(&head, "Content-Length: %zu\r\nCache-Control: no-store\r\n", raw.len);
     if (p->retry_after_s) buf_printf(&head, "retry-after: %d\r\n", p->retry_after_s);
@@ -189,7 +194,7 @@ enum weir_err answer_problem(const struct request *r, const struct problem *p, c
 
 enum weir_err answer_outcome(const struct request *r, const struct outcome *o)
 {
-    if (o->begun) return conn_write(r->conn, buf_all(&o->tail));
+    if (o->begun) return conn_write(r->conn, o->tail.err ? SPAN(NO_MEMORY_EVENT) : buf_all(&o->tail));
     if (o->end == END_OK) return answer_json(r, o->status, buf_all(&o->body), o, NULL);
     return send_error(r, o->status, &o->problem, &o->fault, o, NULL);
 }

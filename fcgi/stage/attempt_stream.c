@@ -82,8 +82,7 @@ static void done(struct stream *s, struct span last)
     } else if (!tap_is_finished(&s->a->tap)) {
         fail(s, WEIR_UPSTREAM, "its stream ended without a finish_reason", NULL);
     } else {
-        s->a->out->end = END_OK;
-        buf_span(&s->a->out->tail, last);
+        s->a->out->end = buf_span(&s->a->out->tail, last) == WEIR_OK ? END_OK : END_TRUNCATED; /* answer.c tells of it */
         over(s, VERDICT_ANSWERED);
     }
 }

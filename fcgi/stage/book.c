@@ -1,11 +1,14 @@
 /* Jobs that book: admission, further attempts, settling. */
 #include "fcgi/stage/book.h"
 
+#include <poll.h>
 #include <stdlib.h>
 
+#include "fcgi/base/clock.h"
 #include "fcgi/base/log.h"
 
 #define SETTLE_MS 2000  /* then the answer ends anyway */
+#define MEMORY_MS 5    /* between two looks for memory */
 #define ADMIT_MS  10000 /* nothing may go upstream that is not booked, so this is waited for longer */
 
 bool book_is_able(const struct book *b)
@@ -278,18 +281,35 @@ static void seal_content(const struct book *b, struct settle_job *s, const struc
     log_dropped(s, "memory is out");
 }
 
-enum weir_err book_settle(const struct book *b, const struct ledger_bill *bill, const struct estimate *e, int64_t key_id,
-                          const struct content *content)
+static struct settle_job *new_settle(const struct book *b, const struct ledger_bill *bill, int64_t key_id)
 {
     struct settle_job *s = calloc(1, sizeof *s);
-    if (!s) return WEIR_NOMEM;
+    if (!s) return NULL;
     s->job = (struct job){.run = settle_run, .dispose = settle_free};
     s->ledger = b->ledger;
     s->key_id = key_id;
     arena_init(&s->strings);
-    enum weir_err err = copy_bill(s, bill) ? WEIR_OK : WEIR_NOMEM;
-    if (err == WEIR_OK) seal_content(b, s, content);
-    if (err == WEIR_OK) err = writer_run(store_writer(b->store), &s->job, SETTLE_MS, true);
+    if (copy_bill(s, bill)) return s;
+    job_release(&s->job);
+    return NULL;
+}
+
+/* A ticket without a bill would hold what it holds until this process ends: memory that is out is waited for. */
+static struct settle_job *await_settle(const struct book *b, const struct ledger_bill *bill, int64_t key_id)
+{
+    int64_t until = clock_mono_ms() + SETTLE_MS;
+    struct settle_job *s;
+    while (!(s = new_settle(b, bill, key_id)) && clock_mono_ms() < until) poll(NULL, 0, MEMORY_MS);
+    return s;
+}
+
+enum weir_err book_settle(const struct book *b, const struct ledger_bill *bill, const struct estimate *e, int64_t key_id,
+                          const struct content *content)
+{
+    struct settle_job *s = await_settle(b, bill, key_id);
+    if (!s) return WEIR_NOMEM;
+    seal_content(b, s, content);
+    enum weir_err err = writer_run(store_writer(b->store), &s->job, SETTLE_MS, true);
     if (err == WEIR_OK) learn(b, s, e);
     if (err == WEIR_OK) log_warnings(&s->settled.warnings);
     if (err == WEIR_OK && s->settled.over_bound)

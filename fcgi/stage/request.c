@@ -75,9 +75,10 @@ static void take_path(struct request *r, const struct variables *v, const char *
         raw.len -= prefix.len;
     }
     buf_init(&path, BOUND_PATH);
-    enum weir_err err = !raw.len ? buf_char(&path, '/') : is_decoded ? buf_span(&path, raw) : url_decode(&path, raw, false);
-    r->path_is_bad = err != WEIR_OK || !path.len || path.at[0] != '/';
-    r->path = r->path_is_bad ? SPAN("/") : (struct span){arena_str(a, buf_all(&path)), path.len};
+    enum weir_err err = !raw.at ? WEIR_NOMEM : !raw.len ? buf_char(&path, '/')
+                        : is_decoded ? buf_span(&path, raw) : url_decode(&path, raw, false);
+    r->path_is_bad = err != WEIR_NOMEM && (err != WEIR_OK || !path.len || path.at[0] != '/');
+    r->path = err == WEIR_NOMEM ? SPAN("") : r->path_is_bad ? SPAN("/") : (struct span){arena_str(a, buf_all(&path)), path.len};
     if (!r->path.at) r->path = SPAN("");
     buf_free(&path);
 }

@@ -7,3 +7,4 @@ _flow = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_flow)
 mock, refusing_port, make_site, make_gw = _flow.mock, _flow.refusing_port, _flow.make_site, _flow.make_gw
 pytest_runtest_makereport = _flow.pytest_runtest_makereport
+no_secret_stands_anywhere = _flow.no_secret_stands_anywhere

@@ -10,8 +10,18 @@ import tempfile
 import pytest
 
 import harness
+import scan
 
 SECRET = "sk-weir-flow-tests-0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_secret_stands_anywhere():
+    """At the end of the session: every secret used, in every place looked at (scan.py)."""
+    scan.note(harness.PROVIDER_KEY, "a provider's key")
+    yield
+    assert scan.secrets
+    assert not scan.found, f"{len(scan.found)} secrets where none may be:\n" + "\n".join(scan.found[:20])
 
 
 @pytest.fixture(scope="session")

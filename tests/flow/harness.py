@@ -24,6 +24,8 @@ import time
 import httpx2
 import openai
 
+import scan
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("WEIR_BUILD", "build"))
 BUILD = BUILD if BUILD.is_absolute() else ROOT / BUILD
@@ -143,6 +145,7 @@ class Site:
     def weir(self, *args, check=True, feed=None):
         done = subprocess.run([str(BUILD / "weir"), "--data", self.data, *args], input=feed, capture_output=True, text=True,
                               env=clean_env(), timeout=30 * SLOW)
+        scan.look_at_command(args, done, feed)
         if check and done.returncode != 0:
             raise AssertionError(f"weir {' '.join(args)}: exit {done.returncode}\n{done.stderr}{done.stdout}")
         return done
@@ -150,6 +153,7 @@ class Site:
     def apply(self, document):
         path = pathlib.Path(self.data, f"apply-{next(_serial)}.json")
         path.write_text(json.dumps(document))
+        scan.note_document(document)
         try:
             return self.weir("apply", str(path))
         finally:
@@ -174,6 +178,7 @@ class Site:
         return self.weir("key", "create", "--name", name, *args).stdout.strip()
 
     def remove(self):
+        scan.look_at_site(self.data)
         shutil.rmtree(self.data, ignore_errors=True)
 
 
@@ -295,6 +300,7 @@ class Gateway:
 
     # ---- clients ----
     def _note(self, request):
+        scan.note_request(request)
         path = request.url.path
         path = path[len(self.web.mount):] if self.web.mount and path.startswith(self.web.mount) else path
         if request.method == "POST" and path in MODEL_PATHS:
@@ -307,6 +313,7 @@ class Gateway:
             self.sent.append(sent)
 
     def _heard(self, response):
+        scan.look(repr(list(response.headers.items())), f"the headers of an answer to {response.request.url.path}")
         sent = response.request.extensions.get("sent")
         if sent:
             sent.status, sent.headers = response.status_code, dict(response.headers)
@@ -314,7 +321,7 @@ class Gateway:
                 sent.id = response.headers.get("x-request-id")
 
     def transport(self, **kw):
-        client = httpx2.Client(event_hooks={"request": [self._note], "response": [self._heard]}, trust_env=False,
+        client = httpx2.Client(event_hooks={"request": [self._note], "response": [self._heard, scan.look_at_answer]}, trust_env=False,
                                timeout=kw.pop("timeout", 20 * SLOW), **kw)
         self.closing.append(client)
         return client
@@ -356,6 +363,7 @@ class Gateway:
             with contextlib.suppress(ConnectionError):
                 while part := s.recv(65536):
                     answer += part
+        scan.look(answer, f"the answer to {path}")
         if answer:
             sent.status = int(answer.split(b" ", 2)[1])
         if count:

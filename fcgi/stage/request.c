@@ -20,6 +20,8 @@ static void take(struct span name, const char *value, struct request *r, struct 
         {SPAN("REQUEST_METHOD"), NULL, &v->method}, {SPAN("REQUEST_URI"), NULL, &v->uri},
         {SPAN("SCRIPT_NAME"), NULL, &v->script}, {SPAN("PATH_INFO"), NULL, &v->info}, {SPAN("REMOTE_ADDR"), NULL, &r->peer},
         {SPAN("CONTENT_TYPE"), NULL, &r->content_type}, {SPAN("CONTENT_LENGTH"), NULL, &r->length},
+        {SPAN("HTTP_ANTHROPIC_VERSION"), NULL, &r->anthropic_version},
+        {SPAN("HTTP_ANTHROPIC_BETA"), NULL, &r->anthropic_beta},
         {SPAN("WEIR_MOUNT"), NULL, &v->mount}, {SPAN("HTTP_ORIGIN"), NULL, &r->origin},
         {SPAN("HTTP_X_FORWARDED_FOR"), &r->forwarded_for, NULL}, {SPAN("HTTP_FORWARDED"), &r->forwarded, NULL},
         {SPAN("HTTP_ACCESS_CONTROL_REQUEST_METHOD"), NULL, &r->preflight_method},

@@ -208,7 +208,7 @@ static int set_up(void **state)
     for (int i = 0; i < TARGETS; i++) {
         rig.providers[i] = (struct provider_row){.name = names[i], .dialect = "openai", .base_url = urls[i],
                                                  .first_byte_ms = 1000, .idle_ms = 500, .total_ms = 10000};
-        rig.targets[i] = (struct target){&rig.providers[i], NULL, "real", &priced.price, &priced};
+        rig.targets[i] = (struct target){.provider = &rig.providers[i], .model = "real", .price = &priced.price, .alias = &priced};
     }
     memset(&booked, 0, sizeof booked);
     ticket = (struct ticket){.grant = {.ticket = 7}};
@@ -238,6 +238,7 @@ static void relay(enum face face, const char *body, const struct script *scripts
 {
     struct problem p;
     assert_int_equal(parse_chat(face, span_of(body), &rig.memory, &rig.chat, &p), WEIR_OK);
+    for (int i = 0; i < TARGETS; i++) rig.targets[i].asked = face;
     const struct plan plan = {.model = &priced, .targets = rig.targets, .count = count};
     struct experience *none = experience_new();
     estimate_request(&rig.chat, &priced, none, &ticket.estimate);

@@ -30,7 +30,6 @@ static bool check_provider(struct apply *a, struct jval v)
         path_index(&a->r, (size_t)i);
         return refuse_member(&a->r, "secret", "is missing, and no such key is stored");
     }
-    pending_provider(&a->pending, &d);
     return true;
 }
 

@@ -15,7 +15,10 @@
 
 /* ---- add ---- */
 
-struct provider_words { const char *name, *dialect, *base_url, *key_file; bool plain; };
+struct provider_words {
+    const char *name, *dialect, *base_url, *key_file, *api_version, *anthropic_version, *auth, *faces;
+    bool plain;
+};
 
 static bool provider_is_free(struct weir *w, const char *name)
 {
@@ -37,6 +40,26 @@ static bool provider_is_free(struct weir *w, const char *name)
     return !err && !taken;
 }
 
+static void add_member(struct buf *json, const char *name, const char *value) /* NULL: not given */
+{
+    if (!value) return;
+    buf_printf(json, ",\"%s\":", name);
+    json_string(json, span_of(value));
+}
+
+/* "chat,responses" as a list. */
+static void add_words(struct buf *json, const char *words)
+{
+    buf_char(json, '[');
+    for (size_t n;; words += n + 1) {
+        n = strcspn(words, ",");
+        json_string(json, (struct span){words, n});
+        if (!words[n]) break;
+        buf_char(json, ',');
+    }
+    buf_char(json, ']');
+}
+
 /* The words as a document of one provider. */
 static bool provider_document(const struct provider_words *p, struct buf *json)
 {
@@ -48,9 +71,13 @@ static bool provider_document(const struct provider_words *p, struct buf *json)
     json_string(json, span_of(p->name));
     buf_str(json, ",\"dialect\":");
     json_string(json, span_of(p->dialect));
-    if (p->base_url) {
-        buf_str(json, ",\"base_url\":");
-        json_string(json, span_of(p->base_url));
+    add_member(json, "base_url", p->base_url);
+    add_member(json, "api_version", p->api_version);
+    add_member(json, "anthropic_version", p->anthropic_version);
+    add_member(json, "auth", p->auth);
+    if (p->faces) {
+        buf_str(json, ",\"faces\":");
+        add_words(json, p->faces);
     }
     if (p->plain) buf_str(json, ",\"allow_plain_http\":true");
     if (p->key_file) {
@@ -79,6 +106,10 @@ int cmd_provider_add(struct weir *w, int argc, char **argv)
                                          {"--base-url", OPTION_TEXT, &p.base_url},
                                          {"--key-file", OPTION_TEXT, &p.key_file},
                                          {"--allow-plain-http", OPTION_FLAG, &p.plain},
+                                         {"--api-version", OPTION_TEXT, &p.api_version},
+                                         {"--anthropic-version", OPTION_TEXT, &p.anthropic_version},
+                                         {"--auth", OPTION_TEXT, &p.auth},
+                                         {"--faces", OPTION_TEXT, &p.faces},
                                          {NULL, OPTION_FLAG, NULL}};
     struct applied done;
     struct words words;
@@ -113,6 +144,10 @@ static const struct column columns[] = {{"name", "NAME", 0},
                                         {"keys", "KEYS", 0},
                                         {"timeouts", NULL, 0},
                                         {"headers", NULL, 0},
+                                        {"api_version", NULL, 0},
+                                        {"anthropic_version", NULL, 0},
+                                        {"auth", NULL, 0},
+                                        {"faces", NULL, 0},
                                         {"health", "HEALTH", 0},
                                         {"breaker", "BREAKER", 0},
                                         {"forced", NULL, 0},
@@ -208,6 +243,13 @@ static void list_provider(struct listing *l, const struct provider_row *p, const
         json_string(json, span_of(p->headers[i].value));
     }
     buf_char(json, '}');
+    listing_both(l, buf_all(json), SPAN_NONE);
+    listing_text(l, span_of(p->api_version));
+    listing_text(l, span_of(p->anthropic_version));
+    listing_text(l, span_of(p->auth));
+    buf_clear(json);
+    if (p->faces) add_words(json, p->faces);
+    else buf_str(json, "null");
     listing_both(l, buf_all(json), SPAN_NONE);
     provider_state(health, p->name, clock_wall_ms(), &state);
     list_state(l, &state);

@@ -5,6 +5,7 @@
 
 #include "fcgi/base/bounds.h"
 #include "fcgi/base/text.h"
+#include "fcgi/provider/provider.h"
 
 #define TIMEOUT_MOST 86400000  /* a day, ms */
 #define ENTRIES_MOST 1000      /* keys, headers or targets of one entry */
@@ -23,7 +24,7 @@ static bool is_plain_name(const char *name)
 
 /* ---- providers ---- */
 
-struct provider_text { struct provider_row row; struct jval keys, timeouts, headers; };
+struct provider_text { struct provider_row row; struct jval keys, timeouts, headers, faces; };
 
 static bool upstream_key_read(struct reader *r, struct jval v, struct doc_upstream_key *out)
 {
@@ -142,6 +143,49 @@ static bool timeouts_read(struct reader *r, struct jval object, struct provider_
     return true;
 }
 
+/* Versions go into an address or a header as they are. */
+static bool version_check(struct reader *r, const char *name, const char *version)
+{
+    return !version || is_plain_name(version) || refuse_member(r, name, "must be of letters, digits, '.', '_' and '-' only");
+}
+
+static bool face_read(struct reader *r, struct jval v, unsigned *faces)
+{
+    for (int f = 0; f < FACE_COUNT; f++) {
+        if (!jval_is(v, face_names[f])) continue;
+        if (*faces & (1u << f)) return refuse(r, "stands there twice");
+        *faces |= 1u << f;
+        return true;
+    }
+    return refuse(r, "must be one of \"chat\", \"completions\", \"embeddings\", \"responses\", \"messages\"");
+}
+
+/* Stored in one order, so that it has one form. */
+static bool faces_read(struct reader *r, struct jval list, struct provider_row *out)
+{
+    size_t i = 0, before = path_member(r, "faces");
+    struct jiter it = jscan_iter(list);
+    struct span key;
+    struct jval v;
+    struct buf text;
+    unsigned faces = 0;
+
+    for (; jscan_next(&it, &key, &v); i++) {
+        size_t here = path_index(r, i);
+
+        if (!face_read(r, v, &faces)) return false;
+        path_back(r, here);
+    }
+    if (!faces) return refuse(r, "must have at least one entry");
+    buf_init(&text, 128);
+    for (int f = 0; f < FACE_COUNT; f++)
+        if (faces & (1u << f)) buf_printf(&text, "%s%s", text.len ? "," : "", face_names[f]);
+    out->faces = text.err ? NULL : arena_str(r->memory, buf_all(&text));
+    buf_free(&text);
+    path_back(r, before);
+    return out->faces || refuse_memory(r);
+}
+
 /* Takes slashes off the end, so that an address has one form; then checks it. */
 static bool base_url_check(struct reader *r, struct provider_row *row)
 {
@@ -168,6 +212,10 @@ bool doc_provider_read(struct reader *r, struct jval v, struct doc_provider *out
         {"keys", FIELD_ARRAY, offsetof(struct provider_text, keys), false, 0, 0, NULL},
         {"timeouts", FIELD_OBJECT, offsetof(struct provider_text, timeouts), false, 0, 0, NULL},
         {"headers", FIELD_OBJECT, offsetof(struct provider_text, headers), false, 0, 0, NULL},
+        {"api_version", FIELD_TEXT, offsetof(struct provider_text, row.api_version), false, 1, 64, NULL},
+        {"anthropic_version", FIELD_TEXT, offsetof(struct provider_text, row.anthropic_version), false, 1, 64, NULL},
+        {"auth", FIELD_CHOICE, offsetof(struct provider_text, row.auth), false, 0, 0, AUTHS},
+        {"faces", FIELD_ARRAY, offsetof(struct provider_text, faces), false, 0, 0, NULL},
         {NULL, FIELD_ANY, 0, false, 0, 0, NULL},
     };
     struct provider_text text = {.row = {.base_url = "", .key_strategy = "priority"}};
@@ -178,6 +226,9 @@ bool doc_provider_read(struct reader *r, struct jval v, struct doc_provider *out
     if (!base_url_check(r, &text.row)) return false;
     if (text.timeouts.kind && !timeouts_read(r, text.timeouts, &text.row)) return false;
     if (text.headers.kind && !headers_read(r, text.headers, &text.row)) return false;
+    if (!version_check(r, "api_version", text.row.api_version)) return false;
+    if (!version_check(r, "anthropic_version", text.row.anthropic_version)) return false;
+    if (text.faces.kind && !faces_read(r, text.faces, &text.row)) return false;
     if (text.keys.kind && !upstream_keys_read(r, text.keys, out)) return false;
     out->row = text.row;
     return true;
@@ -336,6 +387,18 @@ static void write_timeouts(struct buf *out, const struct provider_row *p)
     if (*lead == ',' && !lead[1]) buf_char(out, '}');
 }
 
+static void write_faces(struct buf *out, const char *faces)
+{
+    const char *lead = ",\"faces\":[";
+    for (size_t n; *faces; faces += n + (faces[n] == ',')) {
+        n = strcspn(faces, ",");
+        buf_str(out, lead);
+        json_string(out, (struct span){faces, n});
+        lead = ",";
+    }
+    buf_char(out, ']');
+}
+
 enum weir_err doc_provider_write(struct buf *out, const struct provider_row *p)
 {
     write_text(out, "{\"name\":", p->name);
@@ -355,6 +418,10 @@ enum weir_err doc_provider_write(struct buf *out, const struct provider_row *p)
         write_text(out, ":", p->headers[i].value);
     }
     if (p->header_count) buf_char(out, '}');
+    if (p->api_version) write_text(out, ",\"api_version\":", p->api_version);
+    if (p->anthropic_version) write_text(out, ",\"anthropic_version\":", p->anthropic_version);
+    if (p->auth) write_text(out, ",\"auth\":", p->auth);
+    if (p->faces) write_faces(out, p->faces);
     return buf_char(out, '}');
 }
 

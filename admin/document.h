@@ -16,8 +16,8 @@ extern const char *const section_names[SECTION_COUNT];
 struct document { struct jval sections[SECTION_COUNT], settings; }; /* JSON_ABSENT where there is none */
 
 #define DIALECTS "openai|anthropic|azure|gemini|groq|ollama|mock"
-#define DIALECTS_IN_FORCE "openai|mock"
 #define STRATEGIES "priority|weighted|round_robin|least_latency|cheapest"
+#define AUTHS "bearer|x-api-key|api-key"
 #define KEY_STRATEGIES "priority|round_robin|least_used"
 #define LIMIT_METRICS "requests|tokens|cost|concurrency"
 #define LIMIT_SHAPES "bucket|window|calendar|total"

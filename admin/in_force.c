@@ -1,5 +1,5 @@
-/* What this version stores but does not act on yet. In force today: providers of the dialects openai and mock, with their
- * keys, time-outs and headers; models with their routes, prices and max_output; all limits; keys with models, endpoints,
+/* What this version stores but does not act on yet. In force today: providers of all dialects, with their keys,
+ * time-outs and headers; models with their routes, prices and max_output; all limits; keys with models, endpoints,
  * addresses, expiry and identity; token verifiers. All else that a document can say is named here. */
 #include "admin/in_force.h"
 
@@ -29,19 +29,12 @@ static void note(struct pending *p, const char *what, const char *which)
     buf_str(&p->text, name);
 }
 
-void pending_provider(struct pending *p, const struct doc_provider *d)
-{
-    if (!choice_is(DIALECTS_IN_FORCE, span_of(d->row.dialect))) note(p, "dialect ", d->row.dialect);
-}
-
 void pending_model(struct pending *p, const struct doc_model *d)
 {
     const struct model_row *m = &d->row;
 
     if (m->cache_ttl) note(p, "cache_ttl", "");
     if (m->context_window) note(p, "context_window", "");
-    if (m->system) note(p, "system", "");
-    if (m->defaults) note(p, "defaults", "");
 }
 
 void pending_setting(struct pending *p, const struct setting_def *d)

@@ -10,7 +10,6 @@ struct pending { struct names seen; struct buf text; }; /* text: "limits, cache_
 void pending_init(struct pending *p);
 void pending_free(struct pending *p);
 /* Notes what the entry uses that is not in force. */
-void pending_provider(struct pending *p, const struct doc_provider *d);
 void pending_model(struct pending *p, const struct doc_model *d);
 void pending_setting(struct pending *p, const struct setting_def *d);
 /* One line on stderr, if anything was noted. */

@@ -24,7 +24,8 @@ static const struct command commands[] = {
     {"key rotate", cmd_key_rotate, "NAME [--overlap 24h]",
      "a new secret; the old one works on for the overlap (default: not at all)"},
     {"key revoke", cmd_key_revoke, "NAME", "a key ends now and for good"},
-    {"provider add", cmd_provider_add, "NAME --dialect D [--base-url URL] [--key-file FILE|-] [--allow-plain-http]",
+    {"provider add", cmd_provider_add, "NAME --dialect D [--base-url URL] [--key-file FILE|-] [--allow-plain-http] "
+     "[--api-version V] [--anthropic-version V] [--auth bearer|x-api-key|api-key] [--faces chat,responses...]",
      "an upstream; its key is read from a file or stdin"},
     {"provider list", cmd_provider_list, "[--json]", "the upstreams, and how they, their breakers and keys are"},
     {"provider test", cmd_provider_test, "NAME", "really call the upstream and say plainly what is wrong"},

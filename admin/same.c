@@ -21,7 +21,9 @@ bool provider_same(const struct provider_row *old, const struct provider_row *no
     return text_same(old->dialect, now->dialect) && text_same(old->base_url, now->base_url)
         && text_same(old->key_strategy, now->key_strategy) && old->allow_plain_http == now->allow_plain_http
         && old->connect_ms == now->connect_ms && old->first_byte_ms == now->first_byte_ms
-        && old->idle_ms == now->idle_ms && old->total_ms == now->total_ms;
+        && old->idle_ms == now->idle_ms && old->total_ms == now->total_ms
+        && text_same(old->api_version, now->api_version) && text_same(old->anthropic_version, now->anthropic_version)
+        && text_same(old->auth, now->auth) && text_same(old->faces, now->faces);
 }
 
 const struct upstream_key *provider_key_of(const struct provider_row *p, const char *name)

@@ -71,7 +71,7 @@ static void take_path(struct web_request *r, const struct variables *v, struct a
     enum weir_err err = !raw.at ? WEIR_NOMEM : !raw.len ? buf_char(&path, '/')
                         : is_decoded ? buf_span(&path, raw) : url_decode(&path, raw, false);
     r->path_is_bad = err != WEIR_NOMEM && (err != WEIR_OK || !path.len || path.at[0] != '/');
-    r->path = err == WEIR_NOMEM ? SPAN_NONE : r->path_is_bad ? SPAN("/") : (struct span){arena_str(a, buf_all(&path)), path.len};
+    r->path = r->path_is_bad ? SPAN("/") : (struct span){err == WEIR_OK ? arena_str(a, buf_all(&path)) : NULL, path.len};
     buf_free(&path);
 }
 

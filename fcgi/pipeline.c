@@ -5,6 +5,7 @@
 #include "fcgi/base/clock.h"
 #include "fcgi/base/log.h"
 #include "fcgi/base/text.h"
+#include "fcgi/provider/preset.h"
 #include "fcgi/stage/admit.h"
 #include "fcgi/stage/answer.h"
 #include "fcgi/stage/cors.h"
@@ -19,6 +20,7 @@ struct route;
 struct way { const struct gateway *g; struct request r; struct arena memory; const struct route *route; };
 
 static void model_call(struct way *w);
+static void count_tokens(struct way *w);
 static void model_list(struct way *w);
 static void model_one(struct way *w);
 static void own_usage(struct way *w);
@@ -39,6 +41,9 @@ static const struct route {
     {"/chat/completions", false, true, model_call, FACE_CHAT, "/v1/chat/completions"},
     {"/v1/completions", false, true, model_call, FACE_COMPLETIONS, "/v1/completions"},
     {"/v1/embeddings", false, true, model_call, FACE_EMBEDDINGS, "/v1/embeddings"},
+    {"/v1/responses", false, true, model_call, FACE_RESPONSES, "/v1/responses"},
+    {"/v1/messages", false, true, model_call, FACE_MESSAGES, "/v1/messages"},
+    {"/v1/messages/count_tokens", false, true, count_tokens, FACE_MESSAGES, "/v1/messages/count_tokens"},
     {"/v1/models", false, false, model_list, 0, NULL},
     {"/v1/models/", true, false, model_one, 0, NULL},
     {"/v1/usage", false, false, own_usage, 0, NULL},
@@ -74,19 +79,39 @@ static void refuse(struct way *w, struct problem *p)
 struct model_way {
     struct caller caller;
     struct buf body;
+    struct buf with_preset; /* the body with what its alias says before it; empty if that is nothing */
     struct chat chat;
     struct plan plan;
     struct ticket ticket;
     struct outcome out;
 };
 
-/* Everything up to the relay; the first failure is the outcome. */
-static enum weir_err prepare(struct way *w, struct model_way *m)
+/* The request as its alias completes it. */
+static enum weir_err take_preset(struct way *w, struct model_way *m)
+{
+    struct problem *p = &m->out.problem;
+    const struct model_row *row = snapshot_model(m->caller.snap, m->chat.alias);
+    if (!row || (!row->system && !row->defaults)) return WEIR_OK;
+    enum weir_err err = preset_write(row, &m->chat, &w->memory, &m->with_preset);
+    if (err != WEIR_OK) return problem_set(p, err, NULL, NULL);
+    return parse_chat(w->route->face, buf_all(&m->with_preset), &w->memory, &m->chat, p);
+}
+
+static enum weir_err read_chat(struct way *w, struct model_way *m)
 {
     struct problem *p = &m->out.problem;
     enum weir_err err = parse_content_type(w->r.content_type, p);
     if (err == WEIR_OK) err = request_body(&w->r, (size_t)m->caller.snap->settings.max_body, &m->body, p);
     if (err == WEIR_OK) err = parse_chat(w->route->face, buf_all(&m->body), &w->memory, &m->chat, p);
+    return err == WEIR_OK ? take_preset(w, m) : err;
+}
+
+/* Everything up to the relay; the first failure is the outcome. */
+static enum weir_err prepare(struct way *w, struct model_way *m)
+{
+    struct problem *p = &m->out.problem;
+    enum weir_err err = read_chat(w, m);
+    if (err == WEIR_OK) err = parse_maximum(&m->chat, p);
     if (err == WEIR_OK) err = plan_targets(&m->caller, &m->chat, w->g->tools.pulse, &w->memory, &m->plan, p);
     conn_skip(w->r.conn, BOUND_BODY_MAX);
     if (err == WEIR_OK && http_client_is_gone(conn_watch_fd(w->r.conn))) err = problem_set(p, WEIR_GONE, NULL, NULL);
@@ -103,69 +128,117 @@ static void refused(struct model_way *m, enum weir_err err)
     m->out.tokens = m->ticket.grant.tokens;
 }
 
-static void serve_model(struct way *w, struct model_way *m)
+/* Counting asks no provider, so it holds nothing: it is an estimate, and a row that says so. */
+static enum weir_err count(struct way *w, struct model_way *m)
 {
     struct problem *p = &m->out.problem;
-    enum weir_err err = authenticate(&w->g->gate, &w->r, w->route->endpoint, &w->memory, &m->caller, p);
-    if (!m->caller.known) {
-        refuse(w, p);
-        return;
-    }
-    if (err == WEIR_OK) err = book_is_able(&w->g->tools.book) ? prepare(w, m) : problem_set(p, WEIR_STORAGE, NULL, NULL);
-    if (err == WEIR_STORAGE) { /* nothing can be written, so nothing was sent, and there is no row */
-        refuse(w, p);
-        return;
-    }
-    conn_skip(w->r.conn, BOUND_BODY_MAX);
-    if (err == WEIR_OK && m->chat.stream && m->caller.snap->settings.content == CONTENT_ALL)
-        w->r.record = record_new(BOUND_CONTENT, &w->memory);
-    if (err == WEIR_OK) relay_run(&w->g->tools, &w->r, &m->caller, &m->chat, &m->plan, &m->ticket, &w->memory, &m->out);
-    else refused(m, err);
+    struct estimate e;
+    enum weir_err err = read_chat(w, m);
+    if (err == WEIR_OK) err = plan_model(&m->caller, &m->chat, &w->memory, &m->plan, p);
+    if (err != WEIR_OK) return err;
+    estimate_request(&m->chat, m->plan.model, w->g->tools.book.experience, &e);
+    buf_init(&m->out.body, 64);
+    buf_printf(&m->out.body, "{\"input_tokens\":%lld}", (long long)e.prompt_estimate);
+    m->out.status = 200;
+    return m->out.body.err ? problem_set(p, m->out.body.err, NULL, NULL) : WEIR_OK;
+}
+
+static void answer_model(struct way *w, struct model_way *m)
+{
     settle(&w->g->tools.book, &w->r, &m->caller, w->route->endpoint, &m->chat, &m->plan, &m->ticket, &m->out, &w->memory);
     if (m->out.end != END_CANCELLED) answer_outcome(&w->r, &m->out);
     conn_end(w->r.conn);
     relay_end(&m->out);
 }
 
-static void model_call(struct way *w)
+/* ask: relays; otherwise the tokens are counted. */
+static void serve_model(struct way *w, struct model_way *m, bool ask)
+{
+    struct problem *p = &m->out.problem;
+    /* Whoever may ask may count. */
+    const char *endpoint = ask ? w->route->endpoint : "/v1/messages";
+    enum weir_err err = authenticate(&w->g->gate, &w->r, endpoint, &w->memory, &m->caller, p);
+    if (!m->caller.known) {
+        refuse(w, p);
+        return;
+    }
+    if (err == WEIR_OK && !book_is_able(&w->g->tools.book)) err = problem_set(p, WEIR_STORAGE, NULL, NULL);
+    if (err == WEIR_OK) err = ask ? prepare(w, m) : count(w, m);
+    if (err == WEIR_STORAGE) { /* nothing can be written, so nothing was sent, and there is no row */
+        refuse(w, p);
+        return;
+    }
+    conn_skip(w->r.conn, BOUND_BODY_MAX);
+    if (err == WEIR_OK && ask && m->chat.stream && m->caller.snap->settings.content == CONTENT_ALL)
+        w->r.record = record_new(BOUND_CONTENT, &w->memory);
+    if (err != WEIR_OK) refused(m, err);
+    else if (ask) relay_run(&w->g->tools, &w->r, &m->caller, &m->chat, &m->plan, &m->ticket, &w->memory, &m->out);
+    answer_model(w, m);
+}
+
+static void serve(struct way *w, bool ask)
 {
     struct model_way m = {.out = {.first_byte_ms = -1}};
     buf_init(&m.body, BOUND_BODY_MAX + 1);
+    buf_init(&m.with_preset, 2 * BOUND_BODY_MAX);
     writer_enter(store_writer(w->g->tools.book.store));
-    serve_model(w, &m);
+    serve_model(w, &m, ask);
     writer_leave(store_writer(w->g->tools.book.store));
     buf_free(&m.body);
+    buf_free(&m.with_preset);
     snapshot_release(m.caller.snap);
 }
 
+static void model_call(struct way *w) { serve(w, true); }
+
+static void count_tokens(struct way *w) { serve(w, false); }
+
 /* ---- the models a caller may use ---- */
 
-static void model_object(const struct model_row *m, struct buf *out)
+/* In OpenAI's form, or in Anthropic's. */
+static void model_object(const struct model_row *m, bool anthropic, struct buf *out)
 {
+    char created[TIME_TEXT];
     buf_str(out, "{\"id\":");
     json_string(out, span_of(m->alias));
-    buf_printf(out, ",\"object\":\"model\",\"created\":%lld,\"owned_by\":\"weir\"}", (long long)(m->created / 1000));
+    if (!anthropic) {
+        buf_printf(out, ",\"object\":\"model\",\"created\":%lld,\"owned_by\":\"weir\"}", (long long)(m->created / 1000));
+        return;
+    }
+    time_text(m->created, created);
+    buf_str(out, ",\"type\":\"model\",\"display_name\":");
+    json_string(out, span_of(m->alias));
+    buf_printf(out, ",\"created_at\":\"%s\"}", created);
 }
 
-static void list_models(const struct caller *c, struct buf *out)
+/* All in one page, whatever was asked for. */
+static void list_models(const struct caller *c, bool anthropic, struct buf *out)
 {
-    const char *lead = "";
-    buf_str(out, "{\"object\":\"list\",\"data\":[");
+    const char *first = NULL, *last = NULL;
+    buf_str(out, anthropic ? "{\"data\":[" : "{\"object\":\"list\",\"data\":[");
     for (int i = 0; i < c->snap->model_count; i++) {
         const struct model_row *m = &c->snap->models[i];
         if (!key_allows_model(&c->key, span_of(m->alias))) continue;
-        buf_str(out, lead);
-        model_object(m, out);
-        lead = ",";
+        if (first) buf_char(out, ',');
+        model_object(m, anthropic, out);
+        if (!first) first = m->alias;
+        last = m->alias;
     }
-    buf_str(out, "]}");
+    buf_char(out, ']');
+    if (anthropic) {
+        buf_str(out, ",\"has_more\":false,\"first_id\":");
+        json_string(out, span_of(first));
+        buf_str(out, ",\"last_id\":");
+        json_string(out, span_of(last));
+    }
+    buf_char(out, '}');
 }
 
-static enum weir_err find_model(const struct caller *c, struct span id, struct buf *out, struct problem *p)
+static enum weir_err find_model(const struct caller *c, struct span id, bool anthropic, struct buf *out, struct problem *p)
 {
     const struct model_row *m = snapshot_model(c->snap, id);
     if (m && key_allows_model(&c->key, id)) {
-        model_object(m, out);
+        model_object(m, anthropic, out);
         return WEIR_OK;
     }
     return problem_set(p, WEIR_MODEL_UNKNOWN, "model", "The model \"%.*s\" does not exist.", (int)text_cut(id, 100), id.at);
@@ -178,8 +251,8 @@ static void models(struct way *w, struct span id)
     struct buf body;
     buf_init(&body, BOUND_ANSWER);
     enum weir_err err = authenticate(&w->g->gate, &w->r, NULL, &w->memory, &c, &p);
-    if (err == WEIR_OK && id.at) err = find_model(&c, id, &body, &p);
-    else if (err == WEIR_OK) list_models(&c, &body);
+    if (err == WEIR_OK && id.at) err = find_model(&c, id, w->r.is_anthropic, &body, &p);
+    else if (err == WEIR_OK) list_models(&c, w->r.is_anthropic, &body);
     if (err == WEIR_OK && body.err) err = problem_set(&p, body.err, NULL, NULL);
     if (err == WEIR_OK) answer_json(&w->r, 200, buf_all(&body), NULL, NULL);
     else refuse(w, &p);
@@ -257,10 +330,17 @@ static void ready(struct way *w)
 
 /* ---- one request ---- */
 
+/* Anthropic's SDKs name their version in every call; what OpenAI's faces answer does not depend on it. */
+static bool is_anthropic(const struct request *r, const struct route *e)
+{
+    return e && e->posts ? e->face == FACE_MESSAGES : r->anthropic_version != NULL;
+}
+
 static void dispatch(struct way *w)
 {
     struct problem p = {0};
     const struct route *e = w->route = w->r.path_is_bad ? NULL : route_of(w->r.path);
+    w->r.is_anthropic = is_anthropic(&w->r, e);
     if (w->r.path_is_bad) {
         problem_set(&p, WEIR_INVALID, NULL, "The address cannot be read: it has a bad escape, or is longer than %d bytes.",
                     BOUND_PATH);
@@ -303,6 +383,7 @@ void pipeline_overloaded(const struct gateway *g, struct conn *conn)
     struct problem p = {.retry_after_s = 1};
     arena_init(&memory);
     if (conn_begin(conn) == WEIR_OK && request_read(conn, g->mount, g->ids, &memory, &r) == WEIR_OK) {
+        r.is_anthropic = is_anthropic(&r, r.path_is_bad ? NULL : route_of(r.path));
         problem_set(&p, WEIR_OVERLOADED, NULL, NULL);
         p.retry_after_s = 1;
         conn_skip(conn, BOUND_BODY_MAX);

@@ -11,12 +11,13 @@ INSERT INTO setting (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE S
 
 -- name: provider_put
 INSERT INTO provider (name, dialect, base_url, allow_plain_http, key_strategy, connect_ms, first_byte_ms, idle_ms,
-                      total_ms, headers)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+                      total_ms, headers, api_version, anthropic_version, auth, faces)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
 ON CONFLICT (name) DO UPDATE SET dialect = excluded.dialect, base_url = excluded.base_url,
     allow_plain_http = excluded.allow_plain_http, key_strategy = excluded.key_strategy,
     connect_ms = excluded.connect_ms, first_byte_ms = excluded.first_byte_ms, idle_ms = excluded.idle_ms,
-    total_ms = excluded.total_ms, headers = excluded.headers
+    total_ms = excluded.total_ms, headers = excluded.headers, api_version = excluded.api_version,
+    anthropic_version = excluded.anthropic_version, auth = excluded.auth, faces = excluded.faces
 RETURNING id;
 
 -- name: provider_key_put

@@ -23,9 +23,9 @@ enum weir_err content_seal(const struct master_key *m, const struct content *pla
 /* In the transaction that writes the audit row. */
 enum weir_err content_insert(struct db *db, const struct content *sealed);
 
-/* Gives what is kept of the requests of that id (ids may repeat), opened, oldest first, also what was sealed
- * before a rotation; spans live during the call and are wiped after it. Whoever calls it answers for the reader being of
- * role admin. WEIR_CORRUPT: a row does not open: of another master key, or of another row. Needs the administrators' list. */
+/* Gives what is kept of the requests of that id (ids may repeat), opened, oldest first, also what was sealed before a
+ * rotation; spans live during the call and are wiped after it. Whoever calls it answers for the reader being of role
+ * admin. WEIR_CORRUPT: a row does not open: of another master key, or of another row. Needs the administrators' list. */
 enum weir_err content_read(struct db *db, const struct master_key *m, const char *request_id,
                            void (*give)(const struct content *, void *), void *arg);
 

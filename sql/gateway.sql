@@ -13,7 +13,7 @@ SELECT count(*) FROM provider;
 
 -- name: provider_all
 SELECT id, name, dialect, base_url, key_strategy, allow_plain_http,
-       connect_ms, first_byte_ms, idle_ms, total_ms, headers
+       connect_ms, first_byte_ms, idle_ms, total_ms, headers, api_version, anthropic_version, auth, faces
 FROM provider ORDER BY name;
 
 -- name: provider_key_count

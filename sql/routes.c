@@ -89,7 +89,8 @@ static enum weir_err read_provider(struct load *l, struct stmt *s, struct provid
                                .connect_ms = stmt_get_int(s, 6), .first_byte_ms = stmt_get_int(s, 7),
                                .idle_ms = stmt_get_int(s, 8), .total_ms = stmt_get_int(s, 9)};
     if (!copy_text(l, s, 1, &p->name) || !copy_text(l, s, 2, &p->dialect) || !copy_text(l, s, 3, &p->base_url) ||
-        !copy_text(l, s, 4, &p->key_strategy))
+        !copy_text(l, s, 4, &p->key_strategy) || !copy_text(l, s, 11, &p->api_version) ||
+        !copy_text(l, s, 12, &p->anthropic_version) || !copy_text(l, s, 13, &p->auth) || !copy_text(l, s, 14, &p->faces))
         return WEIR_NOMEM;
     return read_headers(&l->snap->memory, stmt_get_text(s, 10), p);
 }
@@ -333,6 +334,10 @@ enum weir_err provider_put(struct db *db, const struct provider_row *p, int64_t 
         bind_set(s, 8, p->idle_ms);
         bind_set(s, 9, p->total_ms);
         stmt_text(s, 10, buf_all(&headers));
+        stmt_text(s, 11, span_of(p->api_version));
+        stmt_text(s, 12, span_of(p->anthropic_version));
+        stmt_text(s, 13, span_of(p->auth));
+        stmt_text(s, 14, span_of(p->faces));
         err = put_for_id(s, id);
     }
     buf_free(&headers);

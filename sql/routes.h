@@ -14,6 +14,7 @@ struct upstream_key { const char *name; int64_t priority; const struct secret *s
 struct provider_row {
     int64_t id;
     const char *name, *dialect, *base_url, *key_strategy;
+    const char *api_version, *anthropic_version, *auth, *faces; /* NULL: the dialect's own way */
     bool allow_plain_http;
     int64_t connect_ms, first_byte_ms, idle_ms, total_ms; /* 0: not set, see the defaults below */
     const struct header *headers; int header_count;

@@ -7,8 +7,8 @@
 #include <stdint.h>
 #include "fcgi/base/jscan.h"
 
-/* Responses and messages are named already but not served: FACE_COUNT stands before them until they are. */
-enum face { FACE_CHAT, FACE_COMPLETIONS, FACE_EMBEDDINGS, FACE_COUNT, FACE_RESPONSES = FACE_COUNT, FACE_MESSAGES };
+/* What callers speak: OpenAI's chat, completions, embeddings and responses, Anthropic's messages. */
+enum face { FACE_CHAT, FACE_COMPLETIONS, FACE_EMBEDDINGS, FACE_RESPONSES, FACE_MESSAGES, FACE_COUNT };
 
 struct chat {
     enum face face;
@@ -21,7 +21,8 @@ struct chat {
     bool wants_usage;        /* stream_options.include_usage: the caller is to see the usage chunk */
     bool wants_base64;       /* embeddings: encoding_format "base64" */
     int64_t choices;         /* n, at least 1 */
-    struct jval maximum, newer_maximum; /* max_tokens and max_completion_tokens as they stand in the body; may be null */
+    /* max_tokens (responses: max_output_tokens) and max_completion_tokens as they stand in the body; may be null */
+    struct jval maximum, newer_maximum;
     int64_t max_output;      /* the larger of their values; -1: neither is given */
     int64_t prompt_bytes;    /* text that will be read by the model, in bytes */
 };

@@ -15,6 +15,7 @@ enum weir_err conversation_read(const struct chat *chat, struct arena *a, struct
     case FACE_COMPLETIONS: read = read_completions(&r); break;
     case FACE_RESPONSES: read = read_responses(&r); break;
     case FACE_MESSAGES: read = read_messages(&r); break;
+    case FACE_COUNT:
     case FACE_EMBEDDINGS: return problem_set(p, WEIR_INTERNAL, NULL, NULL);
     }
     if (read) reader_close(&r);

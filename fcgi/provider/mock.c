@@ -12,7 +12,8 @@
 #include "fcgi/base/clock.h"
 #include "fcgi/base/text.h"
 #include "fcgi/base/utf8.h"
-#include "fcgi/provider/openai.h"
+#include "fcgi/provider/limit_headers.h"
+#include "fcgi/provider/send.h"
 
 #define MOCK_PIECE      (16 << 10) /* bytes after which no more is made until the relay has taken them */
 #define MOCK_CHOICES    8          /* n beyond this is answered with this many */
@@ -120,7 +121,8 @@ static const struct form tool_form = {
 
 struct mock {
     struct upstream up;          /* first: the relay's view */
-    const struct chat *chat;
+    const struct chat *chat;     /* &said */
+    struct chat said;            /* the caller's, or what it was translated to */
     int64_t max_output; /* -1: none */
     const char *model;
     struct script script;
@@ -627,13 +629,27 @@ static void prepare_text(struct mock *m)
     buf_char(&m->head, ',');
 }
 
+/* The mock speaks OpenAI's chat: a caller of another face is heard in translation. */
+static bool hear(struct mock *m, const struct call *c)
+{
+    struct jfault fault;
+    m->chat = &m->said;
+    m->said = *c->chat;
+    if (!c->target->conversation) return true;
+    m->said.face = FACE_CHAT;
+    return body_write(c) == WEIR_OK && jscan_check(buf_all(c->body), BOUND_JSON_DEPTH, &m->said.root, &fault) == WEIR_OK;
+}
+
 static enum weir_err mock_open(const struct call *c, struct upstream **out)
 {
     struct mock *m = calloc(1, sizeof *m);
     if (!m) return WEIR_NOMEM;
     m->up.ops = &mock_ops;
     m->up.sent = true; /* as if it had gone out: it is answered, and counted */
-    m->chat = c->chat;
+    if (!hear(m, c)) {
+        free(m);
+        return WEIR_NOMEM;
+    }
     m->max_output = c->max_output >= 0 ? c->max_output : c->chat->max_output;
     m->model = c->target->model;
     m->stop_fd = c->stop_fd;
@@ -655,4 +671,11 @@ static enum weir_err mock_open(const struct call *c, struct upstream **out)
     return WEIR_OK;
 }
 
-const struct dialect dialect_mock = {"mock", mock_open, openai_read_event, openai_read_answer, openai_read_error};
+static unsigned mock_faces(const struct provider_row *p)
+{
+    return (void)p, 1u << FACE_CHAT | 1u << FACE_COMPLETIONS | 1u << FACE_EMBEDDINGS;
+}
+
+const struct dialect dialect_mock = {
+    "mock", mock_faces, FACE_CHAT, NULL, mock_open, NULL, trouble_openai, limits_openai, NULL, NULL,
+};

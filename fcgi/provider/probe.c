@@ -3,46 +3,30 @@
 
 #include <stdio.h>
 
-#include "fcgi/base/bounds.h"
 #include "fcgi/base/clock.h"
+#include "fcgi/provider/provider.h"
 
-/* How each dialect wants its key (WIRE.md 2, 3); the last line is for all others. */
-static const struct { const char *dialect, *secret_header; struct http_header more; } shapes[] = {
-    {"anthropic", "x-api-key: ", {"anthropic-version", "2023-06-01"}},
-    {"azure", "api-key: ", {NULL, NULL}},
-    {NULL, "Authorization: Bearer ", {NULL, NULL}},
-};
-
-#define HEADERS_MOST 65
-
-static enum weir_err open_probe(struct http_pool *pool, const struct provider_row *p, const struct upstream_key *key,
-                                struct upstream **up)
+/* dialect->ask_models copies all it is given but a body, and there is none. */
+static enum weir_err open_probe(const struct dialect *d, struct http_pool *pool, const struct provider_row *p,
+                                const struct upstream_key *key, struct upstream **up)
 {
-    struct http_header headers[HEADERS_MOST];
-    char url[BOUND_PATH + 16];
-    struct http_call call = {.origin = p->base_url, .url = url, .headers = headers, .accept = "application/json",
-                             .connect_ms = p->connect_ms && p->connect_ms < PROBE_MS ? p->connect_ms : PROBE_MS};
-    size_t shape = 0;
-    while (shapes[shape].dialect && strcmp(shapes[shape].dialect, p->dialect) != 0) shape++;
-    if (shapes[shape].more.name) headers[call.header_count++] = shapes[shape].more;
-    for (int i = 0; i < p->header_count && call.header_count < HEADERS_MOST; i++)
-        headers[call.header_count++] = (struct http_header){p->headers[i].name, p->headers[i].value};
-    if (snprintf(url, sizeof url, "%s/models", p->base_url) >= (int)sizeof url) return WEIR_INVALID;
-    if (key && key->secret) {
-        call.secret_header = shapes[shape].secret_header;
-        call.secret = key->secret;
-    }
-    return http_open(pool, &call, up);
+    const struct target target = {.provider = p, .key = key, .model = ""};
+    struct arena memory;
+    arena_init(&memory);
+    enum weir_err err = d->ask_models(&(struct call){.pool = pool, .stop_fd = -1, .target = &target, .memory = &memory}, up);
+    arena_end(&memory);
+    return err;
 }
 
 void probe_provider(struct http_pool *pool, const struct provider_row *p, const struct upstream_key *key,
                     struct probe_result *out)
 {
+    const struct dialect *d = dialect_find(p->dialect);
     struct upstream *up = NULL;
     int64_t begun = clock_mono_ms();
     *out = (struct probe_result){0};
-    if (strcmp(p->dialect, "mock") == 0) return; /* it is built in */
-    if (open_probe(pool, p, key, &up) != WEIR_OK) {
+    if (d && !d->ask_models) return; /* it is built in */
+    if (!d || open_probe(d, pool, p, key, &up) != WEIR_OK) {
         snprintf(out->error, sizeof out->error, "the probe could not be made");
         return;
     }

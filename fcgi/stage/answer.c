@@ -1,14 +1,16 @@
-/* How answers go out: CGI heads, JSON bodies, errors in OpenAI's form (INTERFACE.md), error events. */
+/* How answers go out: CGI heads, JSON bodies, errors with their status. */
 #include "fcgi/stage/answer.h"
 
-#include "fcgi/base/sse.h"
 #include "fcgi/base/text.h"
 #include "fcgi/stage/cors.h"
 #include "fcgi/stage/record.h"
 
 #define HEAD_MAX 8192
+/* Where a stream's end could not be kept. */
 #define NO_MEMORY_EVENT "data: {\"error\":{\"message\":\"The gateway is out of memory.\",\"type\":\"server_error\"," \
-                        "\"param\":null,\"code\":\"internal_error\"}}\n\n" /* where a stream's end could not be kept */
+                        "\"param\":null,\"code\":\"internal_error\"}}\n\n"
+#define NO_MEMORY_MESSAGE "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\"," \
+                          "\"message\":\"The gateway is out of memory.\"}}\n\n"
 
 /* ---- heads ---- */
 
@@ -45,6 +47,7 @@ static void head_start(struct buf *head, const struct request *r, int status, co
     buf_printf(head, "Status: %d %s\r\n", status, reason_of(status));
     if (type) header(head, "Content-Type", span_of(type));
     header(head, "x-request-id", span_of(r->id));
+    if (r->is_anthropic) header(head, "request-id", span_of(r->id));
     buf_str(head, "X-Content-Type-Options: nosniff\r\n");
     cors_headers(r, head);
 }
@@ -135,35 +138,6 @@ enum weir_err answer_stream_part(const struct request *r, struct span events)
 
 /* ---- errors ---- */
 
-static void text_or_null(struct buf *out, const char *lead, const char *text)
-{
-    buf_str(out, lead);
-    json_string(out, text && *text ? span_of(text) : SPAN_NONE);
-}
-
-/* The upstream's words where it had some, else ours. */
-static void error_object(const struct problem *p, const struct fault *f, struct buf *out)
-{
-    const struct weir_err_info *info = weir_err_info(p->err);
-    bool theirs = f && *f->message;
-    const char *ours = *p->text ? p->text : info->text;
-    text_or_null(out, "{\"error\":{\"message\":", theirs ? f->message : ours);
-    text_or_null(out, ",\"type\":", theirs && *f->type ? f->type : info->type);
-    text_or_null(out, ",\"param\":", theirs ? f->param : p->param);
-    text_or_null(out, ",\"code\":", theirs ? f->code : info->code);
-    buf_str(out, "}}");
-}
-
-void answer_error_event(const struct problem *p, const struct fault *f, struct buf *out)
-{
-    struct buf object;
-    buf_init(&object, HEAD_MAX);
-    error_object(p, f, &object);
-    if (object.err) out->err = object.err;
-    sse_data(out, buf_all(&object));
-    buf_free(&object);
-}
-
 static enum weir_err send_error(const struct request *r, int status, const struct problem *p, const struct fault *f,
                                 const struct outcome *o, const char *allow)
 {
@@ -171,7 +145,7 @@ static enum weir_err send_error(const struct request *r, int status, const struc
     struct span raw = o && o->body.len ? buf_all(&o->body) : SPAN_NONE;
     buf_init(&head, HEAD_MAX);
     buf_init(&body, HEAD_MAX);
-    error_object(p, f, &body);
+    answer_error_body(r->is_anthropic, r->id, p, f, &body);
     if (!raw.at) raw = buf_all(&body);
     if (body.err) head.err = body.err;
     head_start(&head, r, status, "application/json");
@@ -194,7 +168,8 @@ enum weir_err answer_problem(const struct request *r, const struct problem *p, c
 
 enum weir_err answer_outcome(const struct request *r, const struct outcome *o)
 {
-    if (o->begun) return conn_write(r->conn, o->tail.err ? SPAN(NO_MEMORY_EVENT) : buf_all(&o->tail));
+    struct span lost = r->is_anthropic ? SPAN(NO_MEMORY_MESSAGE) : SPAN(NO_MEMORY_EVENT);
+    if (o->begun) return conn_write(r->conn, o->tail.err ? lost : buf_all(&o->tail));
     if (o->end == END_OK) return answer_json(r, o->status, buf_all(&o->body), o, NULL);
     return send_error(r, o->status, &o->problem, &o->fault, o, NULL);
 }

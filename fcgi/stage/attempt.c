@@ -4,6 +4,7 @@
 
 #include "fcgi/base/clock.h"
 #include "fcgi/base/log.h"
+#include "fcgi/base/text.h"
 #include "fcgi/stage/charge.h"
 
 /* ---- begin, step, end ---- */
@@ -31,6 +32,20 @@ static int64_t maximum_of(const struct attempt *a)
     return hard && t->estimate.output_bound ? t->grant.output / t->estimate.samples : -1;
 }
 
+/* For the dialect that must be told one: what was held for an answer. */
+static int64_t standard_maximum_of(const struct attempt *a)
+{
+    const struct estimate *e = &a->ticket->estimate;
+    return e->samples > 0 && e->output_bound > 0 ? e->output_bound / e->samples : OUTPUT_UNKNOWN;
+}
+
+/* The caller's, if it can stand in a header. */
+static const char *beta_of(const struct attempt *a)
+{
+    const char *beta = a->r->anthropic_beta;
+    return beta && *beta && text_is_header_safe(span_of(beta)) ? beta : NULL;
+}
+
 static void free_sent(void *sent) { buf_free(sent); }
 
 static enum weir_err open_call(struct attempt *a)
@@ -38,17 +53,17 @@ static enum weir_err open_call(struct attempt *a)
     a->sent = arena_alloc(a->memory, sizeof *a->sent);
     if (!a->sent) return WEIR_NOMEM;
     buf_init(a->sent, SIZE_MAX - 1);
-    if (a->chat->stream && !stream_start(a)) return WEIR_NOMEM;
+    if (!translate_start(a) || (a->chat->stream && !stream_start(a))) return WEIR_NOMEM;
     const struct call call = {.pool = a->tools->pool, .stop_fd = a->tools->stop_fd, .chat = a->chat, .target = a->target,
-                              .max_output = maximum_of(a), .http2 = a->settings->http2, .body = a->sent,
-                              .memory = a->memory};
+                              .max_output = maximum_of(a), .default_max_output = standard_maximum_of(a), .beta = beta_of(a),
+                              .http2 = a->settings->http2, .body = a->sent, .memory = a->memory};
     return a->dialect->open(&call, &a->up);
 }
 
 void attempt_begin(struct attempt *a, int64_t deadline)
 {
     a->dialect = dialect_find(a->target->provider->dialect);
-    tap_start(&a->tap, a->chat);
+    tap_start(&a->tap, a->chat, a->target->asked);
     set_times(a, deadline);
     enum weir_err err = open_call(a);
     if (err != WEIR_OK) attempt_failed(a, err, weir_err_info(err)->text);
@@ -64,6 +79,7 @@ void attempt_end(struct attempt *a)
 {
     struct outcome *o = a->out;
     stream_end(a);
+    translate_free(a);
     charge_attempt(a, a->verdict == VERDICT_ANSWERED);
     if (a->up && a->verdict == VERDICT_ANSWERED && o->end == END_OK) o->left_open = a->up;
     else if (a->up) a->up->ops->close(a->up);

@@ -15,21 +15,8 @@ enum verdict {
     VERDICT_STOPPED   /* the process must end */
 };
 
-/* What was wrong with whom, for the breakers and for what is tried next. */
-enum trouble {
-    TROUBLE_NONE,      /* it answered */
-    TROUBLE_UNREACHED, /* no HTTP answer: no connection, or no word in time */
-    TROUBLE_BROKEN,    /* it answered, but not as it should: 5xx, 408, what is no answer */
-    TROUBLE_LIMITED,   /* the key's limit: 429, 498 */
-    TROUBLE_QUOTA,     /* the key's account is used up: 402, insufficient_quota; waiting does not help soon */
-    TROUBLE_KEY,       /* the key is refused: 401, 403 */
-    TROUBLE_UNKNOWN,   /* 404: the target does not know what was asked for */
-    TROUBLE_LENGTH,    /* the request is longer than the model's context */
-    TROUBLE_REQUEST,   /* the request is at fault */
-    TROUBLE_OURS       /* memory, configuration */
-};
-
 struct stream;
+struct translation;
 
 struct attempt {
     const struct relay_tools *tools;
@@ -44,6 +31,8 @@ struct attempt {
     struct upstream *up;
     struct buf *sent;     /* the body that goes out, where the dialect makes one */
     struct tap tap;
+    struct mend mend;
+    struct translation *translation; /* NULL: the answer's bytes are the caller's */
     struct outcome *out;  /* its own */
     struct stream *stream; /* NULL: it is read as one piece */
     int64_t started;      /* monotonic ms, as all below */
@@ -76,6 +65,17 @@ void attempt_stream(struct attempt *a, int64_t until);
 /* A stream's own memory: taken before its first step, let go after its last. False: memory is out. */
 bool stream_start(struct attempt *a);
 void stream_end(struct attempt *a);
+
+/* Into the caller's face, where the target is asked in another. False: memory is out. */
+bool translate_start(struct attempt *a);
+void translate_free(struct attempt *a); /* may be called twice */
+/* What the caller gets for one event's data, and for a stream's good end, behind what is in *out. */
+void translate_event(struct attempt *a, struct span data, struct buf *out);
+void translate_end(struct attempt *a, struct buf *out);
+/* Replaces out->body, a plain answer. False: it is none that could be read. */
+bool translate_answer(struct attempt *a);
+/* out->problem as an event of the caller's face; fault: the upstream's own words, or NULL. */
+void attempt_error_event(struct attempt *a, const struct fault *fault, struct buf *out);
 
 /* Waits as upstream->ops->wait does, the client watched unless it is past caring. */
 enum upstream_event attempt_wait(struct attempt *a, int64_t deadline);

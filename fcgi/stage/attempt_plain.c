@@ -25,76 +25,50 @@ static int64_t retry_after_s(const struct upstream *up)
 }
 
 /* The provider finds fault with our credentials or account: none of the caller's business, and its text may quote them. */
-static bool is_ours(int status) { return status == 401 || status == 402 || status == 403; }
-
-static bool says(const struct fault *f, const char *word)
+static bool is_ours(int status, enum trouble t)
 {
-    return strstr(f->code, word) || strstr(f->type, word) || strcasestr(f->message, word);
+    return t == TROUBLE_KEY || status == 401 || status == 402 || status == 403;
 }
 
-/* The names that servers have for a prompt that does not fit (WIRE.md 1; llama.cpp, vLLM, Anthropic). */
-static bool is_too_long(int status, const struct fault *f)
+/* Does the upstream's error body stand in the caller's form? All faces of a family have the same. */
+static bool is_family(const struct attempt *a)
 {
-    static const char *const words[] = {"context_length", "context length", "context window", "context size",
-                                        "exceed_context", "prompt is too long"};
-    if (status != 400 && status != 413 && status != 422) return false;
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (says(f, words[i])) return true;
-    return false;
+    return (a->target->asked == FACE_MESSAGES) == (a->chat->face == FACE_MESSAGES);
 }
-
-static bool is_quota(int status, const struct fault *f)
-{
-    return status == 402 || (status == 429 && (says(f, "insufficient_quota") || says(f, "spend_limit_exceeded") ||
-                                               says(f, "credit_balance")));
-}
-
-/* Statuses after which another target may do better (DESIGN.md, "Relaying", retry), and what each says of whom. */
-static enum trouble trouble_of(int status, const struct fault *f)
-{
-    if (is_quota(status, f)) return TROUBLE_QUOTA;
-    if (status == 401 || status == 403) return TROUBLE_KEY;
-    if (status == 429 || status == 498) return TROUBLE_LIMITED;
-    if (status == 404) return TROUBLE_UNKNOWN;
-    if (status == 408 || status >= 500) return TROUBLE_BROKEN;
-    return is_too_long(status, f) ? TROUBLE_LENGTH : TROUBLE_REQUEST;
-}
-
-static bool may_move_on(enum trouble t) { return t != TROUBLE_LENGTH && t != TROUBLE_REQUEST; }
 
 static void judge_error(struct attempt *a)
 {
     struct outcome *o = a->out;
     int status = a->up->status;
     char reason[700];
-    bool whole = false;
     if (status < 400 || status > 599) {
         buf_free(&o->body);
         snprintf(reason, sizeof reason, "answered %d", status);
         attempt_failed(a, WEIR_UPSTREAM, reason);
         return;
     }
-    whole = a->dialect->read_error(&a->tap, buf_all(&o->body), &o->fault);
+    bool whole = tap_read_error(&a->tap, buf_all(&o->body), &o->fault) && is_family(a);
+    enum trouble trouble = a->dialect->classify(status, &o->fault);
+    bool ours = is_ours(status, trouble);
     attempt_hush(a, &o->fault);
-    enum trouble trouble = trouble_of(status, &o->fault);
     int64_t wait_s = retry_after_s(a->up);
-    if (is_ours(status)) {
+    if (ours) {
         o->fault = (struct fault){.message = ""};
         snprintf(reason, sizeof reason, "answered %d: it does not accept the gateway's key for it", status);
     } else {
         snprintf(reason, sizeof reason, "answered %d%s%s", status, *o->fault.message ? ": " : "", o->fault.message);
     }
-    if (!whole || is_ours(status)) buf_free(&o->body);
+    if (!whole || ours) buf_free(&o->body);
     attempt_failed(a, WEIR_UPSTREAM, reason);
     a->trouble = trouble;
     a->retry_after_ms = wait_s * 1000;
-    if (!is_ours(status)) {
+    if (!ours) {
         if (!*o->fault.message) problem_set(&o->problem, WEIR_UPSTREAM, NULL,
                                             "The provider answered %d and gave no reason.", status);
         o->status = status;
         o->problem.retry_after_s = (int)(wait_s > RETRY_AFTER_MOST ? RETRY_AFTER_MOST : wait_s);
     }
-    if (!may_move_on(trouble)) attempt_over(a, VERDICT_FINAL);
+    if (!trouble_may_move_on(trouble)) attempt_over(a, VERDICT_FINAL);
 }
 
 /* ---- answers ---- */
@@ -103,7 +77,7 @@ static void judge_answer(struct attempt *a)
 {
     struct outcome *o = a->out;
     struct fault fault;
-    bool answers = a->dialect->read_answer(&a->tap, buf_all(&o->body), &fault);
+    bool answers = tap_read_answer(&a->tap, buf_all(&o->body), &fault);
     if (answers && a->chat->stream) {
         buf_free(&o->body);
         a->tap.delivered = 0;
@@ -115,6 +89,11 @@ static void judge_answer(struct attempt *a)
         buf_free(&o->body);
         o->fault = fault;
         attempt_failed(a, WEIR_UPSTREAM, *fault.message ? fault.message : "answered 200 with what is no answer");
+        return;
+    }
+    if (a->translation && !translate_answer(a)) {
+        buf_free(&o->body);
+        attempt_failed(a, WEIR_UPSTREAM, "answered 200 with what cannot be translated");
         return;
     }
     if (a->chat->wants_base64 && embeddings_to_base64(&o->body) != WEIR_OK) {

@@ -8,6 +8,7 @@
 struct stream {
     struct attempt *a;
     struct sse sse;
+    struct buf event;    /* the present one as it goes out, where that is not as it came */
     struct buf held;     /* events before the first content */
     bool content;        /* the first content has come: there is no failover any more */
     bool over;           /* verdict holds */
@@ -71,20 +72,26 @@ static void fail(struct stream *s, enum weir_err err, const char *reason, const 
     a->out->end = END_TRUNCATED;
     problem_set(&a->out->problem, err, NULL, err == WEIR_UNAVAILABLE ? "The gateway is stopping; the answer is not whole."
                                                                      : "The provider's answer broke off; it is not whole.");
-    answer_error_event(&a->out->problem, fault, &a->out->tail);
+    attempt_error_event(a, fault, &a->out->tail);
     over(s, VERDICT_ANSWERED);
 }
 
+/* last: the upstream's own last event. */
 static void done(struct stream *s, struct span last)
 {
-    if (!s->content) {
-        fail(s, WEIR_UPSTREAM, "its stream ended without content", NULL);
-    } else if (!tap_is_finished(&s->a->tap)) {
-        fail(s, WEIR_UPSTREAM, "its stream ended without a finish_reason", NULL);
-    } else {
-        s->a->out->end = buf_span(&s->a->out->tail, last) == WEIR_OK ? END_OK : END_TRUNCATED; /* answer.c tells of it */
-        over(s, VERDICT_ANSWERED);
+    struct attempt *a = s->a;
+    if (!tap_is_finished(&a->tap)) {
+        fail(s, WEIR_UPSTREAM, s->content ? "its stream ended without a finish_reason" : "its stream ended without content",
+             NULL);
+        return;
     }
+    if (!s->content) begin(s); /* a response may be whole without a word */
+    if (s->over) return;
+    a->out->end = END_OK;
+    if (a->translation) translate_end(a, &a->out->tail);
+    else buf_span(&a->out->tail, last);
+    if (a->out->tail.err) fail(s, WEIR_UPSTREAM, "its answer is longer than 64 MB", NULL);
+    else over(s, VERDICT_ANSWERED);
 }
 
 /* ---- events ---- */
@@ -95,21 +102,49 @@ static void pass(struct stream *s, struct span raw)
     else if (buf_span(&s->held, raw) != WEIR_OK) fail(s, WEIR_UPSTREAM, "its stream has no content for too long", NULL);
 }
 
+/* The event as its provider should have sent it. False: it is dropped. */
+static bool mend(struct stream *s, struct sse_event *ev, struct buf *data)
+{
+    struct attempt *a = s->a;
+    if (!ev->data.at || !a->dialect->mend_event || a->target->asked != FACE_CHAT) return true;
+    switch (a->dialect->mend_event(&a->mend, ev->data, data)) {
+    case MEND_NOTHING: return true;
+    case MEND_DROPPED: return false;
+    case MEND_REWRITTEN: break;
+    }
+    buf_clear(&s->event);
+    sse_data(&s->event, buf_all(data));
+    *ev = (struct sse_event){buf_all(&s->event), SPAN_NONE, buf_all(data)};
+    if (data->err || s->event.err) fail(s, WEIR_UPSTREAM, "sent an event longer than 4 MB", NULL);
+    return true;
+}
+
+/* What the caller gets for the event. */
+static struct span shown(struct stream *s, const struct sse_event *ev)
+{
+    if (!s->a->translation) return ev->raw;
+    buf_clear(&s->event);
+    translate_event(s->a, ev->data, &s->event);
+    return buf_all(&s->event);
+}
+
 static void take_event(struct stream *s, const struct sse_event *ev)
 {
     struct attempt *a = s->a;
     struct fault fault;
-    enum event_kind kind = ev->data.at ? a->dialect->read_event(&a->tap, ev->data, &fault) : EVENT_EMPTY;
+    struct span out;
+    enum event_kind kind = ev->data.at ? tap_read_event(&a->tap, ev->data, &fault) : EVENT_EMPTY;
     switch (kind) {
     case EVENT_EMPTY: break; /* comments, and events that some SDKs choke on (WIRE.md 1) */
     case EVENT_CONTENT:
+        out = shown(s, ev);
         if (!s->content) begin(s);
-        if (!s->over) put(s, ev->raw);
+        if (!s->over && out.len) put(s, out);
         break;
     case EVENT_USAGE:
-        if (a->chat->wants_usage) pass(s, ev->raw);
+        if (a->translation || a->chat->wants_usage) pass(s, shown(s, ev));
         break;
-    case EVENT_HEAD: pass(s, ev->raw); break;
+    case EVENT_HEAD: pass(s, shown(s, ev)); break;
     case EVENT_DONE: done(s, ev->raw); break;
     case EVENT_ERROR:
         attempt_hush(a, &fault);
@@ -122,7 +157,13 @@ static void take_event(struct stream *s, const struct sse_event *ev)
 static void take_events(struct stream *s)
 {
     struct sse_event ev;
-    while (!s->over && sse_next(&s->sse, &ev)) take_event(s, &ev);
+    struct buf data;
+    buf_init(&data, BOUND_SSE_EVENT);
+    while (!s->over && sse_next(&s->sse, &ev)) {
+        buf_clear(&data);
+        if (mend(s, &ev, &data) && !s->over) take_event(s, &ev);
+    }
+    buf_free(&data);
 }
 
 static void take_bytes(struct stream *s)
@@ -143,7 +184,7 @@ static void take_end(struct stream *s, enum upstream_event event)
     take_events(s);
     if (s->over) return;
     if (event == UPSTREAM_END || tap_is_finished(&s->a->tap)) {
-        done(s, SPAN("data: [DONE]\n\n"));
+        done(s, tap_last_event(&s->a->tap));
         return;
     }
     fail(s, attempt_breakage(s->a), s->a->up->failure_text, NULL);
@@ -193,6 +234,7 @@ bool stream_start(struct attempt *a)
     if (!s) return false;
     *s = (struct stream){.a = a, .heard = a->started, .spoke = a->started};
     sse_init(&s->sse, BOUND_SSE_EVENT);
+    buf_init(&s->event, BOUND_ANSWER);
     buf_init(&s->held, BOUND_HELD_HEAD);
     a->stream = s;
     return true;
@@ -203,6 +245,7 @@ void stream_end(struct attempt *a)
     if (!a->stream) return;
     sse_free(&a->stream->sse);
     buf_free(&a->stream->held);
+    buf_free(&a->stream->event);
     a->stream = NULL;
 }
 

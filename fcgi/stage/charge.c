@@ -4,10 +4,17 @@
 
 static struct usage usage_of(const struct attempt *a, bool answered)
 {
-    if (a->tap.usage.known || (!answered && !a->tap.delivered)) return a->tap.usage;
+    const struct tap *t = &a->tap;
+    if (t->usage.known && t->usage_is_running && estimate_text(t->delivered) > t->usage.completion) {
+        struct usage so_far = t->usage; /* a stream broken off: its prompt was told, the rest is what was delivered */
+        a->out->estimated = true;
+        so_far.completion = estimate_text(t->delivered);
+        return so_far;
+    }
+    if (t->usage.known || (!answered && !t->delivered)) return t->usage;
     a->out->estimated = true;
     return (struct usage){.known = true, .prompt = a->ticket->estimate.prompt_estimate,
-                          .completion = estimate_text(a->tap.delivered)};
+                          .completion = estimate_text(t->delivered)};
 }
 
 void charge_attempt(const struct attempt *a, bool answered)

@@ -19,22 +19,40 @@ static bool is_payload(struct span key)
     return false;
 }
 
+static bool is_one_of(struct jval v, const char *const *names)
+{
+    for (; *names; names++)
+        if (jval_is(v, *names)) return true;
+    return false;
+}
+
+static void add_content(struct sum *s, struct jval content);
+
+/* Anthropic's documents may be given as text: then that is what is read. */
+static bool is_text_document(struct jval part)
+{
+    struct jval type = jscan_find(jscan_find(part, "source"), "type");
+    return jval_is(type, "text") || jval_is(type, "content");
+}
+
 static void add_part(struct sum *s, struct jval part)
 {
+    static const char *const images[] = {"image_url", "input_image", "image", NULL};
+    static const char *const files[] = {"input_audio", "file", "input_file", "video_url", "document",
+                                        "container_upload", NULL};
     struct span key;
     struct jval v, type = jscan_find(part, "type");
-    bool image = jval_is(type, "image_url") || jval_is(type, "input_image") || jval_is(type, "image");
-    bool file = jval_is(type, "input_audio") || jval_is(type, "file") || jval_is(type, "input_file") ||
-                jval_is(type, "video_url");
+    bool image = is_one_of(type, images), file = is_one_of(type, files) && !is_text_document(part);
     s->images += image;
     s->files += file;
-    if (!image && !file) {
-        s->bytes += (int64_t)part.text.len;
-        return;
-    }
     struct jiter it = jscan_iter(part);
-    while (jscan_next(&it, &key, &v))
-        if (!is_payload(key)) s->bytes += (int64_t)(key.len + v.text.len);
+    if (part.kind != JSON_OBJECT) s->bytes += (int64_t)part.text.len;
+    while (jscan_next(&it, &key, &v)) {
+        if ((image || file) && is_payload(key)) continue;
+        s->bytes += (int64_t)key.len;
+        if (jkey_is(key, "content")) add_content(s, v); /* a tool's result: depth is BOUND_JSON_DEPTH */
+        else s->bytes += (int64_t)v.text.len;
+    }
 }
 
 static void add_content(struct sum *s, struct jval content)
@@ -49,15 +67,17 @@ static void add_content(struct sum *s, struct jval content)
     while (jscan_next(&it, &key, &part)) add_part(s, part);
 }
 
+/* A message, or an item of a response's input: its parts stand under "content", a tool's result under "output". */
 static void add_message(struct sum *s, struct jval message)
 {
     struct span key;
     struct jval v;
     struct jiter it = jscan_iter(message);
     s->messages++;
+    s->hosted += jval_is(jscan_find(message, "type"), "item_reference");
     while (jscan_next(&it, &key, &v)) {
         s->bytes += (int64_t)key.len;
-        if (jkey_is(key, "content")) add_content(s, v);
+        if (jkey_is(key, "content") || jkey_is(key, "output")) add_content(s, v);
         else s->bytes += (int64_t)v.text.len;
     }
 }
@@ -94,6 +114,18 @@ static int64_t prompts_in(struct jval prompt)
     return (int64_t)jscan_count(prompt);
 }
 
+/* What makes a provider read more than was sent: a search, other servers' tools, what it has stored. */
+static int64_t hosted_by(struct span key, struct jval v, enum face face)
+{
+    static const char *const stored[] = {"previous_response_id", "conversation", "prompt"};
+    if (v.kind == JSON_NULL) return 0;
+    if (jkey_is(key, "web_search_options")) return 1;
+    if (jkey_is(key, "mcp_servers")) return (int64_t)jscan_count(v);
+    for (size_t i = 0; face == FACE_RESPONSES && i < sizeof stored / sizeof *stored; i++)
+        if (jkey_is(key, stored[i])) return 1;
+    return 0;
+}
+
 /* Everything that a model may read: all members, for nobody knows which a provider will put before it. */
 static int64_t add_all(struct sum *s, const struct chat *chat)
 {
@@ -103,10 +135,11 @@ static int64_t add_all(struct sum *s, const struct chat *chat)
     struct jiter it = jscan_iter(chat->root);
     s->prompts = 1;
     while (jscan_next(&it, &key, &v)) {
-        if (jkey_is(key, "messages")) add_messages(s, v);
+        bool items = jkey_is(key, "input") && chat->face == FACE_RESPONSES && v.kind == JSON_ARRAY;
+        if (jkey_is(key, "messages") || items) add_messages(s, v);
         else s->bytes += (int64_t)v.text.len;
+        s->hosted += hosted_by(key, v, chat->face);
         if (jkey_is(key, "tools") || jkey_is(key, "functions")) add_tools(s, v);
-        else if (jkey_is(key, "web_search_options")) s->hosted += v.kind != JSON_NULL;
         else if (jkey_is(key, "best_of")) jval_int(v, &best_of);
         else if (jkey_is(key, "prompt") && chat->face == FACE_COMPLETIONS) s->prompts = prompts_in(v);
     }

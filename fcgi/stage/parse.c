@@ -19,11 +19,15 @@
 #define CHAT (1u << FACE_CHAT)
 #define COMPLETIONS (1u << FACE_COMPLETIONS)
 #define EMBEDDINGS (1u << FACE_EMBEDDINGS)
-#define ALL (CHAT | COMPLETIONS | EMBEDDINGS)
+#define RESPONSES (1u << FACE_RESPONSES)
+#define MESSAGES (1u << FACE_MESSAGES)
+#define ALL (CHAT | COMPLETIONS | EMBEDDINGS | RESPONSES | MESSAGES)
+#define SPOKEN (CHAT | COMPLETIONS | RESPONSES | MESSAGES) /* what is answered in text */
 
 enum place { PLACE_NONE, PLACE_MODEL, PLACE_STREAM, PLACE_STREAM_OPTIONS, PLACE_MESSAGES, PLACE_PROMPT, PLACE_INPUT,
-             PLACE_TOOLS, PLACE_MAX, PLACE_MAX_COMPLETION, PLACE_N, PLACE_ENCODING, PLACE_COUNT };
+             PLACE_SYSTEM, PLACE_TOOLS, PLACE_MAX, PLACE_MAX_COMPLETION, PLACE_N, PLACE_ENCODING, PLACE_COUNT };
 
+/* A name may stand in several rows, of different faces. */
 static const struct field {
     const char *name;
     unsigned faces, kinds;
@@ -33,27 +37,47 @@ static const struct field {
     const char *expected;
 } fields[] = {
     {"model", ALL, IS(JSON_STRING), false, true, 0, 0, PLACE_MODEL, "a string"},
-    {"messages", CHAT, IS(JSON_ARRAY), false, true, 0, 0, PLACE_MESSAGES, "an array of at least one message"},
+    {"messages", CHAT | MESSAGES, IS(JSON_ARRAY), false, true, 0, 0, PLACE_MESSAGES, "an array of at least one message"},
+    {"system", MESSAGES, IS(JSON_STRING) | IS(JSON_ARRAY), false, false, 0, 0, PLACE_SYSTEM,
+     "a string or an array of parts"},
     {"prompt", COMPLETIONS, IS(JSON_STRING) | IS(JSON_ARRAY) | IS(JSON_NULL), false, false, 0, 0, PLACE_PROMPT,
      "a string or an array"},
+    {"prompt", RESPONSES, OBJECT, false, false, 0, 0, PLACE_NONE, "an object"},
     {"input", EMBEDDINGS, IS(JSON_STRING) | IS(JSON_ARRAY), false, true, 0, 0, PLACE_INPUT, "a string or an array"},
+    {"input", RESPONSES, IS(JSON_STRING) | IS(JSON_ARRAY) | IS(JSON_NULL), false, false, 0, 0, PLACE_INPUT,
+     "a string or an array"},
+    {"instructions", RESPONSES, TEXT, false, false, 0, 0, PLACE_SYSTEM, "a string"},
+    {"previous_response_id", RESPONSES, TEXT, false, false, 0, 0, PLACE_NONE, "a string"},
+    {"conversation", RESPONSES, IS(JSON_STRING) | OBJECT, false, false, 0, 0, PLACE_NONE, "a string or an object"},
+    {"store", CHAT | RESPONSES, BOOLEAN, false, false, 0, 0, PLACE_NONE, "true or false"},
+    {"background", RESPONSES, BOOLEAN, false, false, 0, 0, PLACE_NONE, "true or false"},
+    {"reasoning", RESPONSES, OBJECT, false, false, 0, 0, PLACE_NONE, "an object"},
+    {"text", RESPONSES, OBJECT, false, false, 0, 0, PLACE_NONE, "an object"},
+    {"include", RESPONSES, LIST, false, false, 0, 0, PLACE_NONE, "an array"},
+    {"thinking", MESSAGES, OBJECT, false, false, 0, 0, PLACE_NONE, "an object"},
+    {"stop_sequences", MESSAGES, LIST, false, false, 0, 0, PLACE_NONE, "an array of strings"},
+    {"top_k", MESSAGES, WHOLE, true, false, 0, INT32_MAX, PLACE_NONE, "a whole number"},
+    {"metadata", CHAT | RESPONSES | MESSAGES, OBJECT, false, false, 0, 0, PLACE_NONE, "an object"},
     {"encoding_format", EMBEDDINGS, TEXT, false, false, 0, 0, PLACE_ENCODING, "a string"},
     {"dimensions", EMBEDDINGS, WHOLE, true, false, 1, 1 << 20, PLACE_NONE, "a whole number, at least 1"},
     {"stream", ALL, BOOLEAN, false, false, 0, 0, PLACE_STREAM, "true or false"},
-    {"stream_options", CHAT | COMPLETIONS, OBJECT, false, false, 0, 0, PLACE_STREAM_OPTIONS, "an object"},
+    {"stream_options", CHAT | COMPLETIONS | RESPONSES, OBJECT, false, false, 0, 0, PLACE_STREAM_OPTIONS, "an object"},
     {"max_tokens", CHAT | COMPLETIONS, WHOLE, true, false, 0, INT32_MAX, PLACE_MAX, "a whole number"},
+    {"max_tokens", MESSAGES, IS(JSON_NUMBER), true, false, 1, INT32_MAX, PLACE_MAX, "a whole number, at least 1"},
+    {"max_output_tokens", RESPONSES, WHOLE, true, false, 1, INT32_MAX, PLACE_MAX, "a whole number, at least 1"},
     {"max_completion_tokens", CHAT, WHOLE, true, false, 0, INT32_MAX, PLACE_MAX_COMPLETION, "a whole number"},
     {"n", CHAT | COMPLETIONS, WHOLE, true, false, 1, BOUND_CHOICES, PLACE_N, "a whole number from 1 to 128"},
     {"best_of", CHAT | COMPLETIONS, WHOLE, true, false, 1, BOUND_CHOICES, PLACE_NONE, "a whole number from 1 to 128"},
-    {"temperature", CHAT | COMPLETIONS, NUMBER, false, false, 0, 0, PLACE_NONE, "a number"},
-    {"top_p", CHAT | COMPLETIONS, NUMBER, false, false, 0, 0, PLACE_NONE, "a number"},
+    {"temperature", SPOKEN, NUMBER, false, false, 0, 0, PLACE_NONE, "a number"},
+    {"top_p", SPOKEN, NUMBER, false, false, 0, 0, PLACE_NONE, "a number"},
     {"presence_penalty", CHAT | COMPLETIONS, NUMBER, false, false, 0, 0, PLACE_NONE, "a number"},
     {"frequency_penalty", CHAT | COMPLETIONS, NUMBER, false, false, 0, 0, PLACE_NONE, "a number"},
     {"seed", CHAT | COMPLETIONS, NUMBER, false, false, 0, 0, PLACE_NONE, "a number"},
-    {"tools", CHAT, LIST, false, false, 0, 0, PLACE_TOOLS, "an array"},
+    {"tools", CHAT | RESPONSES | MESSAGES, LIST, false, false, 0, 0, PLACE_TOOLS, "an array"},
+    {"parallel_tool_calls", CHAT | RESPONSES, BOOLEAN, false, false, 0, 0, PLACE_NONE, "true or false"},
     {"stop", CHAT | COMPLETIONS, IS(JSON_STRING) | IS(JSON_ARRAY) | IS(JSON_NULL), false, false, 0, 0, PLACE_NONE,
      "a string or an array of strings"},
-    {"user", ALL, TEXT, false, false, 0, 0, PLACE_NONE, "a string"},
+    {"user", CHAT | COMPLETIONS | EMBEDDINGS | RESPONSES, TEXT, false, false, 0, 0, PLACE_NONE, "a string"},
 };
 #define FIELD_COUNT (sizeof fields / sizeof *fields)
 #define FOLDED_MOST 200 /* bytes of a raw name; a known one is shorter, however it is escaped */
@@ -230,7 +254,7 @@ static void note_numbers(struct chat *c, const struct jval at[PLACE_COUNT])
     if (other > c->max_output) c->max_output = other;
     c->wants_base64 = jval_is(at[PLACE_ENCODING], "base64");
     c->prompt_bytes = (int64_t)(at[PLACE_MESSAGES].text.len + at[PLACE_PROMPT].text.len + at[PLACE_INPUT].text.len +
-                                at[PLACE_TOOLS].text.len);
+                                at[PLACE_SYSTEM].text.len + at[PLACE_TOOLS].text.len);
 }
 
 static enum weir_err note_alias(struct chat *c, struct arena *a, struct problem *p)
@@ -256,8 +280,14 @@ enum weir_err parse_chat(enum face face, struct span body, struct arena *a, stru
     c->model = jscan_find(c->root, "model");
     if (c->model.kind == JSON_STRING) err = note_alias(c, a, p);
     if (err == WEIR_OK) err = check_members(face, c->root, at, p);
-    if (err == WEIR_OK && face == FACE_CHAT) err = check_messages(at[PLACE_MESSAGES], p);
+    if (err == WEIR_OK && (face == FACE_CHAT || face == FACE_MESSAGES)) err = check_messages(at[PLACE_MESSAGES], p);
     if (err == WEIR_OK) err = note_stream(c, at, p);
     note_numbers(c, at);
     return err;
+}
+
+enum weir_err parse_maximum(const struct chat *c, struct problem *p)
+{
+    if (c->face != FACE_MESSAGES || c->maximum.kind != JSON_ABSENT) return WEIR_OK;
+    return problem_set(p, WEIR_INVALID, "max_tokens", "max_tokens is missing; it must be a whole number, at least 1.");
 }

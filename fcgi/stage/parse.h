@@ -11,4 +11,7 @@ enum weir_err parse_content_type(const char *content_type, struct problem *p);
  * Fields this table does not know pass through to the provider unread. */
 enum weir_err parse_chat(enum face face, struct span body, struct arena *a, struct chat *c, struct problem *p);
 
+/* What a message must say that is to be answered, and not only counted: max_tokens, on Anthropic's face. */
+enum weir_err parse_maximum(const struct chat *c, struct problem *p);
+
 #endif

@@ -3,6 +3,7 @@
 
 #include "fcgi/base/clock.h"
 #include "fcgi/base/text.h"
+#include "fcgi/provider/fit.h"
 #include "fcgi/stage/estimate.h"
 #include "fcgi/stage/order.h"
 
@@ -19,6 +20,8 @@ struct draft {
     struct dice dice;
     int64_t now;
     int usable;              /* targets that could be spoken to, if they may be asked or not */
+    struct fitting fitting;  /* of the request to the targets */
+    struct problem misfit;   /* why the first of those was left out that cannot carry the request */
     int64_t soonest;         /* when the first of those left out may be asked again; 0: none, -1: not by itself */
 };
 
@@ -113,24 +116,26 @@ static void note_soonest(struct draft *d, int64_t until)
 }
 
 /* Adds the candidate if it may be asked; behind says whether those are wanted that are nearly out of their limit. */
-static void add(struct draft *d, const struct model_row *m, const struct target_row *t, const struct upstream_key *key,
-                bool behind, struct target *list, int *count)
+static void add(struct draft *d, const struct target *t, const struct upstream_key *key, bool behind, struct target *list,
+                int *count)
 {
     int64_t until;
     const char *key_name = key ? key->name : NULL;
     if (pulse_is_spared(d->pulse, t->provider->name, key_name) != behind) return;
     enum health_may may = health_may(d->map, t->provider->name, t->model, key_name, d->now, &until);
-    if (may == HEALTH_BLOCKED) note_soonest(d, until);
-    else list[(*count)++] = (struct target){.provider = t->provider, .key = key, .model = t->model, .price = price_in(m, t),
-                                            .alias = m};
+    if (may == HEALTH_BLOCKED) {
+        note_soonest(d, until);
+        return;
+    }
+    list[*count] = *t;
+    list[(*count)++].key = key;
 }
 
-static bool add_keys(struct draft *d, const struct model_row *m, const struct target_row *t, bool behind,
-                     struct target *list, int *count)
+static bool add_keys(struct draft *d, const struct target *t, bool behind, struct target *list, int *count)
 {
     const struct provider_row *p = t->provider;
     if (!p->key_count) {
-        add(d, m, t, NULL, behind, list, count);
+        add(d, t, NULL, behind, list, count);
         return true;
     }
     struct key_choice *keys = arena_alloc(d->memory, sizeof *keys * (size_t)p->key_count);
@@ -142,27 +147,40 @@ static bool add_keys(struct draft *d, const struct model_row *m, const struct ta
     }
     bool turns = !behind && p->key_count > 1 && strcmp(p->key_strategy, "round_robin") == 0;
     order_keys(p->key_strategy, turns ? pulse_turn(d->pulse, HEALTH_KEY, p->name) : 0, keys, p->key_count);
-    for (int i = 0; i < p->key_count; i++) add(d, m, t, keys[i].key, behind, list, count);
+    for (int i = 0; i < p->key_count; i++) add(d, t, keys[i].key, behind, list, count);
     return true;
+}
+
+/* A target of the alias as it is to be asked, if it can carry the request. False: memory is out. */
+static bool fit(struct draft *d, const struct model_row *m, const struct target_row *row, struct target *t, bool *fits)
+{
+    struct problem p = {.err = WEIR_OK};
+    *t = (struct target){.provider = row->provider, .model = row->model, .price = price_in(m, row), .alias = m};
+    enum weir_err err = dialect_find(row->provider->dialect) ? fit_target(&d->fitting, t, &p) : WEIR_UNAVAILABLE;
+    *fits = err == WEIR_OK;
+    if (err == WEIR_INVALID && d->misfit.err == WEIR_OK) d->misfit = p;
+    return err != WEIR_NOMEM;
 }
 
 static bool add_alias(struct draft *d, const struct model_row *m, struct target *list, int *count)
 {
     struct target_choice *choices = arena_alloc(d->memory, sizeof *choices * (size_t)(m->target_count + 1));
+    struct target *fitted = arena_alloc(d->memory, sizeof *fitted * (size_t)(m->target_count + 1));
     bool by_latency = strcmp(m->strategy, "least_latency") == 0, turns = strcmp(m->strategy, "round_robin") == 0;
-    bool whole = true;
+    bool whole = true, fits;
     int n = 0;
-    if (!choices) return false;
+    if (!choices || !fitted) return false;
     for (int i = 0; i < m->target_count; i++) {
         const struct target_row *t = &m->targets[i];
-        if (!dialect_find(t->provider->dialect)) continue;
+        if (!fit(d, m, t, &fitted[i], &fits)) return false;
+        if (!fits) continue;
         int64_t latency = by_latency ? pulse_latency(d->pulse, d->map, t->provider->name, t->model) : -1;
         choices[n++] = (struct target_choice){t, latency, cost_of(d, price_in(m, t))};
     }
     d->usable += n;
     order_targets(m->strategy, turns ? pulse_turn(d->pulse, HEALTH_TARGET, m->alias) : 0, &d->dice, choices, n);
     for (int behind = 0; behind < 2; behind++)
-        for (int i = 0; i < n && whole; i++) whole = add_keys(d, m, choices[i].row, behind, list, count);
+        for (int i = 0; i < n && whole; i++) whole = add_keys(d, &fitted[choices[i].row - m->targets], behind, list, count);
     return whole;
 }
 
@@ -205,6 +223,10 @@ static void add_price(struct price *dearest, const struct target *list, int coun
 static enum weir_err nobody(const struct draft *d, const struct plan *plan, struct problem *p)
 {
     int shown = (int)text_cut(span_of(plan->model->alias), 100);
+    if (!d->usable && d->misfit.err != WEIR_OK) {
+        *p = d->misfit;
+        return p->err;
+    }
     if (!d->usable)
         return problem_set(p, WEIR_UNAVAILABLE, NULL, "The model \"%.*s\" has no provider that can be used.", shown,
                            plan->model->alias);
@@ -236,10 +258,19 @@ enum weir_err plan_targets(const struct caller *c, const struct chat *chat, stru
                            struct plan *out, struct problem *p)
 {
     struct health_map *map = pulse_hold(pulse);
-    struct draft d = {.c = c, .chat = chat, .pulse = pulse, .map = map, .memory = a, .now = clock_wall_ms()};
+    struct draft d = {.c = c, .chat = chat, .pulse = pulse, .map = map, .memory = a, .now = clock_wall_ms(),
+                      .fitting = {.chat = chat, .memory = a}};
     secret_random(&d.dice.state, sizeof d.dice.state);
     *out = (struct plan){0};
     enum weir_err err = fill(&d, out, p);
     health_release(map);
     return err;
+}
+
+enum weir_err plan_model(const struct caller *c, const struct chat *chat, struct arena *a, struct plan *out,
+                         struct problem *p)
+{
+    struct draft d = {.c = c, .chat = chat, .memory = a};
+    *out = (struct plan){0};
+    return find_model(&d, out, p);
 }

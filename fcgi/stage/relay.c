@@ -37,7 +37,7 @@ static void part_start(struct relay *l, struct outcome *part, const struct targe
     *part = (struct outcome){.end = END_FAILED, .first_byte_ms = -1, .target = target, .requests = l->out->requests,
                              .tokens = l->out->tokens};
     buf_init(&part->body, BOUND_ANSWER);
-    buf_init(&part->tail, BOUND_SSE_EVENT + 4);
+    buf_init(&part->tail, BOUND_ANSWER);
 }
 
 /* What the attempt used is the request's, whatever became of it. */
@@ -381,7 +381,7 @@ void relay_run(const struct relay_tools *tools, const struct request *r, const s
     *out = (struct outcome){.end = END_FAILED, .first_byte_ms = -1, .requests = ticket->grant.requests,
                               .tokens = ticket->grant.tokens};
     buf_init(&out->body, BOUND_ANSWER);
-    buf_init(&out->tail, BOUND_SSE_EVENT + 4);
+    buf_init(&out->tail, BOUND_ANSWER);
     if (!queue_start(&l.queue, plan->targets, plan->count, l.settings->retries, begin_by(&l), memory)) {
         refuse(out, WEIR_NOMEM, NULL);
         return;

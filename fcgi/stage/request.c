@@ -20,6 +20,8 @@ static void take(struct span name, const char *value, struct request *r, struct 
         {SPAN("REQUEST_METHOD"), NULL, &v->method}, {SPAN("REQUEST_URI"), NULL, &v->uri},
         {SPAN("SCRIPT_NAME"), NULL, &v->script}, {SPAN("PATH_INFO"), NULL, &v->info}, {SPAN("REMOTE_ADDR"), NULL, &r->peer},
         {SPAN("CONTENT_TYPE"), NULL, &r->content_type}, {SPAN("CONTENT_LENGTH"), NULL, &r->length},
+        {SPAN("HTTP_ANTHROPIC_VERSION"), NULL, &r->anthropic_version},
+        {SPAN("HTTP_ANTHROPIC_BETA"), NULL, &r->anthropic_beta},
         {SPAN("WEIR_MOUNT"), NULL, &v->mount}, {SPAN("HTTP_ORIGIN"), NULL, &r->origin},
         {SPAN("HTTP_X_FORWARDED_FOR"), &r->forwarded_for, NULL}, {SPAN("HTTP_FORWARDED"), &r->forwarded, NULL},
         {SPAN("HTTP_ACCESS_CONTROL_REQUEST_METHOD"), NULL, &r->preflight_method},
@@ -78,7 +80,7 @@ static void take_path(struct request *r, const struct variables *v, const char *
     enum weir_err err = !raw.at ? WEIR_NOMEM : !raw.len ? buf_char(&path, '/')
                         : is_decoded ? buf_span(&path, raw) : url_decode(&path, raw, false);
     r->path_is_bad = err != WEIR_NOMEM && (err != WEIR_OK || !path.len || path.at[0] != '/');
-    r->path = err == WEIR_NOMEM ? SPAN("") : r->path_is_bad ? SPAN("/") : (struct span){arena_str(a, buf_all(&path)), path.len};
+    r->path = r->path_is_bad ? SPAN("/") : (struct span){err == WEIR_OK ? arena_str(a, buf_all(&path)) : NULL, path.len};
     if (!r->path.at) r->path = SPAN("");
     buf_free(&path);
 }

@@ -28,6 +28,8 @@ struct request {
     const char *length;    /* CONTENT_LENGTH, NULL: none */
     /* Credentials and identity headers with how often each was given; a value is of the last. */
     struct header_seen { const char *value; int times; } api_key, authorization, user, team, role, rolegroup;
+    const char *anthropic_version, *anthropic_beta; /* NULL: not given */
+    bool is_anthropic;     /* by the route: errors are told in Anthropic's form */
     struct header_seen forwarded_for, forwarded; /* what proxies say: X-Forwarded-For, Forwarded */
     const char *origin, *preflight_method, *preflight_headers; /* CORS; NULL: none */
     const char *reader;    /* by cors: the origin whose pages may read the answer ("*": any); NULL: none */

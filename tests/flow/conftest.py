@@ -62,6 +62,12 @@ def document(mock, refusing_port):
         provider("refused", f"http://127.0.0.1:{refusing_port}/v1"),
         provider("other", here + "/other/v1", keys=[], headers={"x-extra": "1", "x-tenant": "flow tests"}),
         {"name": "built-in", "dialect": "mock"},
+        provider("claude", here + "/anthropic/v1", dialect="anthropic"),
+        provider("responding", here + "/v1", faces=["chat", "responses"]),
+        provider("groq", here + "/groq/openai/v1", dialect="groq"),
+        provider("gemini", here + "/gemini/v1beta/openai", dialect="gemini"),
+        provider("ollama", here + "/ollama/v1", dialect="ollama"),
+        provider("azure", here + "/azure", dialect="azure", api_version="2024-10-21"),
     ]
     if mock.ports["tls"]:
         providers.append(provider("tls", f"https://127.0.0.1:{mock.ports['tls']}/v1"))

@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 
+import anthropic
 import httpx2
 import openai
 
@@ -31,7 +32,8 @@ BUILD = pathlib.Path(os.environ.get("WEIR_BUILD", "build"))
 BUILD = BUILD if BUILD.is_absolute() else ROOT / BUILD
 SLOW = float(os.environ.get("WEIR_TEST_SLOW", "1"))  # sanitizers and valgrind: a factor for every bound in seconds
 PROVIDER_KEY = "sk-upstream-0123456789-never-show-this"
-MODEL_PATHS = ("/v1/chat/completions", "/chat/completions", "/v1/completions", "/v1/embeddings")
+MODEL_PATHS = ("/v1/chat/completions", "/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/messages",
+               "/v1/messages/count_tokens")
 MESSAGES = [{"role": "user", "content": "What does a weir do?"}]
 NO_ROW = "no audit row"
 _serial = itertools.count(1)
@@ -338,6 +340,11 @@ class Gateway:
         return openai.OpenAI(base_url=self.base, api_key=secret or self.secret, max_retries=retries,
                              http_client=self.transport(), **kw)
 
+    def claude(self, secret=None, retries=0, bearer=False, **kw):
+        """Anthropic's SDK, with the key as x-api-key or as a bearer token."""
+        credential = {"auth_token": secret or self.secret} if bearer else {"api_key": secret or self.secret}
+        return anthropic.Anthropic(base_url=self.url, max_retries=retries, http_client=self.transport(), **credential, **kw)
+
     def async_sdk(self, **kw):
         return openai.AsyncOpenAI(base_url=self.base, api_key=self.secret, max_retries=0,
                                   http_client=self.async_transport(), **kw)
@@ -451,7 +458,9 @@ def check_row(gateway, sent, row):
         return
     if row["outcome"] != "cancelled":
         assert row["status"] == sent.status, where
-    if sent.status == 200:
+    if sent.path.endswith("/count_tokens") and sent.status == 200:
+        assert row["outcome"] == "ok" and row["provider"] is None and row["attempts"] == row["prompt_tokens"] == 0, where
+    elif sent.status == 200:
         assert row["outcome"] in ("ok", "truncated", "cancelled", "failed"), where
         assert row["provider"] and row["model"] and row["attempts"] >= 1, where
         assert row["first_byte_ms"] is not None, where
@@ -469,11 +478,16 @@ FORBIDDEN_UPSTREAM = {"x-api-key", "cookie", "x-user-id", "x-team-id", "x-role",
                       "proxy-authorization", "x-real-ip"}
 
 
+KEY_HEADERS = {"anthropic": "x-api-key", "azure": "api-key"}
+
+
 def check_clean(gateway, entry):
     """Nothing of the caller's identity and nothing of ours goes upstream."""
     names = [k.lower() for k, _ in entry["headers"]]
     headers = {k.lower(): v for k, v in entry["headers"]}
-    assert not FORBIDDEN_UPSTREAM & set(names), f"forwarded upstream: {FORBIDDEN_UPSTREAM & set(names)}"
+    kind = entry["target"].split("/")[1]
+    forbidden = FORBIDDEN_UPSTREAM - ({"x-api-key"} if kind == "anthropic" else set())
+    assert not forbidden & set(names), f"forwarded upstream: {forbidden & set(names)}"
     assert not [n for n in names if n.startswith("x-weir")], f"forwarded upstream: {names}"
     assert len(names) == len(set(names)), f"doubled upstream: {names}"
     assert "sk-weir" not in json.dumps(entry), f"a client's key went upstream: {entry['headers']}"
@@ -482,6 +496,8 @@ def check_clean(gateway, entry):
     assert "content-length" in headers and "expect" not in headers, headers
     if entry["target"].startswith("/other/"):
         assert "authorization" not in headers, "a provider without keys was sent one"
+    elif kind in KEY_HEADERS:
+        assert headers.get(KEY_HEADERS[kind]) == PROVIDER_KEY and "authorization" not in headers, headers
     else:
         given = headers.get("authorization", "")
         assert given == f"Bearer {PROVIDER_KEY}" or (gateway.more_keys and given.startswith(f"Bearer {PROVIDER_KEY}")), given

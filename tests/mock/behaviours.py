@@ -8,6 +8,8 @@ import json
 import random
 import struct
 
+import wires
+
 CREATED = 1700000000
 WORDS = ["Weirs", " regulate", " a", " flow", " and", " measure", " it", " \u00e4\u20ac\U0001f30a", "."]
 OWN_HEADERS = [["x-ratelimit-remaining-requests", "59"], ["openai-processing-ms", "7"], ["x-request-id", "req_of_the_provider"],
@@ -711,7 +713,11 @@ BEHAVIOURS = {
     "html-200": html_200, "array-200": array_200, "empty-200": empty_200, "wrong-content-type": wrong_content_type,
     "json-error-200": json_error_200, "stream-as-json": stream_as_json, "json-as-stream": json_as_stream,
     "short-body": short_body, "too-long": too_long, "until-eof": until_eof, "long": long_answer, "script": script, "floats-always": ok,
-}
+} | wires.CHAT
+WIRES = {"/messages": wires.MESSAGES, "/responses": wires.RESPONSES}
+
+
+PATHS = ("/v1/", "/other/v1/", "/anthropic/v1/", "/groq/openai/v1/", "/gemini/v1beta/openai/", "/ollama/v1/", "/azure/openai/")
 
 
 def steps(entry, count):
@@ -719,8 +725,11 @@ def steps(entry, count):
     asked = Asked(entry, count)
     if entry["method"] == "GET" and asked.path.endswith("/models"):
         return models()
-    if entry["method"] != "POST" or not asked.path.startswith(("/v1/", "/other/v1/")):
+    if entry["method"] != "POST" or not asked.path.startswith(PATHS):
         return plain(text(error_body("No such path.", code="mock_path")), 404)
+    wire = next((w for path, w in WIRES.items() if asked.path.endswith(path)), None)
+    if wire is not None:
+        return wire[asked.name](asked)
     behaviour = BEHAVIOURS.get(asked.name)
     if behaviour is None:
         return plain(text(error_body(f"No such model {asked.name}.", code="mock_model")), 404)

@@ -21,6 +21,12 @@ enum weir_err conn_write(struct conn *c, struct span bytes)
     return c->gone ? WEIR_GONE : buf_span(&c->out, bytes);
 }
 
+void conn_write_no_memory(struct conn *c, const char *request_id)
+{
+    (void)request_id;
+    buf_str(&c->out, "no memory");
+}
+
 static struct conn door;
 
 static int open_door(void **state)
@@ -331,14 +337,69 @@ static void an_error_event_is_one_data_line(void **state)
     (void)state;
     buf_init(&out, 10000);
     problem_set(&p, WEIR_UPSTREAM, NULL, "It broke off.");
-    answer_error_event(&p, &f, &out);
+    answer_error_event(FACE_CHAT, "req_1", &p, &f, -1, &out);
     assert_int_equal(strncmp(buf_cstr(&out), "data: {", 7), 0);
     assert_int_equal(strcspn(out.at, "\r\n"), out.len - 2);
     assert_memory_equal(out.at + out.len - 2, "\n\n", 2);
     expect_error((struct span){out.at + 6, out.len - 8}, f.message, "t", NULL, NULL);
     buf_clear(&out);
-    answer_error_event(&p, NULL, &out);
+    answer_error_event(FACE_COMPLETIONS, "req_1", &p, NULL, -1, &out);
     expect_error((struct span){out.at + 6, out.len - 8}, "It broke off.", "server_error", NULL, "upstream_error");
+    buf_free(&out);
+}
+
+/* What is told on Anthropic's face, be it ours, Anthropic's own or an OpenAI upstream's; and the other way round. */
+static void each_family_is_told_in_its_own_words(void **state)
+{
+    static const struct { bool anthropic; struct fault f; enum weir_err err; const char *type; } all[] = {
+        {true, {.message = ""}, WEIR_UNAUTHENTICATED, "authentication_error"}, {true, {.message = ""}, WEIR_QUOTA, "rate_limit_error"},
+        {true, {.message = "m", .type = "overloaded_error"}, WEIR_UPSTREAM, "overloaded_error"},
+        {true, {.message = "m", .type = "invalid_request_error", .code = "x"}, WEIR_UPSTREAM, "invalid_request_error"},
+        {true, {.message = "m", .type = "server_error"}, WEIR_UPSTREAM, "api_error"},
+        {true, {.message = "m", .type = "service_unavailable_error"}, WEIR_UPSTREAM, "overloaded_error"},
+        {true, {.message = "m", .type = "insufficient_quota"}, WEIR_UPSTREAM, "rate_limit_error"},
+        {true, {.message = "m"}, WEIR_UPSTREAM, "api_error"},
+        {false, {.message = "m", .type = "overloaded_error"}, WEIR_UPSTREAM, "server_error"},
+        {false, {.message = "m", .type = "not_found_error"}, WEIR_UPSTREAM, "invalid_request_error"},
+        {false, {.message = "m", .type = "tokens"}, WEIR_UPSTREAM, "tokens"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        struct problem p;
+        problem_set(&p, all[i].err, NULL, NULL);
+        assert_string_equal(answer_error_words(all[i].anthropic, &p, &all[i].f).type, all[i].type);
+    }
+}
+
+static void anthropics_error_has_its_form_and_names_the_request(void **state)
+{
+    struct request r = request_of(METHOD_POST);
+    struct problem p;
+    int lines;
+    (void)state;
+    r.is_anthropic = true;
+    problem_set(&p, WEIR_INVALID, "max_tokens", "max_tokens is missing.");
+    assert_int_equal(answer_problem(&r, &p, NULL, NULL), WEIR_OK);
+    assert_true(span_is(check_head(&lines), "{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\","
+                                            "\"message\":\"max_tokens is missing.\"},\"request_id\":\"req_1\"}"));
+    assert_non_null(strstr(buf_cstr(&door.out), "\r\nrequest-id: req_1\r\n"));
+}
+
+static void error_events_are_of_the_callers_face(void **state)
+{
+    struct buf out;
+    struct problem p;
+    (void)state;
+    buf_init(&out, 10000);
+    problem_set(&p, WEIR_UPSTREAM, NULL, "Broken.");
+    answer_error_event(FACE_MESSAGES, "req_1", &p, NULL, -1, &out);
+    assert_string_equal(buf_cstr(&out), "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"Broken.\"},"
+                                        "\"request_id\":\"req_1\"}\n\n");
+    buf_clear(&out);
+    answer_error_event(FACE_RESPONSES, "req_1", &p, NULL, 41, &out);
+    assert_string_equal(buf_cstr(&out), "event: error\ndata: {\"type\":\"error\",\"sequence_number\":42,\"code\":\"upstream_error\","
+                                        "\"message\":\"Broken.\",\"param\":null,\"error\":{\"message\":\"Broken.\",\"type\":\"server_error\","
+                                        "\"param\":null,\"code\":\"upstream_error\"}}\n\n");
     buf_free(&out);
 }
 
@@ -374,6 +435,9 @@ int main(void)
         THROUGH_THE_DOOR(a_stream_that_was_begun_gets_its_tail_and_no_second_head),
         THROUGH_THE_DOOR(a_streams_head_has_no_length),
         THROUGH_THE_DOOR(an_error_event_is_one_data_line),
+        cmocka_unit_test(each_family_is_told_in_its_own_words),
+        THROUGH_THE_DOOR(anthropics_error_has_its_form_and_names_the_request),
+        cmocka_unit_test(error_events_are_of_the_callers_face),
         THROUGH_THE_DOOR(a_client_that_has_gone_is_told_of),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -185,6 +185,12 @@ enum weir_err conn_write(struct conn *c, struct span bytes)
     return c->dead ? WEIR_GONE : buf_span(&c->sent, bytes);
 }
 
+void conn_write_no_memory(struct conn *c, const char *request_id)
+{
+    (void)request_id;
+    conn_write(c, SPAN("no memory"));
+}
+
 enum weir_err conn_flush(struct conn *c)
 {
     if (c->dead) return WEIR_GONE;
@@ -227,7 +233,7 @@ static int set_up(void **state)
     for (int i = 0; i < TARGETS; i++) {
         rig.providers[i] = (struct provider_row){.name = names[i], .dialect = "openai", .base_url = urls[i],
                                                  .first_byte_ms = 1000, .idle_ms = 500, .total_ms = 10000};
-        rig.targets[i] = (struct target){&rig.providers[i], NULL, "real", &priced.price, &priced};
+        rig.targets[i] = (struct target){.provider = &rig.providers[i], .model = "real", .price = &priced.price, .alias = &priced};
     }
     memset(&booked, 0, sizeof booked);
     ticket = (struct ticket){.grant = {.ticket = 7}};
@@ -257,6 +263,7 @@ static void relay(enum face face, const char *body, const struct script *scripts
 {
     struct problem p;
     assert_int_equal(parse_chat(face, span_of(body), &rig.memory, &rig.chat, &p), WEIR_OK);
+    for (int i = 0; i < TARGETS; i++) rig.targets[i].asked = face;
     const struct plan plan = {.model = rig.model, .targets = rig.targets, .count = count};
     struct experience *none = experience_new();
     estimate_request(&rig.chat, &priced, none, &ticket.estimate);

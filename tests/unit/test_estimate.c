@@ -67,6 +67,41 @@ static void an_image_counts_by_the_piece_and_not_by_its_bytes(void **state)
     assert_true(named.prompt_bound >= TOKENS_A_FILE);
 }
 
+/* The same on the other faces: in a tool's result, in a response's items, and with the system's text besides. */
+static void other_faces_are_held_alike(void **state)
+{
+    char body[9500], image[8001];
+    (void)state;
+    memset(image, 'A', 8000);
+    image[8000] = 0;
+    static const struct { enum face face; const char *before, *after; int64_t images; } all[] = {
+        {FACE_MESSAGES, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"t\",\"content\":["
+         "{\"type\":\"image\",\"source\":{\"type\":\"base64\",\"data\":\"", "\"}}]}]}]}", 1},
+        {FACE_MESSAGES, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image\",\"source\":{\"data\":\"", "\"}}]}]}", 1},
+        {FACE_RESPONSES, "{\"model\":\"m\",\"input\":[{\"role\":\"user\",\"content\":[{\"type\":\"input_image\",\"image_url\":\"", "\"}]}]}", 1},
+        {FACE_RESPONSES, "{\"model\":\"m\",\"input\":[{\"type\":\"function_call_output\",\"call_id\":\"c\",\"output\":[{\"type\":\"input_image\","
+         "\"image_url\":\"", "\"}]}]}", 1},
+        {FACE_MESSAGES, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"document\",\"source\":{\"type\":\"text\",\"data\":\"",
+         "\"}}]}]}", 0},
+        {FACE_MESSAGES, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"system\":\"", "\"}", 0},
+        {FACE_RESPONSES, "{\"model\":\"m\",\"input\":\"x\",\"instructions\":\"", "\"}", 0},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        snprintf(body, sizeof body, "%s%s%s", all[i].before, image, all[i].after);
+        struct estimate e = of(all[i].face, body, NO_MODEL, NULL);
+        int64_t least = all[i].images ? TOKENS_AN_IMAGE : 8000;
+        assert_in_range(e.prompt_bound, least, least + 300);
+    }
+    static const struct { enum face face; const char *body; } stored[] = {
+        {FACE_MESSAGES, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"document\",\"source\":{\"type\":\"url\"}}]}]}"},
+        {FACE_MESSAGES, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"tools\":[{\"type\":\"web_search_20250305\"}]}"},
+        {FACE_RESPONSES, "{\"model\":\"m\",\"input\":\"x\",\"previous_response_id\":\"resp_1\"}"},
+        {FACE_RESPONSES, "{\"model\":\"m\",\"input\":[{\"type\":\"item_reference\",\"id\":\"i\"}]}"},
+    };
+    for (size_t i = 0; i < sizeof stored / sizeof *stored; i++)
+        assert_true(of(stored[i].face, stored[i].body, NO_MODEL, NULL).prompt_bound >= TOKENS_A_FILE);
+}
+
 static void output_is_the_callers_maximum_else_the_models_for_every_sample(void **state)
 {
     (void)state;
@@ -110,6 +145,7 @@ int main(void)
         cmocka_unit_test(every_byte_of_text_is_held_as_a_token),
         cmocka_unit_test(tools_and_schemas_are_held_too),
         cmocka_unit_test(an_image_counts_by_the_piece_and_not_by_its_bytes),
+        cmocka_unit_test(other_faces_are_held_alike),
         cmocka_unit_test(output_is_the_callers_maximum_else_the_models_for_every_sample),
         cmocka_unit_test(estimates_follow_what_was_seen),
     };

@@ -211,7 +211,7 @@ static void read_plain(struct asked *a, struct answer *r)
     struct jval root = parsed(buf_all(&r->body)), choices = path(root, "choices"), choice;
     struct span key;
     bool chat = a->chat.face == FACE_CHAT;
-    assert_true(dialect_mock.read_answer(&r->tap, buf_all(&r->body), &fault));
+    assert_true(tap_read_answer(&r->tap, buf_all(&r->body), &fault));
     assert_true(jval_is(path(root, "object"), chat ? "chat.completion" : "text_completion"));
     assert_true(jval_is(path(root, "model"), a->target.model));
     assert_int_equal(number(root, "created"), wall / 1000);
@@ -270,7 +270,7 @@ static void read_stream(struct asked *a, struct answer *r)
         assert_false(r->tap.done);
         assert_true(ev.data.at && !ev.type.at);
         before = kind;
-        kind = dialect_mock.read_event(&r->tap, ev.data, &fault);
+        kind = tap_read_event(&r->tap, ev.data, &fault);
         assert_true(kind == EVENT_HEAD || kind == EVENT_CONTENT || kind == EVENT_USAGE || kind == EVENT_DONE);
         if (kind != EVENT_DONE) read_event(a, r, ev.data, id);
     }
@@ -287,7 +287,7 @@ static void answer_of(struct answer *r, enum face face, const char *model, const
     for (int i = 0; i < 8; i++) buf_init(&r->said[i].text, 16 << 20);
     buf_init(&r->body, 256 << 20);
     open_it(&a, face, model, body);
-    tap_start(&r->tap, &a.chat);
+    tap_start(&r->tap, &a.chat, a.chat.face);
     take_all(&a, &r->body);
     assert_int_equal(a.up->status, 200);
     assert_true(span_is(upstream_header(a.up, "Content-Type"), a.chat.stream ? "text/event-stream" : "application/json"));
@@ -495,13 +495,13 @@ static void embed(const char *model, const char *body, struct buf *out)
     struct tap tap;
     struct fault fault;
     open_it(&a, FACE_EMBEDDINGS, model, body);
-    tap_start(&tap, &a.chat);
+    tap_start(&tap, &a.chat, a.chat.face);
     buf_clear(out);
     take_all(&a, out);
     assert_true(span_is(upstream_header(a.up, "content-type"), "application/json"));
     done_with(&a);
     struct jval root = parsed(buf_all(out));
-    assert_true(dialect_mock.read_answer(&tap, buf_all(out), &fault) && tap.usage.known);
+    assert_true(tap_read_answer(&tap, buf_all(out), &fault) && tap.usage.known);
     assert_true(jval_is(path(root, "object"), "list") && jval_is(path(root, "model"), model));
     assert_int_equal(number(root, "usage.prompt_tokens"), 11);
     assert_int_equal(number(root, "usage.total_tokens"), 11);
@@ -633,7 +633,7 @@ static void errors_have_their_status_and_form(void **state)
             take_all(&a, &body);
             assert_int_equal(a.up->status, rows[i].status);
             assert_true(span_is(upstream_header(a.up, "content-type"), "application/json"));
-            assert_true(dialect_mock.read_error(&(struct tap){0}, buf_all(&body), &fault));
+            assert_true(tap_read_error(&(struct tap){0}, buf_all(&body), &fault));
             assert_true(*fault.message && *fault.type);
             done_with(&a);
             buf_free(&body);

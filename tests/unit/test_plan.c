@@ -1,6 +1,7 @@
 /* The planner: an alias that is not there is 404 for every key, one that is there but not for this key 403; only targets
  * that can be spoken to are asked, in the order given. */
 #include "fcgi/stage/plan.c"
+#include "fcgi/stage/parse.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,9 +12,9 @@
 #include <cmocka.h>
 
 static const struct upstream_key two_keys[] = {{"first", 1, NULL}, {"second", 2, NULL}};
-static const struct provider_row with_keys = {.name = "a", .dialect = "openai", .key_strategy = "priority", .keys = two_keys, .key_count = 2};
-static const struct provider_row without = {.name = "b", .dialect = "mock"};
-static const struct provider_row foreign = {.name = "c", .dialect = "anthropic"};
+static const struct provider_row with_keys = {.name = "a", .dialect = "openai", .base_url = "https://a", .key_strategy = "priority", .keys = two_keys, .key_count = 2};
+static const struct provider_row without = {.name = "b", .dialect = "mock", .base_url = ""};
+static const struct provider_row foreign = {.name = "c", .dialect = "klingon", .base_url = "https://c"};
 
 static const struct target_row mixed[] = {{.provider = &foreign, .model = "x", .weight = 1}, {.provider = &without, .model = "one", .weight = 1}, {.provider = &foreign, .model = "y", .weight = 1}, {.provider = &with_keys, .model = "two", .weight = 9}, {.provider = &with_keys, .model = "three", .weight = 1}};
 static const struct target_row dead[] = {{.provider = &foreign, .model = "x", .weight = 1}};
@@ -240,6 +241,55 @@ static void models_are_addressed_directly_only_where_that_is_allowed(void **stat
     plan_in(&s, NULL, "b/m\n", WEIR_MODEL_UNKNOWN, &out);
 }
 
+/* ---- faces ---- */
+
+static const struct provider_row groq = {.name = "g", .dialect = "groq", .base_url = "https://g"};
+static const struct target_row choosy_then_plain[] = {{.provider = &groq, .model = "l", .weight = 1}, {.provider = &without, .model = "one", .weight = 1}}, choosy[] = {{.provider = &groq, .model = "l", .weight = 1}, {.provider = &groq, .model = "k", .weight = 1}};
+
+static enum weir_err plan_of(const struct target_row *targets, int count, enum face face, const char *body, struct plan *out,
+                             struct problem *p)
+{
+    struct model_row m = {.alias = "m", .strategy = "priority", .targets = targets, .target_count = count};
+    struct snapshot one = {.models = &m, .model_count = 1};
+    const struct caller c = {.known = true, .snap = &one};
+    struct chat chat;
+    assert_int_equal(parse_chat(face, span_of(body), &memory, &chat, p), WEIR_OK);
+    *p = (struct problem){.err = WEIR_OK};
+    return plan_targets(&c, &chat, NULL, &memory, out, p);
+}
+
+#define HI "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]"
+
+static void a_target_that_cannot_carry_a_field_leaves_the_plan_and_the_last_ones_refusal_is_told(void **state)
+{
+    struct plan out;
+    struct problem p;
+    (void)state;
+    assert_int_equal(plan_of(choosy_then_plain, 2, FACE_CHAT, HI ",\"logit_bias\":{\"5\":1}}", &out, &p), WEIR_OK);
+    assert_int_equal(out.count, 1);
+    assert_ptr_equal(out.targets[0].provider, &without);
+    assert_int_equal(plan_of(choosy_then_plain, 2, FACE_CHAT, HI ",\"logit_bias\":{}}", &out, &p), WEIR_OK);
+    assert_int_equal(out.count, 2);
+    assert_int_equal(plan_of(choosy, 2, FACE_CHAT, HI ",\"logit_bias\":{\"5\":1}}", &out, &p), WEIR_INVALID);
+    assert_string_equal(p.param, "logit_bias");
+    assert_non_null(strstr(p.text, "g's l"));
+}
+
+static void a_face_that_is_not_spoken_is_translated_and_embeddings_are_not(void **state)
+{
+    struct plan out;
+    struct problem p;
+    (void)state;
+    assert_int_equal(plan_of(choosy, 2, FACE_MESSAGES, HI ",\"max_tokens\":5}", &out, &p), WEIR_OK);
+    assert_int_equal(out.targets[0].asked, FACE_CHAT);
+    assert_non_null(out.targets[0].conversation);
+    assert_ptr_equal(out.targets[0].conversation, out.targets[1].conversation); /* read once */
+    assert_int_equal(plan_of(choosy, 1, FACE_CHAT, HI "}", &out, &p), WEIR_OK);
+    assert_null(out.targets[0].conversation);
+    assert_int_equal(plan_of(choosy, 1, FACE_EMBEDDINGS, "{\"model\":\"m\",\"input\":\"x\"}", &out, &p), WEIR_INVALID);
+    assert_string_equal(p.param, "model");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -251,6 +301,8 @@ int main(void)
         cmocka_unit_test(what_is_too_long_has_targets_of_its_own),
         cmocka_unit_test(a_target_s_own_price_comes_before_its_alias_s),
         cmocka_unit_test(models_are_addressed_directly_only_where_that_is_allowed),
+        cmocka_unit_test(a_target_that_cannot_carry_a_field_leaves_the_plan_and_the_last_ones_refusal_is_told),
+        cmocka_unit_test(a_face_that_is_not_spoken_is_translated_and_embeddings_are_not),
         cmocka_unit_test(long_names_of_models_are_told_whole_characters),
     };
     return cmocka_run_group_tests(tests, open_memory, close_memory);

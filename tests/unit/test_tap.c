@@ -1,8 +1,6 @@
-/* OpenAI's dialect: a request is sent on with only what must change, and of what comes back every figure, finish and
- * failure is read as it was meant, nonsense included. */
-#include "fcgi/provider/openai.c"
-
-#include "fcgi/stage/parse.h"
+/* The tap: of what comes back, in each wire format, every figure, finish and failure is read as it was meant, nonsense
+ * included. */
+#include "fcgi/provider/tap.c"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,277 +10,6 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-/* ---- the door: notes what would have been called ---- */
-
-static struct {
-    char *url, *body;
-    const char *accept, *secret_header, *origin;
-    const struct secret *secret;
-    struct http_header headers[4];
-    int header_count;
-    int64_t connect_ms;
-} called;
-
-enum weir_err http_open(struct http_pool *p, const struct http_call *c, struct upstream **out)
-{
-    (void)p;
-    free(called.url);
-    free(called.body);
-    called.url = strdup(c->url);
-    called.body = strndup(c->body.at, c->body.len);
-    called.accept = c->accept, called.origin = c->origin;
-    called.secret_header = c->secret_header, called.secret = c->secret;
-    called.connect_ms = c->connect_ms, called.header_count = c->header_count;
-    for (int i = 0; i < c->header_count && i < 4; i++) called.headers[i] = c->headers[i];
-    *out = NULL;
-    return WEIR_OK;
-}
-
-static void forget_call(void)
-{
-    free(called.url);
-    free(called.body);
-    called.url = called.body = NULL;
-}
-
-static void open_to(const struct target *target, enum face face, struct span body)
-{
-    struct arena memory;
-    struct chat chat;
-    struct problem problem;
-    struct upstream *up;
-    struct buf sent;
-    arena_init(&memory);
-    buf_init(&sent, SIZE_MAX - 1);
-    assert_int_equal(parse_chat(face, body, &memory, &chat, &problem), WEIR_OK);
-    const struct call c = {.chat = &chat, .target = target, .body = &sent, .memory = &memory, .stop_fd = -1, .max_output = -1};
-    assert_int_equal(dialect_openai.open(&c, &up), WEIR_OK);
-    buf_free(&sent);
-    arena_end(&memory);
-}
-
-static const struct provider_row plain_provider = {.name = "p", .dialect = "openai", .base_url = "http://p/v1"};
-
-static const char *sent_for(enum face face, const char *model, struct span body)
-{
-    const struct target target = {.provider = &plain_provider, .model = model};
-    open_to(&target, face, body);
-    return called.body;
-}
-
-/* ---- the request ---- */
-
-#define M "\"messages\":[{\"role\":\"user\"}]"
-#define ASKED "{\"include_usage\":true}"
-
-static void only_the_model_and_the_wish_for_usage_change(void **state)
-{
-    (void)state;
-    static const struct { const char *in, *out; } all[] = {
-        {"{\"model\":\"a\"," M "}", "{\"model\":\"real\"," M "}"},
-        {" { \"model\" : \"a\" ,\n" M "\t}\r\n", " { \"model\" : \"real\" ,\n" M "\t}\r\n"},
-        {"{\"mod\\u0065l\":\"\\u0061\"," M "}", "{\"mod\\u0065l\":\"real\"," M "}"},
-        {"{\"model\":\"a\",\"stream\":false,\"stream_options\":null," M "}", "{\"model\":\"real\",\"stream\":false,\"stream_options\":null," M "}"},
-        {"{\"model\":\"a\",\"stream\":null,\"stream_options\":{\"include_usage\":false}," M "}",
-         "{\"model\":\"real\",\"stream\":null,\"stream_options\":{\"include_usage\":false}," M "}"},
-        /* no stream_options */
-        {"{\"model\":\"a\",\"stream\":true," M "}", "{\"model\":\"real\",\"stream_options\":" ASKED ",\"stream\":true," M "}"},
-        {"{" M ",\"stream\":true,\"model\":\"a\"}", "{" M ",\"stream\":true,\"model\":\"real\",\"stream_options\":" ASKED "}"},
-        {"{" M ",\"stream\":true,\"model\": \"a\" }", "{" M ",\"stream\":true,\"model\": \"real\",\"stream_options\":" ASKED " }"},
-        /* there are some, behind the model and before it */
-        {"{\"model\":\"a\",\"stream\":true,\"stream_options\":null," M "}", "{\"model\":\"real\",\"stream\":true,\"stream_options\":" ASKED "," M "}"},
-        {"{\"stream_options\":null," M ",\"model\":\"a\",\"stream\":true}", "{\"stream_options\":" ASKED "," M ",\"model\":\"real\",\"stream\":true}"},
-        {"{\"stream_options\":{},\"model\":\"a\",\"stream\":true," M "}", "{\"stream_options\":" ASKED ",\"model\":\"real\",\"stream\":true," M "}"},
-        {"{\"stream_options\":{ } ,\"model\":\"a\",\"stream\":true," M "}", "{\"stream_options\":{ \"include_usage\":true} ,\"model\":\"real\",\"stream\":true," M "}"},
-        {"{\"model\":\"a\",\"stream\":true," M ",\"stream_options\":{\"x\":[1,{}]}}",
-         "{\"model\":\"real\",\"stream\":true," M ",\"stream_options\":{\"x\":[1,{}],\"include_usage\":true}}"},
-        {"{\"model\":\"a\",\"stream\":true," M ",\"stream_options\":{\"include_obfuscation\":false,\"include_usage\": false }}",
-         "{\"model\":\"real\",\"stream\":true," M ",\"stream_options\":{\"include_obfuscation\":false,\"include_usage\": true }}"},
-        {"{\"stream_options\":{\"include_usage\":null},\"model\":\"a\",\"stream\":true," M "}", "{\"stream_options\":" ASKED ",\"model\":\"real\",\"stream\":true," M "}"},
-        {"{\"str\\u0065am_options\":{\"include\\u005fusage\":false,\"y\":1},\"model\":\"a\",\"stream\":true," M "}",
-         "{\"str\\u0065am_options\":{\"include\\u005fusage\":true,\"y\":1},\"model\":\"real\",\"stream\":true," M "}"},
-        /* the caller wants it anyway */
-        {"{\"stream_options\":{\"include_usage\":true},\"model\":\"a\",\"stream\":true," M "}",
-         "{\"stream_options\":{\"include_usage\":true},\"model\":\"real\",\"stream\":true," M "}"},
-        /* what looks like it, deeper down */
-        {"{\"metadata\":{\"model\":\"a\",\"stream_options\":null},\"model\":\"a\",\"stream\":true," M "}",
-         "{\"metadata\":{\"model\":\"a\",\"stream_options\":null},\"model\":\"real\",\"stream_options\":" ASKED ",\"stream\":true," M "}"},
-    };
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        assert_string_equal(sent_for(FACE_CHAT, "real", span_of(all[i].in)), all[i].out);
-    assert_string_equal(sent_for(FACE_COMPLETIONS, "real", SPAN("{\"model\":\"a\",\"stream\":true}")),
-                        "{\"model\":\"real\",\"stream_options\":" ASKED ",\"stream\":true}");
-    assert_string_equal(sent_for(FACE_EMBEDDINGS, "real", SPAN("{\"model\":\"a\",\"stream\":true,\"input\":\"x\",\"stream_options\":{}}")),
-                        "{\"model\":\"real\",\"stream\":true,\"input\":\"x\",\"stream_options\":{}}");
-    forget_call();
-}
-
-/* Parsers differ in which of two equal names they believe: a body that asks both ways must not get past the measure. */
-static void two_wishes_for_usage_do_not_hide_the_usage(void **state)
-{
-    static const char *const twice[] = {
-        "{\"model\":\"a\",\"stream\":true," M ",\"stream_options\":{\"include_usage\":true,\"include_usage\":false}}",
-        "{\"model\":\"a\",\"stream\":true," M ",\"stream_options\":{\"include_usage\":false,\"include_usag\\u0065\":false}}",
-    };
-    (void)state;
-    for (size_t i = 0; i < sizeof twice / sizeof *twice; i++) {
-        struct arena memory;
-        struct chat chat;
-        struct problem problem;
-        arena_init(&memory);
-        enum weir_err err = parse_chat(FACE_CHAT, span_of(twice[i]), &memory, &chat, &problem);
-        arena_end(&memory);
-        if (err == WEIR_INVALID) continue;
-        assert_null(strstr(sent_for(FACE_CHAT, "real", span_of(twice[i])), "false"));
-    }
-    forget_call();
-}
-
-static void a_model_of_any_name_is_one_json_string(void **state)
-{
-    (void)state;
-    assert_string_equal(sent_for(FACE_COMPLETIONS, "a\"b\\c\n\xC3\xA9/:\x01", SPAN("{\"model\":\"x\"}")),
-                        "{\"model\":\"a\\\"b\\\\c\\n\xC3\xA9/:\\u0001\"}");
-    assert_string_equal(sent_for(FACE_COMPLETIONS, "", SPAN("{\"model\":\"x\"}")), "{\"model\":\"\"}");
-    forget_call();
-}
-
-/* ---- documents by chance: what must come out is written beside what goes in ---- */
-
-struct pair { struct buf in, out; unsigned random; };
-
-static unsigned dice(struct pair *p, unsigned sides)
-{
-    p->random = p->random * 1664525u + 1013904223u;
-    return (p->random >> 16) % sides;
-}
-
-static void both(struct pair *p, const char *text)
-{
-    buf_str(&p->in, text);
-    buf_str(&p->out, text);
-}
-
-static void space(struct pair *p)
-{
-    static const char *const spaces[] = {"", "", "", " ", "\n", "\t ", "\r\n"};
-    both(p, spaces[dice(p, 7)]);
-}
-
-static void any_value(struct pair *p)
-{
-    static const char *const values[] = {
-        "1", "-0.5e+3", "true", "null", "\"\"", "\"model\"", "\"}\"", "\"a\\\"],\\\\\"", "\"\xF0\x9F\x98\x80\\ud83d\"", "[]", "{}",
-        "[ 1 , [2] ]", "{\"model\":\"no\",\"stream_options\":{\"include_usage\":false}}", "[{\"model\" : 1}]", "12345678901234567890123",
-    };
-    both(p, values[dice(p, sizeof values / sizeof *values)]);
-}
-
-static void options_value(struct pair *p, int form)
-{
-    static const struct { const char *in, *out; } forms[] = {
-        {NULL, NULL}, {"null", ASKED}, {"{}", ASKED}, {"{\"a\":{}}", "{\"a\":{},\"include_usage\":true}"},
-        {"{\"include_usage\":false}", ASKED}, {"{\"a\":1,\"include_usage\":null,\"b\":\"}\"}", "{\"a\":1,\"include_usage\":true,\"b\":\"}\"}"},
-        {"{\"include_usage\" : true}", "{\"include_usage\" : true}"}, {"{\"in\\u0063lude_usage\":false}", "{\"in\\u0063lude_usage\":true}"},
-    };
-    buf_str(&p->in, forms[form].in);
-    buf_str(&p->out, forms[form].out);
-}
-
-enum { OPTION_FORMS = 8 };
-
-static void member(struct pair *p, int which, int form)
-{
-    char name[20];
-    space(p);
-    snprintf(name, sizeof name, "\"x%d\"", which);
-    both(p, which == 0 ? "\"model\"" : which == 1 ? "\"stream\"" : which == 2 ? "\"stream_options\"" : name);
-    space(p);
-    both(p, ":");
-    space(p);
-    if (which == 0) {
-        buf_str(&p->in, "\"alias \\\"1\\\"\"");
-        buf_str(&p->out, form ? "\"real\"" : "\"real\",\"stream_options\":" ASKED);
-    } else if (which == 1) {
-        both(p, "true");
-    } else if (which == 2) {
-        options_value(p, form);
-    } else {
-        any_value(p);
-    }
-    space(p);
-}
-
-static void write_document(struct pair *p)
-{
-    int order[12], n = 3 + (int)dice(p, 9), form = (int)dice(p, OPTION_FORMS);
-    const char *lead = "";
-    for (int i = 0; i < n; i++) order[i] = i;
-    for (int i = n - 1; i > 0; i--) {
-        int j = (int)dice(p, (unsigned)i + 1), keep = order[i];
-        order[i] = order[j];
-        order[j] = keep;
-    }
-    space(p);
-    both(p, "{");
-    for (int i = 0; i < n; i++) {
-        if (order[i] == 2 && !form) continue;
-        both(p, lead);
-        member(p, order[i], form);
-        lead = ",";
-    }
-    both(p, "}");
-    space(p);
-}
-
-static void every_other_byte_of_any_document_stays(void **state)
-{
-    struct pair p = {.random = 20261121};
-    (void)state;
-    buf_init(&p.in, 1 << 20);
-    buf_init(&p.out, 1 << 20);
-    for (int i = 0; i < 20000; i++) {
-        buf_clear(&p.in);
-        buf_clear(&p.out);
-        write_document(&p);
-        assert_string_equal(sent_for(FACE_COMPLETIONS, "real", buf_all(&p.in)), buf_cstr(&p.out));
-    }
-    buf_free(&p.in);
-    buf_free(&p.out);
-    forget_call();
-}
-
-static void the_call_goes_to_the_faces_address_with_the_providers_headers_and_key(void **state)
-{
-    const struct header headers[] = {{"x-one", "1"}, {"x-two", "2"}};
-    struct provider_row p = {.name = "p", .base_url = "https://x.example/v1//", .headers = headers, .header_count = 2, .connect_ms = 77};
-    assert_int_equal(secret_start(), WEIR_OK);
-    struct secret *secret = secret_new(SPAN("hush"));
-    const struct upstream_key key = {"k", 1, secret};
-    const struct target with_key = {.provider = &p, .key = &key, .model = "m"}, without = {.provider = &p, .model = "m"};
-    (void)state;
-    open_to(&with_key, FACE_CHAT, SPAN("{\"model\":\"a\",\"stream\":true," M "}"));
-    assert_string_equal(called.url, "https://x.example/v1/chat/completions");
-    assert_string_equal(called.origin, "https://x.example/v1//");
-    assert_string_equal(called.accept, "text/event-stream");
-    assert_string_equal(called.secret_header, "Authorization: Bearer ");
-    assert_ptr_equal(called.secret, secret);
-    assert_int_equal(called.header_count, 2);
-    assert_string_equal(called.headers[1].name, "x-two");
-    assert_string_equal(called.headers[1].value, "2");
-    assert_int_equal(called.connect_ms, 77);
-    p.connect_ms = 0, p.base_url = "https://x.example/v1";
-    open_to(&without, FACE_COMPLETIONS, SPAN("{\"model\":\"a\"}"));
-    assert_string_equal(called.url, "https://x.example/v1/completions");
-    assert_string_equal(called.accept, "application/json");
-    assert_null(called.secret);
-    assert_int_equal(called.connect_ms, CONNECT_MS_DEFAULT);
-    open_to(&without, FACE_EMBEDDINGS, SPAN("{\"model\":\"a\",\"input\":\"x\"}"));
-    assert_string_equal(called.url, "https://x.example/v1/embeddings");
-    secret_free(secret);
-    forget_call();
-}
-
 /* ---- usage ---- */
 
 static enum event_kind read_event(struct tap *t, const char *text)
@@ -291,7 +18,7 @@ static enum event_kind read_event(struct tap *t, const char *text)
     struct span data = span_of(text);
     char *exact = malloc(data.len + !data.len); /* so that reading on behind it is seen */
     memcpy(exact, data.at, data.len);
-    enum event_kind kind = openai_read_event(t, (struct span){exact, data.len}, &fault);
+    enum event_kind kind = tap_read_event(t, (struct span){exact, data.len}, &fault);
     free(exact);
     return kind;
 }
@@ -332,7 +59,7 @@ static void usage_is_read_in_every_form(void **state)
         assert_int_equal(read_event(&t, text), EVENT_USAGE);
         expect_usage(&t.usage, all[i].prompt, all[i].cached, all[i].cache_write, all[i].completion);
         t = (struct tap){.face = FACE_CHAT};
-        assert_true(openai_read_answer(&t, span_of(text), &fault));
+        assert_true(tap_read_answer(&t, span_of(text), &fault));
         expect_usage(&t.usage, all[i].prompt, all[i].cached, all[i].cache_write, all[i].completion);
     }
 }
@@ -376,7 +103,7 @@ static void the_last_usage_told_counts_and_is_not_added_up(void **state)
                                     "\"usage\":{\"queue_time\":0.1,\"prompt_tokens\":3,\"completion_tokens\":4,\"total_time\":0.5}}}"), EVENT_CONTENT);
     expect_usage(&t.usage, 3, 0, 0, 4);
     t = (struct tap){.face = FACE_CHAT};
-    assert_true(openai_read_answer(&t, SPAN("{\"choices\":[],\"x_groq\":{\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4}}}"), &fault));
+    assert_true(tap_read_answer(&t, SPAN("{\"choices\":[],\"x_groq\":{\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4}}}"), &fault));
     expect_usage(&t.usage, 3, 0, 0, 4);
 }
 
@@ -516,7 +243,7 @@ static void delivered_is_counted_in_characters(void **state)
         characters += all[i].characters;
         assert_int_equal(t.delivered, all[i].characters);
         assert_int_equal(sum.delivered, characters);
-        assert_true(openai_read_answer(&whole, span_of(text), &fault));
+        assert_true(tap_read_answer(&whole, span_of(text), &fault));
         assert_int_equal(whole.delivered, all[i].characters);
     }
 }
@@ -552,7 +279,7 @@ static void errors_are_read_in_every_form_they_come_in(void **state)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         struct fault f;
         memset(&f, 'x', sizeof f);
-        if (openai_read_error(&(struct tap){0}, span_of(all[i].body), &f) != all[i].passes) fail_msg("%s: %s", all[i].body, all[i].passes ? "rewritten" : "passed");
+        if (tap_read_error(&(struct tap){0}, span_of(all[i].body), &f) != all[i].passes) fail_msg("%s: %s", all[i].body, all[i].passes ? "rewritten" : "passed");
         assert_string_equal(f.message, all[i].message);
         assert_string_equal(f.type, all[i].type);
         assert_string_equal(f.code, all[i].code);
@@ -566,16 +293,16 @@ static void errors_in_a_stream_are_read_the_same(void **state)
     struct fault f;
     (void)state;
     memset(&f, 'x', sizeof f);
-    assert_int_equal(openai_read_event(&t, SPAN("{\"error\":{\"message\":\"m\",\"type\":\"t\",\"status_code\":400}}"), &f), EVENT_ERROR);
+    assert_int_equal(tap_read_event(&t, SPAN("{\"error\":{\"message\":\"m\",\"type\":\"t\",\"status_code\":400}}"), &f), EVENT_ERROR);
     assert_string_equal(f.message, "m");
     assert_string_equal(f.type, "t");
     assert_string_equal(f.code, "");
     memset(&f, 'x', sizeof f);
-    assert_int_equal(openai_read_event(&t, SPAN("{\"choices\":[],\"x_groq\":{\"error\":\"over capacity\"}}"), &f), EVENT_ERROR);
+    assert_int_equal(tap_read_event(&t, SPAN("{\"choices\":[],\"x_groq\":{\"error\":\"over capacity\"}}"), &f), EVENT_ERROR);
     assert_string_equal(f.message, "over capacity");
     assert_string_equal(f.type, "");
     memset(&f, 'x', sizeof f);
-    assert_int_equal(openai_read_event(&t, SPAN("{\"x_groq\":{\"error\":{\"message\":\"m\",\"code\":\"c\"}}}"), &f), EVENT_ERROR);
+    assert_int_equal(tap_read_event(&t, SPAN("{\"x_groq\":{\"error\":{\"message\":\"m\",\"code\":\"c\"}}}"), &f), EVENT_ERROR);
     assert_string_equal(f.message, "m");
     assert_string_equal(f.code, "c");
     assert_false(t.usage.known);
@@ -592,7 +319,7 @@ static void an_errors_words_are_cut_at_a_character(void **state)
     buf_str(&body, "\",\"type\":\"");
     for (int i = 0; i < 70; i++) buf_char(&body, 't');
     buf_str(&body, "\",\"param\":null,\"code\":null}}");
-    assert_true(openai_read_error(&(struct tap){0}, buf_all(&body), &f));
+    assert_true(tap_read_error(&(struct tap){0}, buf_all(&body), &f));
     assert_int_equal(strlen(f.message), 511);
     assert_true(text_is_utf8(span_of(f.message)));
     assert_int_equal(strlen(f.type), sizeof f.type - 1);
@@ -600,7 +327,7 @@ static void an_errors_words_are_cut_at_a_character(void **state)
     buf_str(&body, "{\"error\":\"");
     for (int i = 0; i < 600; i++) buf_str(&body, "\\u20ac");
     buf_str(&body, "\"}");
-    assert_false(openai_read_error(&(struct tap){0}, buf_all(&body), &f));
+    assert_false(tap_read_error(&(struct tap){0}, buf_all(&body), &f));
     assert_int_equal(strlen(f.message), 510);
     assert_true(text_is_utf8(span_of(f.message)));
     buf_free(&body);
@@ -626,19 +353,144 @@ static void an_answer_is_one_only_with_its_list(void **state)
         struct tap t = {.face = all[i].face};
         struct fault f;
         memset(&f, 'x', sizeof f);
-        if (openai_read_answer(&t, span_of(all[i].body), &f) != all[i].is) fail_msg("%s", all[i].body);
+        if (tap_read_answer(&t, span_of(all[i].body), &f) != all[i].is) fail_msg("%s", all[i].body);
         assert_string_equal(f.message, all[i].message);
     }
+}
+
+/* ---- Anthropic's messages ---- */
+
+struct told { const char *data; enum event_kind kind; };
+
+static void take(struct tap *t, const struct told *told, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (read_event(t, told[i].data) != told[i].kind) fail_msg("%s", told[i].data);
+}
+
+static void a_message_is_counted_from_its_two_parts_of_usage(void **state)
+{
+    static const struct told told[] = {
+        {"{\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":10,\"cache_read_input_tokens\":3,\"cache_creation_input_tokens\":2,\"output_tokens\":1}}}", EVENT_HEAD},
+        {"{\"type\":\"ping\"}", EVENT_HEAD},
+        {"{\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"thinking\",\"thinking\":\"\",\"signature\":\"\"}}", EVENT_HEAD},
+        {"{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"thinking_delta\",\"thinking\":\"hmm\"}}", EVENT_CONTENT},
+        {"{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"signature_delta\",\"signature\":\"AAAA\"}}", EVENT_CONTENT},
+        {"{\"type\":\"content_block_stop\",\"index\":0}", EVENT_HEAD},
+        {"{\"type\":\"content_block_start\",\"index\":1,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}", EVENT_HEAD},
+        {"{\"type\":\"content_block_delta\",\"index\":1,\"delta\":{\"type\":\"text_delta\",\"text\":\"W\\u00e9ir\"}}", EVENT_CONTENT},
+        {"{\"type\":\"content_block_start\",\"index\":2,\"content_block\":{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"f\",\"input\":{}}}", EVENT_CONTENT},
+        {"{\"type\":\"content_block_delta\",\"index\":2,\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":\"{}\"}}", EVENT_CONTENT},
+    };
+    struct tap t = {.face = FACE_MESSAGES, .expected = 1, .counts = true};
+    struct fault fault;
+    (void)state;
+    take(&t, told, sizeof told / sizeof *told);
+    expect_usage(&t.usage, 15, 3, 2, 1);
+    assert_true(t.usage_is_running); /* broken off here, its completion would be no figure of the whole */
+    assert_int_equal(t.delivered, 3 + 4 + 2);
+    assert_false(tap_is_finished(&t));
+    assert_int_equal(read_event(&t, "{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"tool_use\"},\"usage\":{\"output_tokens\":42}}"), EVENT_CONTENT);
+    expect_usage(&t.usage, 15, 3, 2, 42);
+    assert_false(t.usage_is_running);
+    assert_true(tap_is_finished(&t) && !t.done);
+    assert_true(span_starts(tap_last_event(&t), "event: message_stop\n"));
+    assert_int_equal(read_event(&t, "{\"type\":\"message_stop\"}"), EVENT_DONE);
+    assert_true(t.done);
+    assert_int_equal(tap_read_event(&t, SPAN("{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}"), &fault), EVENT_ERROR);
+    assert_string_equal(fault.type, "overloaded_error");
+    assert_string_equal(fault.message, "Overloaded");
+}
+
+static void message_delta_may_restate_all_of_its_usage(void **state)
+{
+    struct tap t = {.face = FACE_MESSAGES, .counts = true};
+    (void)state;
+    read_event(&t, "{\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":10,\"output_tokens\":1}}}");
+    read_event(&t, "{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"input_tokens\":12,\"cache_read_input_tokens\":4,\"output_tokens\":9}}");
+    expect_usage(&t.usage, 16, 4, 0, 9);
+    read_event(&t, "{\"type\":\"message_delta\",\"delta\":{},\"usage\":{\"input_tokens\":-1,\"output_tokens\":1e9,\"cache_read_input_tokens\":\"x\"}}");
+    expect_usage(&t.usage, 16, 4, 0, 9);
+}
+
+static void a_whole_message_and_its_errors_are_read(void **state)
+{
+    static const struct { const char *body; bool is, passes; const char *message; } all[] = {
+        {"{\"type\":\"message\",\"content\":[{\"type\":\"text\",\"text\":\"x\"}],\"stop_reason\":\"end_turn\",\"usage\":{\"input_tokens\":5,\"output_tokens\":2}}", true, false, ""},
+        {"{\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"m\"}}", false, true, "m"},
+        {"{\"error\":{\"message\":\"m\"}}", false, false, "m"}, {"{\"detail\":\"m\"}", false, false, ""},
+        {"{}", false, false, ""}, {"[]", false, false, ""}, {"{\"type\":\"message\"}", false, false, ""},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        struct tap t = {.face = FACE_MESSAGES, .counts = true};
+        struct fault f;
+        if (tap_read_answer(&t, span_of(all[i].body), &f) != all[i].is) fail_msg("%s", all[i].body);
+        assert_string_equal(f.message, all[i].message);
+        if (tap_read_error(&t, span_of(all[i].body), &f) != all[i].passes) fail_msg("%s", all[i].body);
+        if (i == 0) expect_usage(&t.usage, 5, 0, 0, 2);
+        if (i == 0) assert_true(tap_is_finished(&t));
+    }
+}
+
+/* ---- OpenAI's responses ---- */
+
+static void a_response_is_followed_by_its_events(void **state)
+{
+    static const struct told told[] = {
+        {"{\"type\":\"response.created\",\"sequence_number\":0,\"response\":{}}", EVENT_HEAD},
+        {"{\"type\":\"response.in_progress\",\"sequence_number\":1,\"response\":{}}", EVENT_HEAD},
+        {"{\"type\":\"response.output_item.added\",\"sequence_number\":2,\"item\":{\"type\":\"message\"}}", EVENT_HEAD},
+        {"{\"type\":\"response.content_part.added\",\"sequence_number\":3}", EVENT_HEAD},
+        {"{\"type\":\"response.output_text.delta\",\"sequence_number\":4,\"delta\":\"Weir\"}", EVENT_CONTENT},
+        {"{\"type\":\"response.reasoning_summary_text.delta\",\"sequence_number\":5,\"delta\":\"hm\"}", EVENT_CONTENT},
+        {"{\"type\":\"response.output_item.added\",\"sequence_number\":6,\"item\":{\"type\":\"function_call\",\"arguments\":\"\"}}", EVENT_CONTENT},
+        {"{\"type\":\"response.function_call_arguments.delta\",\"sequence_number\":7,\"delta\":\"{}\"}", EVENT_CONTENT},
+        {"{\"type\":\"response.output_text.done\",\"sequence_number\":8,\"text\":\"Weir\"}", EVENT_CONTENT},
+    };
+    struct tap t = {.face = FACE_RESPONSES, .expected = 1, .counts = true, .sequence = -1};
+    (void)state;
+    take(&t, told, sizeof told / sizeof *told);
+    assert_int_equal(t.delivered, 4 + 2 + 2); /* once, not again when it is done */
+    assert_int_equal(t.sequence, 8);
+    assert_false(tap_is_finished(&t) || t.usage.known);
+    assert_int_equal(read_event(&t, "{\"type\":\"response.completed\",\"sequence_number\":9,\"response\":{\"usage\":{\"input_tokens\":7,\"input_tokens_details\":{\"cached_tokens\":2},\"output_tokens\":5}}}"), EVENT_DONE);
+    expect_usage(&t.usage, 7, 2, 0, 5);
+    assert_true(tap_is_finished(&t) && t.done);
+}
+
+static void a_response_fails_in_three_ways(void **state)
+{
+    static const struct { const char *data, *message, *code; } all[] = {
+        {"{\"type\":\"response.failed\",\"response\":{\"error\":{\"code\":\"server_error\",\"message\":\"m\"},\"usage\":{\"input_tokens\":3,\"output_tokens\":1}}}", "m", "server_error"},
+        {"{\"type\":\"error\",\"code\":\"c\",\"message\":\"m\",\"param\":null,\"sequence_number\":3}", "m", "c"},
+        {"{\"error\":{\"message\":\"m\",\"type\":\"t\",\"param\":null,\"code\":\"c\"}}", "m", "c"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        struct tap t = {.face = FACE_RESPONSES, .counts = true};
+        struct fault f;
+        assert_int_equal(tap_read_event(&t, span_of(all[i].data), &f), EVENT_ERROR);
+        assert_string_equal(f.message, all[i].message);
+        assert_string_equal(f.code, all[i].code);
+        assert_int_equal(t.usage.known, i == 0);
+    }
+}
+
+static void a_whole_response_is_read(void **state)
+{
+    struct tap t = {.face = FACE_RESPONSES, .counts = true};
+    struct fault f;
+    (void)state;
+    assert_true(tap_read_answer(&t, SPAN("{\"object\":\"response\",\"error\":null,\"output\":[{\"type\":\"message\",\"content\":[{\"text\":\"Weir\"}]}]}"), &f));
+    assert_true(t.delivered >= 4 && tap_is_finished(&t));
+    assert_false(tap_read_answer(&t, SPAN("{\"object\":\"response\",\"status\":\"failed\",\"error\":{\"code\":\"server_error\",\"message\":\"m\"},\"output\":[]}"), &f));
+    assert_string_equal(f.message, "m");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(only_the_model_and_the_wish_for_usage_change),
-        cmocka_unit_test(two_wishes_for_usage_do_not_hide_the_usage),
-        cmocka_unit_test(a_model_of_any_name_is_one_json_string),
-        cmocka_unit_test(every_other_byte_of_any_document_stays),
-        cmocka_unit_test(the_call_goes_to_the_faces_address_with_the_providers_headers_and_key),
         cmocka_unit_test(usage_is_read_in_every_form),
         cmocka_unit_test(usage_that_is_nonsense_is_unknown_and_spoils_nothing),
         cmocka_unit_test(the_last_usage_told_counts_and_is_not_added_up),
@@ -651,6 +503,12 @@ int main(void)
         cmocka_unit_test(errors_in_a_stream_are_read_the_same),
         cmocka_unit_test(an_errors_words_are_cut_at_a_character),
         cmocka_unit_test(an_answer_is_one_only_with_its_list),
+        cmocka_unit_test(a_message_is_counted_from_its_two_parts_of_usage),
+        cmocka_unit_test(message_delta_may_restate_all_of_its_usage),
+        cmocka_unit_test(a_whole_message_and_its_errors_are_read),
+        cmocka_unit_test(a_response_is_followed_by_its_events),
+        cmocka_unit_test(a_response_fails_in_three_ways),
+        cmocka_unit_test(a_whole_response_is_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,177 @@
+/* The wire of OpenAI's chat, completions and embeddings, and of every server that is compatible with them. */
+#include "fcgi/provider/openai.h"
+#include "fcgi/provider/tap_wire.h"
+
+/* ---- usage ---- */
+
+bool openai_read_usage(struct jval v, struct usage *out)
+{
+    struct usage u = {.known = true};
+    struct jval completion, details, part;
+    if (v.kind != JSON_OBJECT || !wire_tokens(jscan_find(v, "prompt_tokens"), &u.prompt)) return false;
+    completion = jscan_find(v, "completion_tokens");
+    if (completion.kind != JSON_ABSENT && !wire_tokens(completion, &u.completion)) return false;
+    details = jscan_find(v, "prompt_tokens_details");
+    part = jscan_find(details, "cached_tokens");
+    if (!wire_tokens(part, &u.cached) || u.cached > u.prompt) u.cached = 0;
+    part = jscan_find(details, "cache_write_tokens");
+    if (!wire_tokens(part, &u.cache_write) || u.cache_write > u.prompt - u.cached) u.cache_write = 0;
+    *out = u;
+    return true;
+}
+
+/* ---- choices ---- */
+
+/* A delta holds content if anything but the role says something: text, refusal, reasoning, tool calls, and whatever a
+ * later API adds. */
+static bool delta_has_content(struct tap *t, struct jval delta)
+{
+    struct span key;
+    struct jval v;
+    bool content = false;
+    struct jiter it = jscan_iter(delta);
+    while (jscan_next(&it, &key, &v)) {
+        if (jkey_is(key, "role") || wire_is_nothing(v)) continue;
+        content = true;
+        if (t->counts) t->delivered += wire_all_characters(v);
+    }
+    return content;
+}
+
+/* A choice of an event or of a whole answer: its part goes under "delta", "message" or "text". */
+static bool read_choice(struct tap *t, struct jval choice, int64_t place)
+{
+    struct span key;
+    struct jval v;
+    int64_t index = place;
+    bool content = false, finished = false;
+    struct jiter it = jscan_iter(choice);
+    while (jscan_next(&it, &key, &v)) {
+        if (jkey_is(key, "index")) {
+            if (!jval_int(v, &index)) index = place;
+        } else if (jkey_is(key, "finish_reason")) {
+            finished = v.kind == JSON_STRING && v.text.len > 2;
+        } else if (jkey_is(key, "delta") || jkey_is(key, "message")) {
+            content |= delta_has_content(t, v);
+        } else if (jkey_is(key, "text") && !wire_is_nothing(v)) {
+            content = true;
+            if (t->counts) t->delivered += wire_characters(v);
+        }
+    }
+    wire_mark(t->seen, index);
+    if (finished) wire_mark(t->finished, index);
+    return content || finished;
+}
+
+static bool read_choices(struct tap *t, struct jval choices)
+{
+    struct span key;
+    struct jval choice;
+    bool content = false;
+    int64_t place = 0;
+    struct jiter it = jscan_iter(choices);
+    while (jscan_next(&it, &key, &choice)) content |= read_choice(t, choice, place++);
+    return content;
+}
+
+/* ---- errors, in all the forms that compatible servers have sent (WIRE.md 3) ---- */
+
+static bool is_text_or_null(struct jval v) { return v.kind == JSON_STRING || v.kind == JSON_NULL; }
+
+/* {"message","type","param","code"}: true if all four are there and of their types. */
+static bool read_error_object(struct jval e, struct fault *fault)
+{
+    struct jval message = jscan_find(e, "message"), type = jscan_find(e, "type");
+    struct jval param = jscan_find(e, "param"), code = jscan_find(e, "code");
+    wire_copy(message, fault->message, sizeof fault->message);
+    wire_copy(type.kind == JSON_STRING ? type : jscan_find(e, "status"), fault->type, sizeof fault->type);
+    wire_copy(param, fault->param, sizeof fault->param);
+    wire_copy(code, fault->code, sizeof fault->code);
+    return message.kind == JSON_STRING && type.kind == JSON_STRING && is_text_or_null(param) && is_text_or_null(code);
+}
+
+static struct jval first_of(struct jval array)
+{
+    struct span key;
+    struct jval v = {.kind = JSON_ABSENT};
+    struct jiter it = jscan_iter(array);
+    if (array.kind == JSON_ARRAY) jscan_next(&it, &key, &v);
+    return v;
+}
+
+static bool read_error_value(struct jval root, struct fault *fault)
+{
+    bool in_array = root.kind == JSON_ARRAY;
+    if (in_array) root = first_of(root);
+    struct jval error = jscan_find(root, "error"), detail = jscan_find(root, "detail");
+    if (error.kind == JSON_OBJECT) return read_error_object(error, fault) && !in_array;
+    if (error.kind == JSON_STRING) wire_copy(error, fault->message, sizeof fault->message);
+    else if (detail.kind == JSON_STRING) wire_copy(detail, fault->message, sizeof fault->message);
+    else if (detail.kind == JSON_ARRAY) wire_copy(jscan_find(first_of(detail), "msg"), fault->message,
+                                                  sizeof fault->message);
+    else read_error_object(root, fault); /* {"type":"error","code","message"}, {"message"} */
+    return false;
+}
+
+static bool read_error(struct tap *t, struct jval root, struct fault *fault)
+{
+    openai_read_usage(jscan_find(root, "usage"), &t->usage);
+    return read_error_value(root, fault);
+}
+
+/* ---- answers ---- */
+
+/* The members of an event or an answer that count. */
+struct parts { struct jval choices, data, error, usage, groq, type; };
+
+static struct parts parts_of(struct jval root)
+{
+    struct parts p = {0};
+    struct span key;
+    struct jval v;
+    struct jiter it = jscan_iter(root);
+    while (jscan_next(&it, &key, &v)) {
+        if (jkey_is(key, "choices")) p.choices = v;
+        else if (jkey_is(key, "usage")) p.usage = v;
+        else if (jkey_is(key, "error")) p.error = v;
+        else if (jkey_is(key, "data")) p.data = v;
+        else if (jkey_is(key, "x_groq")) p.groq = v;
+        else if (jkey_is(key, "type")) p.type = v;
+    }
+    return p;
+}
+
+static enum event_kind read_event(struct tap *t, struct jval root, struct fault *fault)
+{
+    struct parts p = parts_of(root);
+    struct jval groq_error = jscan_find(p.groq, "error");
+    openai_read_usage(p.usage, &t->usage);
+    openai_read_usage(jscan_find(p.groq, "usage"), &t->usage);
+    if (!wire_is_nothing(p.error) || jval_is(p.type, "error")) {
+        read_error_value(root, fault);
+        return EVENT_ERROR;
+    }
+    if (!wire_is_nothing(groq_error)) {
+        if (groq_error.kind == JSON_STRING) wire_copy(groq_error, fault->message, sizeof fault->message);
+        else read_error_object(groq_error, fault);
+        return EVENT_ERROR;
+    }
+    if (read_choices(t, p.choices)) return EVENT_CONTENT;
+    bool empty = p.choices.kind == JSON_ARRAY && jscan_count(p.choices) == 0;
+    return empty && !wire_is_nothing(p.usage) ? EVENT_USAGE : EVENT_HEAD;
+}
+
+static bool read_answer(struct tap *t, struct jval root, struct fault *fault)
+{
+    struct parts p = parts_of(root);
+    struct jval list = t->face == FACE_EMBEDDINGS ? p.data : p.choices;
+    openai_read_usage(p.usage, &t->usage); /* also of what is no answer: it was paid for */
+    openai_read_usage(jscan_find(p.groq, "usage"), &t->usage);
+    if (!wire_is_nothing(p.error)) read_error_value(root, fault);
+    if (!wire_is_nothing(p.error) || list.kind != JSON_ARRAY) return false;
+    t->counts = !t->usage.known; /* whoever has the provider's figure needs no estimate */
+    if (t->face != FACE_EMBEDDINGS) read_choices(t, p.choices);
+    return true;
+}
+
+const struct wire wire_chat = {read_event, read_answer, read_error};

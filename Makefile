@@ -93,8 +93,9 @@ $(B)/gen/cache_ids.h: sql/cache.sql sql/generate.awk
 	@mkdir -p $(@D); awk -v out=ids -v name=cache -f sql/generate.awk $< > $@
 $(B)/gen/sql_cache.c: sql/cache.sql sql/generate.awk
 	@mkdir -p $(@D); awk -v out=list -v name=cache -f sql/generate.awk $< > $@
-$(B)/gen/migrations.c: $(SCHEMA) sql/embed.awk
-	@mkdir -p $(@D); awk -v table=migrations -f sql/embed.awk $(SCHEMA) > $@
+# The directory too: a file that went or was renamed counts.
+$(B)/gen/migrations.c: $(SCHEMA) sql/schema sql/embed.awk
+	@mkdir -p $(@D); awk -v table=migrations -f sql/embed.awk $(SCHEMA) > $@.new && mv $@.new $@
 $(B)/gen/cache_migrations.c: $(CACHE_SCHEMA) sql/embed.awk
 	@mkdir -p $(@D); awk -v table=cache_migrations -f sql/embed.awk $(CACHE_SCHEMA) > $@
 

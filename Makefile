@@ -39,8 +39,10 @@ endif
 ROOMS     := fcgi/base fcgi/door sql fcgi/provider fcgi/stage
 LIB_SRC   := $(foreach d,$(ROOMS),$(wildcard $(d)/*.c))
 FCGI_SRC  := $(wildcard fcgi/*.c)
-WEB_SRC   := $(wildcard admin/web_*.c) admin/doc_limits.c admin/field.c admin/same.c
-ADMIN_SRC := $(filter-out admin/web_%,$(wildcard admin/*.c))
+# The two administrators' programs share all but where they start and their faces: pages and JSON, or commands.
+WEB_SRC   := $(wildcard admin/web_*.c admin/page*.c admin/api_*.c)
+CLI_SRC   := admin/main.c $(wildcard admin/cmd_*.c)
+ADMIN_SRC := $(filter-out $(WEB_SRC) $(CLI_SRC),$(wildcard admin/*.c))
 UNIT      := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZ      := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 TSAN_UNIT := test_writer test_store
@@ -109,9 +111,11 @@ $(B)/libweir.a: $(call obj,$(LIB_SRC)) $(GEN_O)
 	@rm -f $@; ar rcs $@ $^
 $(B)/weir.fcgi: $(call obj,$(FCGI_SRC)) $(B)/libweir.a
 	$(LINK)
-$(B)/weir-admin.fcgi: $(call obj,$(WEB_SRC)) $(B)/obj/gen/sql_admin.o $(B)/libweir.a
+$(B)/libweir-admin.a: $(call obj,$(ADMIN_SRC)) $(B)/obj/gen/sql_admin.o
+	@rm -f $@; ar rcs $@ $^
+$(B)/weir-admin.fcgi: $(call obj,$(WEB_SRC)) $(B)/libweir-admin.a $(B)/libweir.a
 	$(LINK)
-$(B)/weir: $(call obj,$(ADMIN_SRC)) $(B)/obj/gen/sql_admin.o $(B)/libweir.a
+$(B)/weir: $(call obj,$(CLI_SRC)) $(B)/libweir-admin.a $(B)/libweir.a
 	$(LINK)
 
 # A unit test includes the .c it tests; the library gives the rest. Files of fcgi/ and admin/ are not in the library:

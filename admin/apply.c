@@ -5,38 +5,12 @@
 #include "admin/apply_state.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "fcgi/base/clock.h"
 #include "sql/pulse.h"
 
 /* ---- what is stored ---- */
-
-static void limit_stored(const struct limit_rule *l, void *arg)
-{
-    struct apply *a = arg;
-    struct limit_rule copy = *l;
-    char *identity;
-
-    if (a->err) return;
-    if (a->limit_count == a->limit_room) {
-        size_t room = a->limit_room ? a->limit_room * 2 : 64;
-        struct limit_rule *more = realloc(a->limits, room * sizeof *more);
-
-        if (!more) {
-            a->err = WEIR_NOMEM;
-            return;
-        }
-        a->limits = more;
-        a->limit_room = room;
-    }
-    identity = limit_identity(&a->stored, l);
-    copy.mode = arena_str(&a->stored, span_of(l->mode));
-    if (!identity || !copy.mode) a->err = WEIR_NOMEM;
-    else a->err = names_add(&a->limit_at, span_of(identity), (int64_t)a->limit_count);
-    a->limits[a->limit_count++] = copy; /* only mode and the numbers are read again */
-}
 
 static void jwt_stored(const struct jwt_row *j, void *arg)
 {
@@ -54,12 +28,8 @@ static void stored_forget(struct apply *a)
 {
     if (a->before) snapshot_release(a->before);
     a->before = NULL;
-    names_free(&a->limit_at);
     names_free(&a->jwt_bodies);
     names_free(&a->jwt_secret);
-    free(a->limits);
-    a->limits = NULL;
-    a->limit_count = a->limit_room = 0;
     arena_end(&a->stored);
 }
 
@@ -67,10 +37,6 @@ static bool stored_load(struct apply *a)
 {
     stored_forget(a);
     a->err = snapshot_load(a->read, a->master, &a->before);
-    if (!a->err && a->doc.sections[SECTION_LIMITS].kind) {
-        enum weir_err err = limits_each(a->read, limit_stored, a);
-        if (err) a->err = err;
-    }
     if (!a->err && a->doc.sections[SECTION_JWT].kind) {
         enum weir_err err = jwt_each(a->read, jwt_stored, a);
         if (err) a->err = err;
@@ -132,40 +98,18 @@ static bool anything_changed(const struct applied *out)
 
 /* ---- the whole ---- */
 
-static bool open_all(struct apply *a)
-{
-    a->err = WEIR_OK;
-    return weir_master(a->w, &a->master) && weir_open(a->w, DB_READ, &a->read) && weir_open(a->w, DB_WRITE, &a->write);
-}
-
-static void close_all(struct apply *a)
+static void forget_all(struct apply *a)
 {
     stored_forget(a);
     for (int i = 0; i < SECTION_COUNT; i++) names_free(&a->seen[i]);
     names_free(&a->provider_id);
-    pending_free(&a->pending);
-    db_close(a->read);
-    db_close(a->write);
-    master_key_free(a->master);
     arena_end(&a->entry);
-}
-
-static void say_fault(const struct apply *a, const char *drop)
-{
-    const char *path = *a->r.path ? a->r.path : "document";
-
-    if (a->err) {
-        weir_failed("nothing was changed", a->err, a->write);
-        return;
-    }
-    if (drop && strncmp(path, drop, strlen(drop)) == 0) path += strlen(drop);
-    fprintf(stderr, "%s: %s\n", path, a->r.fault);
 }
 
 /* Writes and commits, or undoes. */
 static bool transact(struct apply *a, bool dry_run)
 {
-    a->err = change_begin(&a->change, a->write, a->w->data_dir);
+    a->err = change_begin(&a->change, a->write, a->data_dir);
     if (a->err) return false;
     a->now = clock_wall_ms();
     if (!stored_load(a) || !apply_write(a)) goto undo; /* nobody else can change it now, so load it again */
@@ -175,7 +119,7 @@ static bool transact(struct apply *a, bool dry_run)
     }
     a->err = change_commit(&a->change);
     if (!a->err) {
-        pulse_ring(a->w->data_dir); /* keys may be new */
+        pulse_ring(a->data_dir); /* keys may be new */
         return true;
     }
 undo:
@@ -183,29 +127,32 @@ undo:
     return false;
 }
 
-bool document_apply(struct weir *w, struct span text, bool dry_run, const char *drop, struct applied *out)
+bool document_change(const struct apply_ground *g, struct span text, bool dry_run, struct applied *out, struct fault *fault)
 {
-    struct apply a = {.w = w, .out = out};
-    bool fine = false;
+    struct apply a = {.data_dir = g->data_dir, .read = g->read, .write = g->write, .master = g->master, .by = g->by,
+                      .out = out, .r = {.remote = g->remote}};
+    bool fine;
 
     *out = (struct applied){0};
     buf_init(&out->made, (size_t)512 << 20);
+    pending_init(&out->pending);
     arena_init(&a.entry);
     arena_init(&a.stored);
-    pending_init(&a.pending);
     a.r.memory = &a.entry;
-    if (!open_all(&a)) goto out;
     fine = document_read(&a.r, text, &a.doc) && stored_load(&a) && apply_check(&a) && transact(&a, dry_run);
-    if (isatty(STDERR_FILENO)) fputs("\r\033[K", stderr);
-    if (!fine) say_fault(&a, drop);
-    if (fine && a.revoked) say("%zu of these keys are revoked, and stay so: make new ones instead", a.revoked);
-    if (fine && a.anonymous_limited) say(ANONYMOUS_LIMITS);
-    if (fine) pending_say(&a.pending);
-out:
-    if (!fine || dry_run) {
-        if (out->made.at) secret_wipe(out->made.at, out->made.len);
-        buf_free(&out->made);
+    if (!fine) {
+        *fault = (struct fault){.err = a.err};
+        memcpy(fault->path, a.r.path, sizeof fault->path);
+        memcpy(fault->text, a.r.fault, sizeof fault->text);
     }
-    close_all(&a);
+    if (!fine || dry_run) applied_free(out);
+    forget_all(&a);
     return fine;
+}
+
+void applied_free(struct applied *out)
+{
+    if (out->made.at) secret_wipe(out->made.at, out->made.len);
+    buf_free(&out->made);
+    pending_free(&out->pending);
 }

@@ -1,9 +1,13 @@
-/* Brings a configuration document into the database: everything is checked before anything is written, and it is
- * written in one transaction. Used by `apply`, `init`, `provider add` and `model add`. */
+/* Brings a configuration document into the database: everything is checked before anything is written, it is written in
+ * one transaction, and the record of changes says what became of each entry. Everything that is configured comes this
+ * way: `apply`, `init` and other commands, the pages, the administrators' JSON. */
 #ifndef WEIR_ADMIN_APPLY_H
 #define WEIR_ADMIN_APPLY_H
 
 #include "admin/command.h"
+#include "admin/field.h"
+#include "admin/in_force.h"
+#include "sql/admin_changes.h"
 
 struct tally { size_t added, changed, same; };
 #define TALLY_SETTINGS 5 /* behind the sections of document.h */
@@ -11,12 +15,32 @@ struct tally { size_t added, changed, same; };
 
 struct applied {
     struct tally tally[TALLY_COUNT];
-    struct buf made;     /* "NAME<TAB>SECRET\n" of each key that was given a secret; the caller frees */
+    struct buf made;     /* "NAME<TAB>SECRET\n" of each key that was given a secret */
     size_t made_count;
+    size_t revoked;      /* keys of the document that are revoked, and stay so */
+    bool anonymous_limited; /* see anonymous.h */
+    struct pending pending;
 };
 
-/* drop: how much of a fault's path is not shown ("providers[0]." where there is no document). NULL: none.
- * dry_run: all but the commit, and no secrets are given out. False: it was said why, and nothing was changed. */
+/* What the document is brought into, and by whom. */
+struct apply_ground {
+    const char *data_dir;
+    struct db *read, *write;   /* may be the same; no transaction is open */
+    const struct master_key *master;
+    struct actor by;
+    bool remote;               /* secrets may not name files and environment variables of this machine */
+};
+
+/* err WEIR_OK: the document is wrong, at that path ("limits[0].capacity"); else the database failed. */
+struct fault { enum weir_err err; char path[sizeof ((struct reader *)0)->path], text[sizeof ((struct reader *)0)->fault]; };
+
+/* dry_run: all but the commit, and no secrets are given out. False: *fault says why, nothing was changed and *out is
+ * free; else the caller frees it. */
+bool document_change(const struct apply_ground *g, struct span text, bool dry_run, struct applied *out, struct fault *fault);
+void applied_free(struct applied *out); /* may be called twice */
+
+/* The same for a command: opens what it needs, and says what is wrong. drop: how much of a fault's path is not shown
+ * ("providers[0]." where there is no document). NULL: none. */
 bool document_apply(struct weir *w, struct span text, bool dry_run, const char *drop, struct applied *out);
 
 #endif

@@ -38,7 +38,7 @@ static bool check_model(struct apply *a, struct jval v)
     struct doc_model d;
 
     if (!doc_model_read(&a->r, v, &d) || !add_name(a, SECTION_MODELS, "alias", d.row.alias)) return false;
-    pending_model(&a->pending, &d);
+    pending_model(&a->out->pending, &d);
     return true;
 }
 
@@ -104,7 +104,7 @@ static bool check_setting(struct apply *a, const struct setting_def *d, struct j
     if (setting_check(d, v, &expected)) return refuse(&a->r, "must be %s", expected ? expected : "something else");
     while (jscan_next(&it, &key, &other) && other.text.at < v.text.at)
         if (jkey_is(key, d->name)) return refuse(&a->r, "stands there twice");
-    pending_setting(&a->pending, d);
+    pending_setting(&a->out->pending, d);
     return true;
 }
 

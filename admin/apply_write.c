@@ -52,6 +52,7 @@ static bool write_provider(struct apply *a, struct jval v)
     }
     if (!write_upstream_keys(a, &d, old, id, &changed)) return false;
     if (names_add(&a->provider_id, span_of(d.row.name), id) == WEIR_NOMEM) return refuse_memory(&a->r);
+    if (changed && !apply_record_provider(a, old, &d)) return false;
     return count(a, SECTION_PROVIDERS, old != NULL, changed);
 }
 
@@ -92,25 +93,26 @@ static bool write_model(struct apply *a, struct jval v)
         if (err) return stopped(a, err);
     }
     if (!targets_same && !write_targets(a, &d, id)) return false;
+    if (!(row_same && targets_same) && !apply_record_model(a, old, &d)) return false;
     return count(a, SECTION_MODELS, old != NULL, !row_same || !targets_same);
 }
 
 static bool write_limit(struct apply *a, struct jval v)
 {
-    struct limit_rule l;
-    char *identity;
-    int64_t at = -1;
+    struct limit_rule l, old;
     bool was_there, same;
+    enum weir_err err;
 
     if (!doc_limit_read(&a->r, v, &l)) return false;
-    identity = limit_identity(&a->entry, &l);
-    if (!identity) return refuse_memory(&a->r);
-    was_there = names_find(&a->limit_at, span_of(identity), &at);
-    same = was_there && limit_same(&a->limits[at], &l);
+    err = limit_find(a->write, &l, &a->entry, &old);
+    if (err && err != WEIR_NOT_FOUND) return stopped(a, err);
+    was_there = !err;
+    same = was_there && limit_same(&old, &l);
     l.created = a->now;
     if (!same) {
-        enum weir_err err = limit_put(a->write, &l);
+        err = limit_put(a->write, &l);
         if (err) return stopped(a, err);
+        if (!apply_record_limit(a, was_there ? &old : NULL, &l)) return false;
     }
     return count(a, SECTION_LIMITS, was_there, !same);
 }
@@ -139,7 +141,7 @@ static bool add_key(struct apply *a, struct doc_key *d)
     d->row.created = a->now;
     err = keys_add(a->write, &d->row, &hash, &id);
     if (err == WEIR_EXISTS) return refuse_member(&a->r, "secret", "is another key's");
-    return !err || stopped(a, err);
+    return err ? stopped(a, err) : apply_record_key(a, NULL, &d->row, true);
 }
 
 static bool write_key(struct apply *a, struct jval v)
@@ -154,7 +156,7 @@ static bool write_key(struct apply *a, struct jval v)
     err = keys_by_name(a->write, span_of(d.row.name), &a->entry, &old);
     if (err == WEIR_NOT_FOUND) return add_key(a, &d) && count(a, SECTION_KEYS, false, true);
     if (err) return stopped(a, err);
-    if (old.revoked) a->revoked++;
+    if (old.revoked) a->out->revoked++;
     d.row.id = old.id;
     same = key_same(&old, &d.row);
     if (!same) err = keys_update(a->write, &d.row);
@@ -164,6 +166,7 @@ static bool write_key(struct apply *a, struct jval v)
         if (err == WEIR_EXISTS) return refuse_member(&a->r, "secret", "is another key's");
     }
     if (err) return stopped(a, err);
+    if ((!same || new_secret) && !apply_record_key(a, &old, &d.row, new_secret)) return false;
     return count(a, SECTION_KEYS, true, !same || new_secret);
 }
 
@@ -182,6 +185,7 @@ static bool write_jwt(struct apply *a, struct jval v)
     if (!same) {
         enum weir_err err = jwt_put(a->write, a->master, d.name, d.body, d.secret);
         if (err) return stopped(a, err);
+        if (!apply_record_text(a, "token verifier set", d.name, SPAN_NONE, d.body)) return false;
     }
     return count(a, SECTION_JWT, was_there, !same);
 }
@@ -194,8 +198,9 @@ static bool write_setting(struct apply *a, const struct setting_def *d, struct j
 
     if (!err && !same) err = settings_put(a->write, d, v.text);
     if (!err && !same) err = anonymous_limits(a->write, d, v.text, a->now, &limited);
-    a->anonymous_limited |= limited;
+    a->out->anonymous_limited |= limited;
     if (err) return stopped(a, err);
+    if (!same && !apply_record_text(a, "setting changed", d->name, span_of(old), v.text)) return false;
     return count(a, TALLY_SETTINGS, true, !same);
 }
 

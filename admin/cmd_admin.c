@@ -1,10 +1,12 @@
-/* `weir admin`: keys of administrators' programs are made, listed, revoked. A secret is printed once, alone on stdout. */
+/* `weir admin`: keys of administrators' programs are made, listed, revoked; administrators get passwords. A secret is
+ * printed once, alone on stdout. */
 #include <stdio.h>
 #include <string.h>
 
 #include "admin/command.h"
 #include "admin/field.h"
 #include "admin/listing.h"
+#include "admin/manage.h"
 #include "admin/option.h"
 #include "fcgi/base/bounds.h"
 #include "fcgi/base/clock.h"
@@ -43,7 +45,7 @@ static bool name_is_fine(struct span name)
     return false;
 }
 
-static int add(struct key_change *c, const struct admin_key *k)
+static int add(struct weir *w, struct key_change *c, const struct admin_key *k)
 {
     char secret[CLIENT_KEY_LEN + 1];
     struct client_hash hash;
@@ -57,6 +59,9 @@ static int add(struct key_change *c, const struct admin_key *k)
         say("a key of the name %s is there already; take another name", k->name);
         goto out;
     }
+    if (!err)
+        err = weir_record(w, c->db, "administrator's key added", k->name, NULL,
+                          arena_printf(&w->memory, "{\"role\":\"%s\"}", admin_role_names[k->role]));
     if (!err) err = change_commit(&c->change); /* a secret that is printed is one that works */
     if (err) {
         weir_failed("nothing was changed", err, c->db);
@@ -93,8 +98,53 @@ int cmd_admin_add(struct weir *w, int argc, char **argv)
     }
     if (!name_is_fine(span_of(k.name))) return EXIT_REFUSED;
     if (expires_in) k.expires = k.created + expires_in;
-    if (change_open(w, &c)) code = add(&c, &k);
+    if (change_open(w, &c)) code = add(w, &c, &k);
     change_close(&c);
+    return code;
+}
+
+/* ---- a password for the pages ---- */
+
+/* Makes the administrator where a role is given and there is none; else a new password for the one there is. */
+static enum weir_err make_password(struct manager *m, const char *name, const char *role, char *password)
+{
+    enum weir_err err = manage_administrator_reset(m, name, password);
+    enum admin_role parsed;
+
+    if (err != WEIR_NOT_FOUND || !role || !admin_role_parse(span_of(role), &parsed)) return err;
+    return manage_administrator_add(m, name, parsed, password);
+}
+
+int cmd_admin_password(struct weir *w, int argc, char **argv)
+{
+    const char *role = NULL, *fault;
+    const struct option_def options[] = {{"--role", OPTION_TEXT, &role}, {NULL, OPTION_FLAG, NULL}};
+    struct manager m = {.data_dir = w->data_dir, .db_path = w->db_path, .by = weir_actor(w), .memory = &w->memory};
+    char password[PASSWORD_MADE_LEN + 1];
+    struct words words;
+    enum weir_err err;
+    int code = EXIT_REFUSED;
+
+    if (!options_read(&w->memory, argc, argv, options, 1, 1, &words)) return EXIT_USAGE;
+    fault = administrator_name_fault(words.at[0]);
+    if (fault || (role && !choice_is(ADMIN_ROLES, span_of(role)))) {
+        if (fault) say("NAME: %s", fault);
+        else say("--role: must be one of %s", ADMIN_ROLES);
+        return EXIT_USAGE;
+    }
+    if (!weir_open(w, DB_WRITE, &m.db)) return EXIT_REFUSED;
+    err = make_password(&m, words.at[0], role, password);
+    if (err == WEIR_NOT_FOUND) {
+        say("%s: no administrator of that name; --role makes one", words.at[0]);
+    } else if (err) {
+        weir_failed("nothing was changed", err, m.db);
+    } else {
+        puts(password);
+        code = finish_output();
+        say("%s: this password must be changed at the first log-in", words.at[0]);
+        secret_wipe(password, sizeof password);
+    }
+    db_close(m.db);
     return code;
 }
 
@@ -122,6 +172,7 @@ int cmd_admin_revoke(struct weir *w, int argc, char **argv)
         goto out;
     }
     if (!err) err = admin_key_revoke(c.db, k.id, clock_wall_ms());
+    if (!err) err = weir_record(w, c.db, "administrator's key revoked", k.name, NULL, NULL);
     if (!err) err = change_commit(&c.change);
     if (err) {
         weir_failed("nothing was changed", err, c.db);

@@ -8,6 +8,7 @@
 
 #include "admin/apply.h"
 #include "admin/document.h"
+#include "admin/manage.h"
 #include "admin/names.h"
 #include "admin/option.h"
 #include "admin/price_list.h"
@@ -323,6 +324,38 @@ static bool apply_what_is_missing(struct weir *w, struct init *in)
     return fine;
 }
 
+/* ---- the first administrator ---- */
+
+static void count_administrator(const struct administrator *a, void *arg)
+{
+    (void)a;
+    ++*(int *)arg;
+}
+
+/* Where nobody can log in yet. The password is printed once, on stdout. */
+static bool make_administrator(struct weir *w)
+{
+    struct manager m = {.data_dir = w->data_dir, .db_path = w->db_path, .by = weir_actor(w), .memory = &w->memory};
+    char password[PASSWORD_MADE_LEN + 1];
+    enum weir_err err;
+    int count = 0;
+
+    if (!weir_open(w, DB_WRITE, &m.db)) return false;
+    err = administrators_each(m.db, count_administrator, &count);
+    if (!err && !count) {
+        err = manage_administrator_add(&m, "admin", ADMIN_ADMIN, password);
+        if (!err) {
+            say("administrator admin: made. The password, shown only now, must be changed at the first log-in at /admin:");
+            puts(password);
+            secret_wipe(password, sizeof password);
+            if (finish_output() != EXIT_DONE) err = WEIR_IO;
+        }
+    }
+    if (err) weir_failed("administrator admin", err, m.db);
+    db_close(m.db);
+    return !err;
+}
+
 int cmd_init(struct weir *w, int argc, char **argv)
 {
     bool mock = false;
@@ -340,7 +373,7 @@ int cmd_init(struct weir *w, int argc, char **argv)
     for (const struct wellknown *k = wellknown; k->provider; k++)
         if (found_in_env(k)) add_wellknown(&in, k);
     if (mock) add_mock(&in);
-    if (!add_limits(&in) || !apply_what_is_missing(w, &in)) goto out;
+    if (!add_limits(&in) || !apply_what_is_missing(w, &in) || !make_administrator(w)) goto out;
     code = EXIT_DONE;
 out:
     if (in.now) snapshot_release(in.now);

@@ -97,6 +97,20 @@ static bool key_checked(struct weir *w, const struct key_words *k, struct doc_ke
     return true;
 }
 
+/* As the record of changes keeps it. */
+static const char *entry_of(struct weir *w, const struct key *k)
+{
+    struct buf json;
+    const char *kept;
+
+    buf_init(&json, 4 << 20);
+    doc_key_write(&json, k);
+    kept = json.err ? NULL : arena_str(&w->memory, buf_all(&json));
+    buf_free(&json);
+    if (!kept) say("out of memory");
+    return kept;
+}
+
 static int print_secret(const char *secret)
 {
     int code;
@@ -129,6 +143,7 @@ int cmd_key_create(struct weir *w, int argc, char **argv)
     struct key_change c;
     struct doc_key d;
     struct words words;
+    const char *entry;
     int code = EXIT_REFUSED;
     enum weir_err err;
     int64_t id;
@@ -138,11 +153,12 @@ int cmd_key_create(struct weir *w, int argc, char **argv)
         say("--name: is missing");
         return EXIT_USAGE;
     }
-    if (!key_checked(w, &k, &d)) return EXIT_REFUSED;
+    if (!key_checked(w, &k, &d) || !(entry = entry_of(w, &d.row))) return EXIT_REFUSED;
     if (!change_open(w, &c)) goto out;
     secret_client_key(secret);
     secret_client_hash(c.master, span_of(secret), &hash);
     err = keys_add(c.db, &d.row, &hash, &id);
+    if (!err) err = weir_record(w, c.db, "key added", k.name, NULL, entry);
     if (err == WEIR_EXISTS) say("a key of the name %s is there already; rotate it, or take another name", k.name);
     else if (err) weir_failed("nothing was changed", err, c.db);
     else code = commit_and_print(&c, secret);
@@ -185,6 +201,7 @@ int cmd_key_rotate(struct weir *w, int argc, char **argv)
     secret_client_key(secret);
     secret_client_hash(c.master, span_of(secret), &hash);
     err = keys_rotate(c.db, k.id, &hash, now, now + overlap);
+    if (!err) err = weir_record(w, c.db, "key rotated", k.name, NULL, NULL);
     if (err) weir_failed("nothing was changed", err, c.db);
     else code = commit_and_print(&c, secret);
     secret_wipe(secret, sizeof secret);
@@ -210,6 +227,7 @@ int cmd_key_revoke(struct weir *w, int argc, char **argv)
         goto out;
     }
     err = keys_revoke(c.db, k.id, clock_wall_ms());
+    if (!err) err = weir_record(w, c.db, "key revoked", k.name, entry_of(w, &k), NULL);
     if (!err) err = change_commit(&c.change);
     if (err) code = weir_failed("nothing was changed", err, c.db);
     else say("%s: revoked", k.name);

@@ -307,6 +307,8 @@ int cmd_limit_remove(struct weir *w, int argc, char **argv)
     err = change_begin(&change, db, w->data_dir);
     if (!err) {
         err = limit_remove(db, &s.key, &removed);
+        if (!err) err = weir_record(w, db, "limit removed", s.key.scope,
+                                    arena_printf(&w->memory, "{\"metric\":\"%s\"}", s.key.metric), NULL);
         if (!err) err = change_commit(&change);
         change_undo(&change);
     }
@@ -347,6 +349,8 @@ int cmd_limit_reset(struct weir *w, int argc, char **argv)
     if (!err) err = change_begin(&change, db, w->data_dir);
     if (!err) {
         err = reset(db, &own, &star, &count);
+        if (!err) err = weir_record(w, db, "limit reset", own.key.scope,
+                                    arena_printf(&w->memory, "{\"metric\":\"%s\"}", own.key.metric), NULL);
         if (!err) err = change_commit(&change);
         change_undo(&change);
     }

@@ -4,12 +4,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "sql/vault.h"
+#include "fcgi/base/clock.h"
 
 #define BUSY_MS 10000 /* an administrator waits for the gateway's writers */
 
@@ -114,6 +116,26 @@ bool weir_master(struct weir *w, struct master_key **out)
             strerror(errno));
     db_close(db);
     return !err;
+}
+
+struct actor weir_actor(struct weir *w)
+{
+    char text[1024];
+    struct passwd user, *found = NULL;
+    char *name = NULL;
+
+    if (getpwuid_r(geteuid(), &user, text, sizeof text, &found) == 0 && found)
+        name = arena_str(&w->memory, span_of(found->pw_name));
+    return (struct actor){name ? name : "unknown", "command", NULL};
+}
+
+enum weir_err weir_record(struct weir *w, struct db *db, const char *action, const char *subject, const char *before,
+                          const char *after)
+{
+    const struct admin_change c = {.time = clock_wall_ms(), .by = weir_actor(w), .action = action, .subject = subject,
+                                   .before = before, .after = after};
+
+    return admin_change_add(db, &c);
 }
 
 bool file_read(const char *path, size_t most, struct buf *out)

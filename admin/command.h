@@ -9,7 +9,7 @@
 #include "fcgi/base/buf.h"
 #include "fcgi/base/err.h"
 #include "fcgi/base/secret.h"
-#include "sql/db.h"
+#include "sql/admin_changes.h"
 
 #define EXIT_DONE 0
 #define EXIT_REFUSED 1 /* refused or failed */
@@ -41,6 +41,11 @@ int finish_output(void);
 bool weir_open(struct weir *w, enum db_mode mode, struct db **out);
 bool weir_master(struct weir *w, struct master_key **out);
 void weir_master_fault(const struct weir *w, enum weir_err err); /* says why the master key cannot be had */
+/* Who runs the command, for the record of changes: the name of the process's user, the arena's. */
+struct actor weir_actor(struct weir *w);
+/* In a change: records it as this user's. before and after: JSON or NULL. */
+enum weir_err weir_record(struct weir *w, struct db *db, const char *action, const char *subject, const char *before,
+                          const char *after);
 /* Says what failed and what SQLite added to it. Always EXIT_REFUSED. */
 int weir_failed(const char *what, enum weir_err err, const struct db *db);
 
@@ -79,6 +84,7 @@ int cmd_tick(struct weir *w, int argc, char **argv);
 int cmd_usage(struct weir *w, int argc, char **argv);
 int cmd_admin_add(struct weir *w, int argc, char **argv);
 int cmd_admin_list(struct weir *w, int argc, char **argv);
+int cmd_admin_password(struct weir *w, int argc, char **argv);
 int cmd_admin_revoke(struct weir *w, int argc, char **argv);
 int cmd_backup(struct weir *w, int argc, char **argv);
 int cmd_master_key_rotate(struct weir *w, int argc, char **argv);

@@ -74,6 +74,8 @@ bool secret_read(struct reader *r, struct jval v, struct span *out)
     struct span text;
 
     if (!text_read(r, v, &text)) return false;
+    if (r->remote && (span_starts(text, "env:") || span_starts(text, "file:")))
+        return refuse(r, "must be the secret itself; env: and file: are for the command line");
     if (span_starts(text, "env:")) {
         if (!secret_from_env(r, text.at + 4, &text)) return false;
     } else if (span_starts(text, "file:")) {

@@ -13,6 +13,7 @@ struct reader {
     size_t path_len;
     char fault[240]; /* one sentence; empty: none yet */
     bool no_memory;  /* that is the fault, and not the text's */
+    bool remote;     /* who wrote this may not name files and environment variables of this machine */
 };
 
 enum field_type {

@@ -2,8 +2,11 @@
 #ifndef WEIR_ADMIN_WEB_H
 #define WEIR_ADMIN_WEB_H
 
+#include "admin/form.h"
+#include "admin/manage.h"
+#include "admin/web_answer.h"
 #include "admin/web_request.h"
-#include "sql/admin_keys.h"
+#include "sql/administrators.h"
 
 /* The process's; read by all threads. */
 struct web {
@@ -13,18 +16,37 @@ struct web {
     struct web_ids *ids;
 };
 
+/* Who asks: an administrator's key, or an administrator with a session. */
+struct web_who {
+    const char *name;       /* NULL: nobody is known */
+    enum admin_role role;
+    int64_t key;            /* id of the administrator's key; 0: a session */
+    int64_t administrator;  /* id; 0: a key */
+    bool must_change;       /* the password, before anything else */
+    struct client_hash session;
+    char csrf[48];          /* what every form of this session carries */
+    int64_t last_seen;      /* when the key or session was last noted as used; 0: never */
+};
+
 /* One request's. */
 struct web_way {
     const struct web *web;
     struct db *db; /* the thread's, on the administrators' list; no transaction is open */
     struct web_request r;
     struct arena memory;
-    struct admin_key who; /* who asks, with a role that may */
+    struct web_who who;
+    struct form query, form; /* of pages: what stands behind the '?', and what a POST brought */
+    struct web_head head;    /* the answer's; a page may change it */
+    bool sent;               /* the route has written its answer itself */
     struct problem problem;
+    struct { char name[80], text[240]; } fault; /* of a form: the field and what is wrong with it; empty: nothing */
 };
 
 /* Serves the accepted request: reads it, finds its route, asks who it is, answers. *db is the thread's connection, opened
  * here when it is NULL or its file was replaced; the thread closes it. */
 void web_run(const struct web *web, struct db **db, struct conn *conn);
+
+/* A change made by who asks. */
+struct manager web_manager(struct web_way *w);
 
 #endif

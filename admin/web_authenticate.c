@@ -1,9 +1,10 @@
-/* Who asks: an administrator's key, as x-api-key or Bearer. Never says which part was wrong; the secret itself goes no
- * further than into its hash. */
+/* Who asks: an administrator's key, as x-api-key or Bearer, or else a session. Never says which part was wrong; the secret
+ * itself goes no further than into its hash. */
 #include "admin/web_authenticate.h"
 
 #include <unistd.h>
 
+#include "admin/session.h"
 #include "fcgi/base/log.h"
 #include "sql/writer.h"
 
@@ -46,30 +47,50 @@ static enum weir_err credential_of(const struct web_request *r, struct span *out
 
 /* ---- the key ---- */
 
-enum weir_err web_authenticate(struct web_way *w, enum admin_role least)
+static enum weir_err by_key(struct web_way *w, struct span credential)
 {
     struct problem *p = &w->problem;
     struct client_hash hash;
-    struct span credential = SPAN_NONE;
-    enum weir_err err = credential_of(&w->r, &credential, p);
-    if (err != WEIR_OK) return err;
-    secret_client_hash(w->web->master, credential, &hash);
     struct admin_key found;
-    err = admin_key_find(w->db, &hash, &w->memory, &found);
+    secret_client_hash(w->web->master, credential, &hash);
+    enum weir_err err = admin_key_find(w->db, &hash, &w->memory, &found);
     if (err == WEIR_NOT_FOUND) return no_key(p);
     if (err != WEIR_OK) return problem_set(p, err, NULL, NULL);
     if (!admin_key_is_live(&found, w->r.begun_wall_ms)) return no_key(p);
-    w->who = found;
-    if (found.role >= least) return WEIR_OK;
-    return problem_set(p, WEIR_ROLE_FORBIDDEN, NULL, "This key's role is %s; this takes %s.", admin_role_names[found.role],
-                       admin_role_names[least]);
+    w->who = (struct web_who){.name = found.name, .role = found.role, .key = found.id, .last_seen = found.last_used};
+    return WEIR_OK;
+}
+
+/* A session comes from a browser, which sends its cookie with whatever a foreign page makes it send: so what changes
+ * something must bring the session's token too. */
+static enum weir_err by_session(struct web_way *w)
+{
+    bool reads = w->r.method == WEB_GET || w->r.method == WEB_HEAD;
+    enum weir_err err = session_enter(w);
+    if (err == WEIR_UNAUTHENTICATED) return no_key(&w->problem);
+    if (err != WEIR_OK) return problem_set(&w->problem, err, NULL, NULL);
+    if (w->who.must_change)
+        return problem_set(&w->problem, WEIR_ROLE_FORBIDDEN, NULL, "The password must be changed first.");
+    return reads ? WEIR_OK : session_check_csrf(w, w->r.csrf);
+}
+
+enum weir_err web_authenticate(struct web_way *w, enum admin_role least)
+{
+    struct span credential = SPAN_NONE;
+    bool is_session = w->r.cookie && !w->r.api_key.times && !w->r.authorization.times;
+    enum weir_err err = is_session ? WEIR_OK : credential_of(&w->r, &credential, &w->problem);
+    if (err == WEIR_OK) err = is_session ? by_session(w) : by_key(w, credential);
+    if (err != WEIR_OK || w->who.role >= least) return err;
+    return problem_set(&w->problem, WEIR_ROLE_FORBIDDEN, NULL, "This %s's role is %s; this takes %s.",
+                       is_session ? "administrator" : "key", admin_role_names[w->who.role], admin_role_names[least]);
 }
 
 void web_note_use(struct web_way *w)
 {
-    if (!w->who.id || w->who.last_used > w->r.begun_wall_ms - ADMIN_KEY_USE_MS) return;
+    session_note_use(w);
+    if (!w->who.key || w->who.last_seen > w->r.begun_wall_ms - ADMIN_KEY_USE_MS) return;
     int lock = writer_lock(w->web->data_dir);
-    enum weir_err err = lock < 0 ? WEIR_BUSY : admin_key_touch(w->db, w->who.id, w->r.begun_wall_ms);
+    enum weir_err err = lock < 0 ? WEIR_BUSY : admin_key_touch(w->db, w->who.key, w->r.begun_wall_ms);
     if (lock >= 0) close(lock);
     if (err != WEIR_OK) log_event(LOG_WARN, "key_use_not_noted", LOG_TEXT("key", w->who.name),
                                   LOG_TEXT("reason", weir_err_info(err)->text));

@@ -160,6 +160,24 @@ enum weir_err web_budget_show(struct web_way *w, struct buf *out)
 
 /* ---- setting ---- */
 
+static enum weir_err note_change(struct web_way *w, const struct limit_rule *old, const struct limit_rule *l)
+{
+    struct limit_rule was = *l;
+    struct buf before, after;
+    buf_init(&before, LIMIT_TEXT_MAX);
+    buf_init(&after, LIMIT_TEXT_MAX);
+    if (old) was.mode = old->mode, was.amount = old->amount, was.refill_nano = old->refill_nano;
+    doc_limit_write(&before, &was);
+    doc_limit_write(&after, l);
+    const struct admin_change c = {.time = l->created, .by = web_manager(w).by,
+                                   .action = old ? "limit changed" : "limit added",
+                                   .subject = l->scope, .before = old ? buf_cstr(&before) : NULL, .after = buf_cstr(&after)};
+    enum weir_err err = admin_change_add(w->db, &c);
+    buf_free(&before);
+    buf_free(&after);
+    return err;
+}
+
 /* In a change: what TokenGuard's form does not know stays as it is. *changed: something was written. */
 static enum weir_err put(struct web_way *w, struct limit_rule *l, bool *changed)
 {
@@ -175,7 +193,9 @@ static enum weir_err put(struct web_way *w, struct limit_rule *l, bool *changed)
                                    .utc_offset_min = r->utc_offset_min, .warn_percent = r->warn_percent};
     *changed = !before.count || !limit_same(&old, l);
     l->created = clock_wall_ms();
-    return *changed ? limit_put(w->db, l) : WEIR_OK;
+    if (!*changed) return WEIR_OK;
+    err = limit_put(w->db, l);
+    return err == WEIR_OK ? note_change(w, before.count ? &old : NULL, l) : err;
 }
 
 static enum weir_err change(struct web_way *w, struct limit_rule *l)

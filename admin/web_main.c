@@ -13,6 +13,7 @@
 #include "admin/web_serve.h"
 #include "fcgi/base/fence.h"
 #include "fcgi/base/log.h"
+#include "fcgi/door/http.h"
 #include "sql/vault.h"
 
 #define BUSY_MS 5000
@@ -92,7 +93,7 @@ static bool raise_fence(const struct start *s)
     char *directory = strdup(s->master_path), *slash = directory ? strrchr(directory, '/') : NULL;
     if (slash) slash[slash == directory] = '\0';
     const char *const writable[] = {s->data, NULL};
-    const char *const readable[] = {slash ? directory : ".", NULL};
+    const char *const readable[] = {slash ? directory : ".", env_or("SSL_CERT_FILE", ""), env_or("SSL_CERT_DIR", ""), NULL};
     enum weir_err err = WEIR_OK;
     if (!directory) err = WEIR_NOMEM;
     else if (strcmp(env_or("WEIR_FENCE", "on"), "off") != 0) err = fence_raise(writable, readable);
@@ -171,7 +172,8 @@ int main(void)
     signal(SIGPIPE, SIG_IGN);
     open_log();
     mallopt(M_ARENA_MAX, 2); /* one heap for each thread costs memory that is never given back */
-    if (secret_start() != WEIR_OK || fastcgi_start(&is_cgi) != WEIR_OK) failed("", "a library cannot start");
+    if (secret_start() != WEIR_OK || fastcgi_start(&is_cgi) != WEIR_OK || http_start() != WEIR_OK)
+        failed("", "a library cannot start");
     else if (!read_settings(&s)) failed("", "memory is out");
     else fine = run(&s, is_cgi);
     free(s.db_path);

@@ -8,7 +8,9 @@
 #include "fcgi/base/secret.h"
 #include "fcgi/base/text.h"
 
-struct variables { const char *method, *uri, *script, *info, *query, *id, *mount, *redirected; };
+struct variables {
+    const char *method, *uri, *script, *info, *query, *id, *mount, *redirected, *https, *scheme, *forwarded;
+};
 
 /* ---- line and headers ---- */
 
@@ -21,6 +23,10 @@ static void take(struct span name, const char *value, struct web_request *r, str
         {SPAN("SCRIPT_NAME"), NULL, &v->script}, {SPAN("PATH_INFO"), NULL, &v->info},
         {SPAN("QUERY_STRING"), NULL, &v->query}, {SPAN("CONTENT_TYPE"), NULL, &r->content_type},
         {SPAN("CONTENT_LENGTH"), NULL, &r->length}, {SPAN("WEIR_MOUNT"), NULL, &v->mount},
+        {SPAN("HTTP_COOKIE"), NULL, &r->cookie}, {SPAN("HTTP_X_CSRF_TOKEN"), NULL, &r->csrf},
+        {SPAN("HTTP_ORIGIN"), NULL, &r->origin}, {SPAN("HTTP_HOST"), NULL, &r->host},
+        {SPAN("REMOTE_ADDR"), NULL, &r->ip}, {SPAN("HTTPS"), NULL, &v->https},
+        {SPAN("REQUEST_SCHEME"), NULL, &v->scheme}, {SPAN("HTTP_X_FORWARDED_PROTO"), NULL, &v->forwarded},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (!span_eq(name, all[i].name)) continue;
@@ -43,7 +49,8 @@ static void walk(char **env, struct web_request *r, struct variables *v)
 static enum web_method method_of(const char *name)
 {
     static const struct { const char *name; enum web_method method; } methods[] = {
-        {"GET", WEB_GET}, {"POST", WEB_POST}, {"HEAD", WEB_HEAD}, {"OPTIONS", WEB_OPTIONS},
+        {"GET", WEB_GET}, {"POST", WEB_POST}, {"HEAD", WEB_HEAD}, {"OPTIONS", WEB_OPTIONS}, {"PUT", WEB_PUT},
+        {"DELETE", WEB_DELETE},
     };
     for (size_t i = 0; name && i < sizeof methods / sizeof *methods; i++)
         if (strcmp(name, methods[i].name) == 0) return methods[i].method;
@@ -66,7 +73,9 @@ static void take_path(struct web_request *r, const struct variables *v, struct a
     struct span raw = is_decoded ? span_of(arena_printf(a, "%s%s", v->script ? v->script : "", v->info ? v->info : ""))
                                  : (struct span){v->uri, strcspn(v->uri, "?")};
     struct buf path;
+    r->mount = (struct span){raw.at, raw.len};
     take_prefix(&raw, span_of(v->mount));
+    r->mount.len -= raw.len;
     buf_init(&path, BOUND_PATH);
     enum weir_err err = !raw.at ? WEIR_NOMEM : !raw.len ? buf_char(&path, '/')
                         : is_decoded ? buf_span(&path, raw) : url_decode(&path, raw, false);
@@ -113,6 +122,9 @@ enum weir_err web_request_read(struct conn *conn, const char *mount, struct web_
     walk(conn_environ(conn), r, &v);
     r->method = method_of(v.method);
     r->query = span_of(v.query);
+    r->is_https = (v.https && strcasecmp(v.https, "off") != 0 && *v.https) || span_is(span_of(v.scheme), "https") ||
+                  span_is(span_of(v.forwarded), "https");
+    if (!r->ip) r->ip = "";
     take_id(r, v.id, ids);
     take_path(r, &v, a);
     return r->path.at ? WEIR_OK : WEIR_NOMEM;
@@ -139,10 +151,9 @@ static enum weir_err length_of(const struct web_request *r, size_t *length, stru
     return WEIR_OK;
 }
 
-enum weir_err web_request_body(const struct web_request *r, struct buf *body, struct problem *p)
+static enum weir_err read_body(const struct web_request *r, struct buf *body, struct problem *p)
 {
     size_t length = 0, got;
-    if (!is_json(r->content_type)) return problem_set(p, WEIR_NOT_JSON, NULL, NULL);
     enum weir_err err = length_of(r, &length, p);
     if (err != WEIR_OK) return err;
     if (length > (size_t)BOUND_ADMIN_BODY)
@@ -155,6 +166,20 @@ enum weir_err web_request_body(const struct web_request *r, struct buf *body, st
         return problem_set(p, WEIR_INVALID, NULL, "The request body has not the %zu bytes that were announced.", length);
     buf_added(body, got);
     return WEIR_OK;
+}
+
+enum weir_err web_request_body(const struct web_request *r, struct buf *body, struct problem *p)
+{
+    return is_json(r->content_type) ? read_body(r, body, p) : problem_set(p, WEIR_NOT_JSON, NULL, NULL);
+}
+
+enum weir_err web_request_form(const struct web_request *r, struct buf *body, struct problem *p)
+{
+    struct span type = span_of(r->content_type);
+    if (type.at) type.len = strcspn(type.at, ";");
+    if (!span_is_nocase(span_trim(type), "application/x-www-form-urlencoded"))
+        return problem_set(p, WEIR_INVALID, NULL, "This address takes a form.");
+    return read_body(r, body, p);
 }
 
 /* ---- query ---- */

@@ -3,7 +3,9 @@
 
 #include <unistd.h>
 
-#include "admin/web_answer.h"
+#include "admin/api.h"
+#include "admin/page.h"
+#include "admin/session.h"
 #include "admin/web_authenticate.h"
 #include "admin/web_budget.h"
 #include "fcgi/base/log.h"
@@ -13,40 +15,131 @@
 
 /* ---- every route at a glance ---- */
 
+/* JSON: keys and sessions may come; errors in OpenAI's form. PAGE: sessions only; errors are pages. OPEN: a page for
+ * everybody. FREE: a page for whoever has a session, even before the password was changed. */
+enum face { JSON, PAGE, OPEN, FREE };
+
 static const struct route {
     const char *path;
     enum web_method method; /* GET: HEAD too */
+    enum face face;
     enum admin_role least;
-    /* Writes a JSON answer, or says in w->problem why there is none. */
+    /* Writes the answer's body, or says in w->problem why there is none. */
     enum weir_err (*run)(struct web_way *w, struct buf *out);
 } routes[] = {
-    {"/config/budget", WEB_GET, ADMIN_VIEWER, web_budget_show},
-    {"/config/budget", WEB_POST, ADMIN_OPERATOR, web_budget_set},
+    {"/config/budget", WEB_GET, JSON, ADMIN_VIEWER, web_budget_show},
+    {"/config/budget", WEB_POST, JSON, ADMIN_OPERATOR, web_budget_set},
+
+    {"/admin", WEB_GET, OPEN, ADMIN_VIEWER, page_home},
+    {"/admin/", WEB_GET, OPEN, ADMIN_VIEWER, page_home},
+    {"/admin/login", WEB_GET, OPEN, ADMIN_VIEWER, page_login},
+    {"/admin/login", WEB_POST, OPEN, ADMIN_VIEWER, page_login_do},
+    {"/admin/logout", WEB_POST, FREE, ADMIN_VIEWER, page_logout_do},
+    {"/admin/password", WEB_GET, FREE, ADMIN_VIEWER, page_password},
+    {"/admin/password", WEB_POST, FREE, ADMIN_VIEWER, page_password_do},
+
+    {"/admin/overview", WEB_GET, PAGE, ADMIN_VIEWER, page_overview},
+    {"/admin/budgets", WEB_GET, PAGE, ADMIN_VIEWER, page_budgets},
+    {"/admin/budget", WEB_GET, PAGE, ADMIN_OPERATOR, page_budget},
+    {"/admin/budget", WEB_POST, PAGE, ADMIN_OPERATOR, page_budget_do},
+    {"/admin/budget-reset", WEB_POST, PAGE, ADMIN_OPERATOR, page_budget_reset_do},
+    {"/admin/budget-remove", WEB_POST, PAGE, ADMIN_OPERATOR, page_budget_remove_do},
+    {"/admin/what-if", WEB_GET, PAGE, ADMIN_VIEWER, page_what_if},
+    {"/admin/keys", WEB_GET, PAGE, ADMIN_VIEWER, page_keys},
+    {"/admin/key", WEB_GET, PAGE, ADMIN_OPERATOR, page_key},
+    {"/admin/key", WEB_POST, PAGE, ADMIN_OPERATOR, page_key_do},
+    {"/admin/key-rotate", WEB_POST, PAGE, ADMIN_OPERATOR, page_key_rotate_do},
+    {"/admin/key-revoke", WEB_POST, PAGE, ADMIN_OPERATOR, page_key_revoke_do},
+    {"/admin/providers", WEB_GET, PAGE, ADMIN_VIEWER, page_providers},
+    {"/admin/provider", WEB_GET, PAGE, ADMIN_ADMIN, page_provider},
+    {"/admin/provider", WEB_POST, PAGE, ADMIN_ADMIN, page_provider_do},
+    {"/admin/provider-test", WEB_POST, PAGE, ADMIN_OPERATOR, page_provider_test_do},
+    {"/admin/provider-breaker", WEB_POST, PAGE, ADMIN_OPERATOR, page_provider_breaker_do},
+    {"/admin/provider-remove", WEB_POST, PAGE, ADMIN_ADMIN, page_provider_remove_do},
+    {"/admin/provider-key-remove", WEB_POST, PAGE, ADMIN_ADMIN, page_provider_key_remove_do},
+    {"/admin/models", WEB_GET, PAGE, ADMIN_VIEWER, page_models},
+    {"/admin/model", WEB_GET, PAGE, ADMIN_ADMIN, page_model},
+    {"/admin/model", WEB_POST, PAGE, ADMIN_ADMIN, page_model_do},
+    {"/admin/model-remove", WEB_POST, PAGE, ADMIN_ADMIN, page_model_remove_do},
+    {"/admin/cache", WEB_GET, PAGE, ADMIN_VIEWER, page_cache},
+    {"/admin/audit", WEB_GET, PAGE, ADMIN_VIEWER, page_audit},
+    {"/admin/request", WEB_GET, PAGE, ADMIN_VIEWER, page_request},
+    {"/admin/audit.csv", WEB_GET, PAGE, ADMIN_VIEWER, page_audit_csv},
+    {"/admin/audit.jsonl", WEB_GET, PAGE, ADMIN_VIEWER, page_audit_jsonl},
+    {"/admin/playground", WEB_GET, PAGE, ADMIN_VIEWER, page_playground},
+    {"/admin/settings", WEB_GET, PAGE, ADMIN_VIEWER, page_settings},
+    {"/admin/settings", WEB_POST, PAGE, ADMIN_ADMIN, page_settings_do},
+    {"/admin/administrators", WEB_GET, PAGE, ADMIN_ADMIN, page_administrators},
+    {"/admin/administrator-add", WEB_POST, PAGE, ADMIN_ADMIN, page_administrator_add_do},
+    {"/admin/administrator-reset", WEB_POST, PAGE, ADMIN_ADMIN, page_administrator_reset_do},
+    {"/admin/administrator-role", WEB_POST, PAGE, ADMIN_ADMIN, page_administrator_role_do},
+    {"/admin/administrator-disable", WEB_POST, PAGE, ADMIN_ADMIN, page_administrator_disable_do},
+    {"/admin/administrator-enable", WEB_POST, PAGE, ADMIN_ADMIN, page_administrator_enable_do},
+    {"/admin/admin-key-add", WEB_POST, PAGE, ADMIN_ADMIN, page_admin_key_add_do},
+    {"/admin/admin-key-revoke", WEB_POST, PAGE, ADMIN_ADMIN, page_admin_key_revoke_do},
+    {"/admin/changes", WEB_GET, PAGE, ADMIN_VIEWER, page_changes},
+
+    {"/admin/api/v1/limits", WEB_GET, JSON, ADMIN_VIEWER, api_limits},
+    {"/admin/api/v1/limits", WEB_PUT, JSON, ADMIN_OPERATOR, api_limit_put},
+    {"/admin/api/v1/limits", WEB_DELETE, JSON, ADMIN_OPERATOR, api_limit_delete},
+    {"/admin/api/v1/limits/reset", WEB_POST, JSON, ADMIN_OPERATOR, api_limit_reset},
+    {"/admin/api/v1/what-if", WEB_GET, JSON, ADMIN_VIEWER, api_what_if},
+    {"/admin/api/v1/keys", WEB_GET, JSON, ADMIN_VIEWER, api_keys},
+    {"/admin/api/v1/keys", WEB_PUT, JSON, ADMIN_OPERATOR, api_key_put},
+    {"/admin/api/v1/keys/rotate", WEB_POST, JSON, ADMIN_OPERATOR, api_key_rotate},
+    {"/admin/api/v1/keys/revoke", WEB_POST, JSON, ADMIN_OPERATOR, api_key_revoke},
+    {"/admin/api/v1/providers", WEB_GET, JSON, ADMIN_VIEWER, api_providers},
+    {"/admin/api/v1/providers", WEB_PUT, JSON, ADMIN_ADMIN, api_provider_put},
+    {"/admin/api/v1/providers", WEB_DELETE, JSON, ADMIN_ADMIN, api_provider_delete},
+    {"/admin/api/v1/providers/key", WEB_DELETE, JSON, ADMIN_ADMIN, api_provider_key_delete},
+    {"/admin/api/v1/providers/breaker", WEB_POST, JSON, ADMIN_OPERATOR, api_provider_breaker},
+    {"/admin/api/v1/providers/test", WEB_POST, JSON, ADMIN_OPERATOR, api_provider_test},
+    {"/admin/api/v1/models", WEB_GET, JSON, ADMIN_VIEWER, api_models},
+    {"/admin/api/v1/models", WEB_PUT, JSON, ADMIN_ADMIN, api_model_put},
+    {"/admin/api/v1/models", WEB_DELETE, JSON, ADMIN_ADMIN, api_model_delete},
+    {"/admin/api/v1/settings", WEB_GET, JSON, ADMIN_VIEWER, api_settings},
+    {"/admin/api/v1/settings", WEB_PUT, JSON, ADMIN_ADMIN, api_settings_put},
+    {"/admin/api/v1/document", WEB_PUT, JSON, ADMIN_ADMIN, api_document_put},
+    {"/admin/api/v1/audit", WEB_GET, JSON, ADMIN_VIEWER, api_audit},
+    {"/admin/api/v1/usage", WEB_GET, JSON, ADMIN_VIEWER, api_usage},
+    {"/admin/api/v1/changes", WEB_GET, JSON, ADMIN_VIEWER, api_changes},
+    {"/admin/api/v1/administrators", WEB_GET, JSON, ADMIN_ADMIN, api_administrators},
+    {"/admin/api/v1/administrators", WEB_POST, JSON, ADMIN_ADMIN, api_administrator_add},
+    {"/admin/api/v1/administrators/reset", WEB_POST, JSON, ADMIN_ADMIN, api_administrator_reset},
+    {"/admin/api/v1/administrators/role", WEB_POST, JSON, ADMIN_ADMIN, api_administrator_role},
+    {"/admin/api/v1/administrators/disable", WEB_POST, JSON, ADMIN_ADMIN, api_administrator_disable},
+    {"/admin/api/v1/administrators/enable", WEB_POST, JSON, ADMIN_ADMIN, api_administrator_enable},
+    {"/admin/api/v1/admin-keys", WEB_GET, JSON, ADMIN_ADMIN, api_admin_keys},
+    {"/admin/api/v1/admin-keys", WEB_POST, JSON, ADMIN_ADMIN, api_admin_key_add},
+    {"/admin/api/v1/admin-keys/revoke", WEB_POST, JSON, ADMIN_ADMIN, api_admin_key_revoke},
 };
 #define ROUTES (sizeof routes / sizeof *routes)
 
-/* The route; or NULL, and *allow is what the path takes, "" if there is no such path. */
-static const struct route *route_of(const struct web_request *r, const char **allow)
+/* The route; or NULL, and allow is what the path takes, "" if there is no such path. */
+static const struct route *route_of(const struct web_request *r, char allow[64])
 {
+    static const char *const names[] = {[WEB_GET] = "GET, HEAD, ", [WEB_POST] = "POST, ", [WEB_PUT] = "PUT, ",
+                                        [WEB_DELETE] = "DELETE, "};
     enum web_method method = r->method == WEB_HEAD ? WEB_GET : r->method;
-    bool gets = false, posts = false;
     const struct route *found = NULL;
+    char *end = allow;
     for (const struct route *e = routes; e < routes + ROUTES; e++) {
         if (!span_is(r->path, e->path)) continue;
-        gets |= e->method == WEB_GET;
-        posts |= e->method == WEB_POST;
+        end = stpncpy(end, names[e->method], (size_t)(allow + 64 - sizeof "OPTIONS" - end)); /* all of them fit */
         if (e->method == method) found = e;
     }
-    *allow = gets && posts ? "GET, HEAD, POST, OPTIONS" : gets ? "GET, HEAD, OPTIONS" : posts ? "POST, OPTIONS" : "";
+    if (end > allow) memcpy(end, "OPTIONS", sizeof "OPTIONS");
+    else *allow = '\0';
     return found;
 }
 
 /* ---- one request ---- */
 
-static void refuse(struct web_way *w, const char *allow)
+struct manager web_manager(struct web_way *w)
 {
-    conn_skip(w->r.conn, BOUND_BODY_MAX);
-    web_answer_problem(&w->r, &w->problem, allow);
+    return (struct manager){.data_dir = w->web->data_dir, .db_path = w->web->db_path, .db = w->db, .master = w->web->master,
+                            .by = {w->who.name ? w->who.name : "", w->who.key ? "key" : "page", w->r.id},
+                                .memory = &w->memory};
 }
 
 static enum weir_err open_db(const struct web *web, struct db **db, struct problem *p)
@@ -92,7 +185,76 @@ static void say_in_administrators_words(struct problem *p)
     }
 }
 
-static void run_route(struct web_way *w, const struct route *e, struct db **db)
+/* What even a rollback could not end would keep all writers out. */
+static void let_go_of_stuck(struct db **db)
+{
+    if (!*db || !db_in_transaction(*db)) return;
+    db_close(*db);
+    *db = NULL;
+}
+
+/* ---- pages ---- */
+
+static enum weir_err read_form(struct web_way *w)
+{
+    struct buf body;
+    buf_init(&body, BOUND_ADMIN_BODY + 1);
+    enum weir_err err = web_request_form(&w->r, &body, &w->problem);
+    if (err == WEIR_OK) err = form_read(buf_all(&body), &w->memory, &w->form, &w->problem);
+    buf_free(&body);
+    return err;
+}
+
+/* Who asks for a page. *run is replaced where another page must be answered first. */
+static enum weir_err page_enter(struct web_way *w, const struct route *e,
+                                enum weir_err (**run)(struct web_way *w, struct buf *out))
+{
+    enum weir_err err = session_enter(w);
+    if (err == WEIR_UNAUTHENTICATED && e->face == OPEN) err = WEIR_OK;
+    if (err == WEIR_UNAUTHENTICATED && e->method == WEB_GET) {
+        *run = page_login_first;
+        return WEIR_OK;
+    }
+    if (err == WEIR_UNAUTHENTICATED)
+        return problem_set(&w->problem, err, NULL, "You are not logged in any more, so nothing was changed. Log in, and "
+                           "try again.");
+    if (err != WEIR_OK) return problem_set(&w->problem, err, NULL, NULL);
+    if (w->who.must_change && e->face == PAGE) *run = page_password_first;
+    if (w->who.name && w->who.role < e->least)
+        return problem_set(&w->problem, WEIR_ROLE_FORBIDDEN, NULL, "Your role is %s; this takes %s.",
+                           admin_role_names[w->who.role], admin_role_names[e->least]);
+    return WEIR_OK;
+}
+
+static void run_page(struct web_way *w, const struct route *e, struct db **db)
+{
+    enum weir_err (*run)(struct web_way *w, struct buf *out) = e->run;
+    struct buf out;
+    buf_init(&out, BOUND_ANSWER);
+    w->head.type = "text/html; charset=utf-8";
+    enum weir_err err = open_db(w->web, db, &w->problem);
+    w->db = *db;
+    if (err == WEIR_OK) err = renew_master(w->web, *db, &w->problem);
+    if (err == WEIR_OK) err = page_enter(w, e, &run);
+    if (err == WEIR_OK) err = form_read(w->r.query, &w->memory, &w->query, &w->problem);
+    if (err == WEIR_OK && e->method == WEB_POST) err = read_form(w);
+    if (err == WEIR_OK && e->method == WEB_POST) err = session_check_csrf(w, form_get(&w->form, "csrf"));
+    if (err == WEIR_OK) err = run(w, &out);
+    if (err == WEIR_OK && out.err) err = problem_set(&w->problem, out.err, NULL, NULL);
+    conn_skip(w->r.conn, BOUND_BODY_MAX);
+    if (err != WEIR_OK && !w->problem.err) problem_set(&w->problem, err, NULL, NULL);
+    if (err != WEIR_OK) say_in_administrators_words(&w->problem);
+    if (err != WEIR_OK && !w->sent) page_problem(w, &out);
+    if (!w->sent) web_answer(&w->r, &w->head, buf_all(&out));
+    buf_free(&out);
+    conn_end(w->r.conn);
+    session_note_use(w);
+    let_go_of_stuck(db);
+}
+
+/* ---- JSON ---- */
+
+static void run_json(struct web_way *w, const struct route *e, struct db **db)
 {
     struct buf out;
     buf_init(&out, BOUND_ANSWER);
@@ -103,37 +265,42 @@ static void run_route(struct web_way *w, const struct route *e, struct db **db)
     if (err == WEIR_OK) err = e->run(w, &out);
     if (err == WEIR_OK && out.err) err = problem_set(&w->problem, out.err, NULL, NULL);
     conn_skip(w->r.conn, BOUND_BODY_MAX);
+    if (err != WEIR_OK && !w->problem.err) problem_set(&w->problem, err, NULL, NULL);
     if (err != WEIR_OK) say_in_administrators_words(&w->problem);
-    if (err == WEIR_OK) web_answer_json(&w->r, buf_all(&out));
-    else web_answer_problem(&w->r, &w->problem, NULL);
+    if (err == WEIR_OK && !w->sent) web_answer(&w->r, &w->head, buf_all(&out));
+    else if (!w->sent) web_answer_problem(&w->r, &w->problem, NULL);
     buf_free(&out);
     conn_end(w->r.conn);
     web_note_use(w);
-    if (*db && db_in_transaction(*db)) { /* what even a rollback could not end would keep all writers out */
-        db_close(*db);
-        *db = NULL;
-    }
+    let_go_of_stuck(db);
+}
+
+static void answer_refusal(struct web_way *w, const char *allow)
+{
+    conn_skip(w->r.conn, BOUND_BODY_MAX);
+    web_answer_problem(&w->r, &w->problem, allow);
 }
 
 static void dispatch(struct web_way *w, struct db **db)
 {
-    const char *allow = "";
-    const struct route *e = w->r.path_is_bad ? NULL : route_of(&w->r, &allow);
+    char allow[64] = "";
+    const struct route *e = w->r.path_is_bad ? NULL : route_of(&w->r, allow);
     if (w->r.path_is_bad) {
         problem_set(&w->problem, WEIR_INVALID, NULL,
                     "The address cannot be read: it has a bad escape, or is longer than %d bytes.", BOUND_PATH);
-        refuse(w, NULL);
+        answer_refusal(w, NULL);
     } else if (e) {
-        run_route(w, e, db);
+        if (e->face == JSON) run_json(w, e, db);
+        else run_page(w, e, db);
     } else if (!*allow) {
         problem_set(&w->problem, WEIR_NOT_FOUND, NULL, NULL);
-        refuse(w, NULL);
+        answer_refusal(w, NULL);
     } else if (w->r.method == WEB_OPTIONS) {
         conn_skip(w->r.conn, BOUND_BODY_MAX);
         web_answer_options(&w->r, allow);
     } else {
         problem_set(&w->problem, WEIR_METHOD, NULL, "This address takes %s.", allow);
-        refuse(w, allow);
+        answer_refusal(w, allow);
     }
 }
 

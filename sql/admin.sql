@@ -47,6 +47,15 @@ INSERT INTO target (model_id, position, provider_id, model, weight, price_input,
                     price_output)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9);
 
+-- name: provider_remove
+DELETE FROM provider WHERE id = ?1;
+
+-- name: provider_key_remove
+DELETE FROM provider_key WHERE name = ?2 AND provider_id = (SELECT id FROM provider WHERE name = ?1);
+
+-- name: model_remove
+DELETE FROM model WHERE id = ?1;
+
 -- name: key_add
 INSERT INTO client_key (name, user, team, role, rolegroup, models, allow_ip, may_assert, created, expires, endpoints)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11);
@@ -98,6 +107,10 @@ ON CONFLICT (scope, metric, shape, period, seconds) DO UPDATE SET mode = exclude
 -- name: limit_all
 SELECT id, created, scope, metric, shape, period, seconds, mode, amount, refill_nano, utc_offset_min, warn_percent
 FROM limit_rule ORDER BY scope, metric, shape, period, seconds;
+
+-- name: limit_find
+SELECT id, created, mode, amount, refill_nano, utc_offset_min, warn_percent FROM limit_rule
+WHERE scope = ?1 AND metric = ?2 AND shape = ?3 AND period = ?4 AND seconds = ?5;
 
 -- name: jwt_put
 INSERT INTO jwt_verifier (name, body, sealed) VALUES (?1, ?2, ?3)
@@ -158,6 +171,17 @@ UPDATE ledger_state SET token = random() WHERE id = 1;
 -- name: rule_list
 SELECT id, scope, metric, shape, period, seconds, mode, amount, refill_nano, utc_offset_min, warn_percent
 FROM limit_rule WHERE ?1 IS NULL OR scope = ?1 ORDER BY scope, metric, shape, period, seconds;
+
+-- name: rule_part
+SELECT id, scope, metric, shape, period, seconds, mode, amount, refill_nano, utc_offset_min, warn_percent
+FROM limit_rule WHERE scope >= ?1 AND (?2 IS NULL OR scope < ?2) ORDER BY scope, metric, shape, period, seconds;
+
+-- name: counter_highest
+SELECT id FROM counter WHERE rule = ?1 AND (?2 IS NULL OR member = ?2) ORDER BY used + held DESC, member LIMIT ?3;
+
+-- name: counter_tight
+SELECT c.id FROM counter c JOIN limit_rule r ON r.id = c.rule WHERE c.used + c.held > 0
+ORDER BY (c.used + c.held) * 1000.0 / r.amount DESC LIMIT ?1;
 
 -- name: counter_of_rule
 SELECT id FROM counter WHERE rule = ?1 ORDER BY member;
@@ -286,3 +310,172 @@ SELECT id, 'vault/seal/' || ended, sealed FROM vault_seal WHERE id > ?1 ORDER BY
 
 -- name: sealed_earlier_put
 UPDATE vault_seal SET sealed = ?2 WHERE id = ?1;
+
+-- ---- administrators, sessions, failed log-ins (sql/administrators.c) ----
+
+-- name: administrator_find
+SELECT id, name, role, password, must_change, created, disabled, last_login FROM administrator WHERE name = ?1;
+
+-- name: administrator_all
+SELECT id, name, role, password, must_change, created, disabled, last_login FROM administrator ORDER BY name;
+
+-- name: administrator_able
+SELECT count(*) FROM administrator WHERE role = 'admin' AND disabled IS NULL;
+
+-- name: administrator_add
+INSERT INTO administrator (name, role, password, must_change, created) VALUES (?1, ?2, ?3, ?4, ?5);
+
+-- name: administrator_role
+UPDATE administrator SET role = ?2 WHERE id = ?1;
+
+-- name: administrator_password
+UPDATE administrator SET password = ?2, must_change = ?3 WHERE id = ?1;
+
+-- name: administrator_disable
+UPDATE administrator SET disabled = ?2 WHERE id = ?1;
+
+-- name: administrator_came
+UPDATE administrator SET last_login = ?2 WHERE id = ?1;
+
+-- name: session_find
+SELECT s.created, s.seen, a.id, a.name, a.role, a.password, a.must_change, a.created, a.disabled, a.last_login
+FROM admin_session s JOIN administrator a ON a.id = s.administrator WHERE s.hash = ?1;
+
+-- name: session_add
+INSERT INTO admin_session (hash, administrator, created, seen, ip) VALUES (?1, ?2, ?3, ?3, ?4);
+
+-- name: session_sweep
+DELETE FROM admin_session WHERE created <= ?1 OR seen <= ?2;
+
+-- name: session_seen
+UPDATE admin_session SET seen = ?2 WHERE hash = ?1 AND seen < ?2;
+
+-- name: session_end
+DELETE FROM admin_session WHERE hash = ?1;
+
+-- name: session_end_all
+DELETE FROM admin_session WHERE administrator = ?1;
+
+-- name: session_count
+SELECT count(*) FROM admin_session WHERE administrator = ?1 AND created > ?2 AND seen > ?3;
+
+-- name: login_failure
+SELECT count, last FROM login_failure WHERE who = ?1;
+
+-- name: login_failed
+INSERT INTO login_failure (who, count, last) VALUES (?1, 1, ?2)
+ON CONFLICT (who) DO UPDATE SET count = count + 1, last = excluded.last;
+
+-- name: login_sweep
+DELETE FROM login_failure WHERE last <= ?1;
+
+-- name: login_forget
+DELETE FROM login_failure WHERE who = ?1;
+
+-- ---- the record of changes (sql/admin_changes.c) ----
+
+-- name: admin_change_add
+INSERT INTO admin_change (time, who, via, request_id, action, subject, before, after)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8);
+
+-- name: admin_change_page
+SELECT id, time, who, via, request_id, action, subject, before, after FROM admin_change
+WHERE id < ?1 ORDER BY id DESC LIMIT ?2;
+
+-- ---- looking through the audit log (sql/audit_search.c) ----
+
+-- name: audit_back
+SELECT id, time, request_id, user, team, role, rolegroup, key, ip, endpoint, alias, provider, model, stream, status,
+       outcome, attempts, cache, prompt_tokens, cached_tokens, cache_write_tokens, completion_tokens, cost,
+       usage_source, first_byte_ms, latency_ms, error, ticket, over_bound, warned
+FROM audit
+WHERE id >= ?1 AND id < ?2 AND time >= ?3 AND time < ?4
+  AND (?5 IS NULL OR user = ?5) AND (?6 IS NULL OR team = ?6) AND (?7 IS NULL OR key = ?7)
+  AND (?8 IS NULL OR alias = ?8) AND (?9 IS NULL OR provider = ?9) AND (?10 IS NULL OR outcome = ?10)
+ORDER BY id DESC LIMIT ?11;
+
+-- What went wrong has an index of its own.
+-- name: audit_trouble
+SELECT id, time, request_id, user, team, role, rolegroup, key, ip, endpoint, alias, provider, model, stream, status,
+       outcome, attempts, cache, prompt_tokens, cached_tokens, cache_write_tokens, completion_tokens, cost,
+       usage_source, first_byte_ms, latency_ms, error, ticket, over_bound, warned
+FROM audit INDEXED BY audit_trouble
+WHERE outcome = ?10 AND outcome <> 'ok' AND id >= ?1 AND id < ?2 AND time >= ?3 AND time < ?4
+  AND (?5 IS NULL OR user = ?5) AND (?6 IS NULL OR team = ?6) AND (?7 IS NULL OR key = ?7)
+  AND (?8 IS NULL OR alias = ?8) AND (?9 IS NULL OR provider = ?9)
+ORDER BY id DESC LIMIT ?11;
+
+-- name: audit_of_request
+SELECT id, time, request_id, user, team, role, rolegroup, key, ip, endpoint, alias, provider, model, stream, status,
+       outcome, attempts, cache, prompt_tokens, cached_tokens, cache_write_tokens, completion_tokens, cost,
+       usage_source, first_byte_ms, latency_ms, error, ticket, over_bound, warned
+FROM audit WHERE request_id = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3;
+
+-- name: audit_one
+SELECT id, time, request_id, user, team, role, rolegroup, key, ip, endpoint, alias, provider, model, stream, status,
+       outcome, attempts, cache, prompt_tokens, cached_tokens, cache_write_tokens, completion_tokens, cost,
+       usage_source, first_byte_ms, latency_ms, error, ticket, over_bound, warned
+FROM audit WHERE id = ?1;
+
+-- name: audit_newest_before
+SELECT id FROM audit WHERE time < ?1 ORDER BY time DESC LIMIT 1;
+
+-- name: audit_time_of
+SELECT time FROM audit WHERE id >= ?1 ORDER BY id LIMIT 1;
+
+-- name: rollup_hour_of_user
+SELECT max(hour) FROM rollup WHERE user = ?1 AND hour <= ?2;
+
+-- name: rollup_hour_of_key
+SELECT max(hour) FROM rollup WHERE key = ?1 AND hour <= ?2;
+
+-- ---- charts (sql/chart.c): who draws one adds up; sorting names here would take longer ----
+
+-- name: chart_by_model
+SELECT hour, nullif(alias, ''), requests, prompt_tokens + completion_tokens, cost, errors, unpriced
+FROM rollup_route WHERE hour >= ?1;
+
+-- name: chart_by_provider
+SELECT hour, nullif(provider, ''), requests, prompt_tokens + completion_tokens, cost, errors, unpriced
+FROM rollup_route WHERE hour >= ?1;
+
+-- name: chart_by_team
+SELECT hour, nullif(team, ''), requests, prompt_tokens + completion_tokens, cost, errors, unpriced
+FROM rollup WHERE hour >= ?1;
+
+-- name: chart_by_user
+SELECT hour, nullif(user, ''), requests, prompt_tokens + completion_tokens, cost, errors, unpriced
+FROM rollup WHERE hour >= ?1;
+
+-- How many rows a chart by team or user would read, as far as their numbers tell.
+-- name: chart_rows
+SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'rollup'), 0)
+     - coalesce((SELECT id FROM rollup WHERE hour >= ?1 ORDER BY hour LIMIT 1) - 1,
+                (SELECT seq FROM sqlite_sequence WHERE name = 'rollup'), 0);
+
+-- name: chart_total
+SELECT sum(requests), sum(prompt_tokens + completion_tokens), sum(cost), sum(errors), sum(unpriced)
+FROM rollup_route WHERE hour >= ?1;
+
+-- name: chart_latency
+SELECT nullif(alias, ''), nullif(provider, ''), sum(requests), sum(errors), sum(l0), sum(l1), sum(l2), sum(l3),
+       sum(l4), sum(l5), sum(l6), sum(l7), sum(l8), sum(l9)
+FROM rollup_route WHERE hour >= ?1 GROUP BY alias, provider ORDER BY 3 DESC LIMIT ?2;
+
+-- ---- keys and people ----
+
+-- name: key_search
+SELECT id, name, user, team, role, rolegroup, models, allow_ip, may_assert, created, expires, revoked, last_used, NULL
+FROM client_key WHERE name > ?1 AND (?2 IS NULL OR (name >= ?2 AND name < ?2 || char(1114111))) ORDER BY name LIMIT ?3;
+
+-- name: key_search_user
+SELECT id, name, user, team, role, rolegroup, models, allow_ip, may_assert, created, expires, revoked, last_used, NULL
+FROM client_key WHERE name > ?1 AND user = ?2 ORDER BY name LIMIT ?3;
+
+-- name: key_search_team
+SELECT id, name, user, team, role, rolegroup, models, allow_ip, may_assert, created, expires, revoked, last_used, NULL
+FROM client_key WHERE name > ?1 AND team = ?2 ORDER BY name LIMIT ?3;
+
+-- name: people
+SELECT user, max(team), count(*), sum(revoked IS NULL), max(last_used) FROM client_key
+WHERE user > ?1 GROUP BY user ORDER BY user LIMIT ?2;

@@ -207,6 +207,21 @@ UPDATE rollup SET requests = requests + ?2, prompt_tokens = prompt_tokens + ?3, 
     l7 = l7 + ?16, l8 = l8 + ?17, l9 = l9 + ?18
 WHERE id = ?1;
 
+-- name: route_find
+SELECT id FROM rollup_route WHERE hour = ?1 AND alias = ?2 AND provider = ?3;
+
+-- name: route_new
+INSERT INTO rollup_route (hour, alias, provider, requests, prompt_tokens, cached_tokens, completion_tokens, cost, unpriced,
+                          errors, l0, l1, l2, l3, l4, l5, l6, l7, l8, l9)
+VALUES (?1, ?2, ?3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+
+-- name: route_add
+UPDATE rollup_route SET requests = requests + ?2, prompt_tokens = prompt_tokens + ?3, cached_tokens = cached_tokens + ?4,
+    completion_tokens = completion_tokens + ?5, cost = cost + ?6, unpriced = unpriced + ?7, errors = errors + ?8,
+    l0 = l0 + ?9, l1 = l1 + ?10, l2 = l2 + ?11, l3 = l3 + ?12, l4 = l4 + ?13, l5 = l5 + ?14, l6 = l6 + ?15,
+    l7 = l7 + ?16, l8 = l8 + ?17, l9 = l9 + ?18
+WHERE id = ?1;
+
 -- A piece of all counters, and whether each may be idle.
 -- name: counter_members
 SELECT c.id, c.held = 0 AND c.at < ?2 AND c.member <> r.scope

@@ -162,6 +162,40 @@ enum weir_err keys_by_id_after(struct db *db, int64_t after_id, int most, struct
     return err;
 }
 
+enum weir_err keys_search(struct db *db, enum keys_by by, const char *text, const char *after, int most, struct arena *a,
+                          struct key *out, int *count)
+{
+    struct stmt *s = db_stmt(db, !text || by == KEYS_BY_NAME ? SQL_KEY_SEARCH
+                                 : by == KEYS_BY_USER        ? SQL_KEY_SEARCH_USER
+                                                             : SQL_KEY_SEARCH_TEAM);
+    bool row;
+    enum weir_err err;
+    stmt_text(s, 1, span_of(after));
+    stmt_text(s, 2, span_of(text));
+    stmt_int(s, 3, most);
+    *count = 0;
+    while ((err = stmt_step(s, &row)) == WEIR_OK && row && *count < most)
+        if ((err = read_key(s, a, &out[(*count)++])) != WEIR_OK) break;
+    stmt_reset(s);
+    return err;
+}
+
+enum weir_err keys_people(struct db *db, const char *after, int most, void (*row)(const struct person *, void *), void *arg)
+{
+    struct stmt *s = db_stmt(db, SQL_PEOPLE);
+    bool more;
+    enum weir_err err;
+    stmt_text(s, 1, span_of(after));
+    stmt_int(s, 2, most);
+    while ((err = stmt_step(s, &more)) == WEIR_OK && more) {
+        const struct person p = {.user = stmt_get_text(s, 0).at, .team = stmt_get_text(s, 1).at, .keys = stmt_get_int(s, 2),
+                                 .live = stmt_get_int(s, 3), .last_used = stmt_get_int(s, 4)};
+        row(&p, arg);
+    }
+    stmt_reset(s);
+    return err;
+}
+
 static enum weir_err exists(struct db *db, int64_t id)
 {
     struct stmt *s = db_stmt(db, SQL_KEY_EXISTS);

@@ -41,6 +41,13 @@ enum weir_err keys_update(struct db *db, const struct key *k);
 enum weir_err keys_by_name(struct db *db, struct span name, struct arena *a, struct key *out);
 /* for listings, by pages */
 enum weir_err keys_by_id_after(struct db *db, int64_t after_id, int most, struct arena *a, struct key *out, int *count);
+/* By name behind `after`, `most` at a time: those whose name begins with, or whose user or team is, `text` (NULL: all). */
+enum keys_by { KEYS_BY_NAME, KEYS_BY_USER, KEYS_BY_TEAM };
+enum weir_err keys_search(struct db *db, enum keys_by by, const char *text, const char *after, int most, struct arena *a,
+                          struct key *out, int *count);
+/* Users behind `after`, with what keys they have; strings live during the call of row. team: of one of the keys. */
+struct person { const char *user, *team; int64_t keys, live, last_used; };
+enum weir_err keys_people(struct db *db, const char *after, int most, void (*row)(const struct person *, void *), void *arg);
 enum weir_err keys_revoke(struct db *db, int64_t id, int64_t now_ms);
 /* New secret; those there now end at old_until_ms (at once if it is not after now_ms). */
 enum weir_err keys_rotate(struct db *db, int64_t id, const struct client_hash *hash, int64_t now_ms, int64_t old_until_ms);

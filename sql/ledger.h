@@ -202,6 +202,16 @@ struct ledger_line {
  * used and held 0; `members` lists its members behind it. Strings live during the call. Needs the administrators' list. */
 enum weir_err ledger_list(struct db *db, const char *scope, bool members, int64_t now_ms,
                           void (*line)(const struct ledger_line *, void *), void *arg);
+/* A part of it, without members: the limits of scopes from `from` on and below `below` (NULL: no bound), `most` of them or
+ * a few more, for those of one scope stay together. next: the scope to go on from, "" at the end. */
+enum weir_err ledger_list_part(struct db *db, const char *from, const char *below, int most, int64_t now_ms,
+                               char next[LEDGER_SCOPE_MAX], void (*line)(const struct ledger_line *, void *), void *arg);
+/* What a star limit has counted for its members, the highest `most`; or for one (NULL: for all). */
+enum weir_err ledger_list_members(struct db *db, int64_t rule, const char *member, int most, int64_t now_ms,
+                                  void (*line)(const struct ledger_line *, void *), void *arg);
+/* The `most` counters that stood nearest to their limits when they last moved, as they stand now. */
+enum weir_err ledger_list_tight(struct db *db, int most, int64_t now_ms,
+                                void (*line)(const struct ledger_line *, void *), void *arg);
 /* Every limit that applies to `who`. */
 enum weir_err ledger_usage(struct db *db, const struct ledger_who *who, int64_t now_ms,
                            void (*line)(const struct ledger_line *, void *), void *arg);

@@ -48,15 +48,13 @@ static void tell_empty(struct listing *to, const char *scope, const struct rule 
     to->line(&line, to->arg);
 }
 
-/* All counters of a rule, which may be a hundred thousand. */
-static enum weir_err tell_counters(struct listing *to, const struct rule *r, bool with_via, int *told)
+/* The counters whose ids the statement gives, which may be a hundred thousand. */
+static enum weir_err tell_counters(struct listing *to, struct stmt *s, bool with_via, int *told)
 {
     bool row;
     enum weir_err err;
     struct gauge *g;
     struct touch *t;
-    struct stmt *s = db_stmt(to->db, SQL_COUNTER_OF_RULE);
-    stmt_int(s, 1, r->id);
     while ((err = stmt_step(s, &row)) == WEIR_OK && row) {
         if ((err = ledger_gauge(to->l, to->db, stmt_get_int(s, 0), &g)) != WEIR_OK) break;
         if (g && (err = ledger_touch(to->l, to->db, g, &t)) == WEIR_OK) err = tell(to, t, with_via);
@@ -78,7 +76,11 @@ static enum weir_err tell_rule(struct listing *to, struct stmt *s, bool members)
     const char *scope = stmt_get_text(s, 1).at, *slash = strchr(scope, '/');
     bool star = slash && strcmp(slash, "/*") == 0;
     if (star) tell_empty(to, scope, &r);
-    if (!star || members) err = tell_counters(to, &r, star, &told);
+    if (!star || members) {
+        struct stmt *counters = db_stmt(to->db, SQL_COUNTER_OF_RULE);
+        stmt_int(counters, 1, r.id);
+        err = tell_counters(to, counters, star, &told);
+    }
     if (err == WEIR_OK && !star && !told) tell_empty(to, scope, &r);
     return err;
 }
@@ -100,6 +102,59 @@ enum weir_err ledger_list(struct db *db, const char *scope, bool members, int64_
     stmt_text(s, 1, span_of(scope));
     while (err == WEIR_OK && (err = stmt_step(s, &row)) == WEIR_OK && row) err = tell_rule(&to, s, members);
     stmt_reset(s);
+    ledger_memory_free(to.l);
+    return err;
+}
+
+enum weir_err ledger_list_part(struct db *db, const char *from, const char *below, int most, int64_t now_ms,
+                               char next[LEDGER_SCOPE_MAX], void (*line)(const struct ledger_line *, void *), void *arg)
+{
+    struct listing to = {.db = db, .line = line, .arg = arg};
+    char last[LEDGER_SCOPE_MAX] = "";
+    bool row;
+    enum weir_err err = start(&to, now_ms);
+    struct stmt *s = db_stmt(db, SQL_RULE_PART);
+    stmt_text(s, 1, span_of(from));
+    stmt_text(s, 2, span_of(below));
+    *next = '\0';
+    for (int told = 0; err == WEIR_OK && (err = stmt_step(s, &row)) == WEIR_OK && row; told++) {
+        struct span scope = stmt_get_text(s, 1);
+        bool same = span_is(scope, last); /* the limits of one scope stay together */
+        memcpy(same ? last : told < most ? last : next, scope.at, scope.len + 1); /* no scope is longer: doc_limits.c */
+        if (!same && told >= most) break;
+        err = tell_rule(&to, s, false);
+    }
+    stmt_reset(s);
+    ledger_memory_free(to.l);
+    return err;
+}
+
+enum weir_err ledger_list_members(struct db *db, int64_t rule, const char *member, int most, int64_t now_ms,
+                                  void (*line)(const struct ledger_line *, void *), void *arg)
+{
+    struct listing to = {.db = db, .line = line, .arg = arg};
+    int told = 0;
+    enum weir_err err = start(&to, now_ms);
+    struct stmt *s = db_stmt(db, SQL_COUNTER_HIGHEST);
+    stmt_int(s, 1, rule);
+    stmt_text(s, 2, span_of(member));
+    stmt_int(s, 3, most);
+    if (err == WEIR_OK) err = tell_counters(&to, s, true, &told);
+    else stmt_reset(s);
+    ledger_memory_free(to.l);
+    return err;
+}
+
+enum weir_err ledger_list_tight(struct db *db, int most, int64_t now_ms,
+                                void (*line)(const struct ledger_line *, void *), void *arg)
+{
+    struct listing to = {.db = db, .line = line, .arg = arg};
+    int told = 0;
+    enum weir_err err = start(&to, now_ms);
+    struct stmt *s = db_stmt(db, SQL_COUNTER_TIGHT);
+    stmt_int(s, 1, most);
+    if (err == WEIR_OK) err = tell_counters(&to, s, true, &told);
+    else stmt_reset(s);
     ledger_memory_free(to.l);
     return err;
 }

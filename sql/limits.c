@@ -59,6 +59,28 @@ enum weir_err limit_remove(struct db *db, const struct limit_key *k, int *remove
     return err == WEIR_OK && !*removed ? WEIR_NOT_FOUND : err;
 }
 
+enum weir_err limit_find(struct db *db, const struct limit_rule *like, struct arena *a, struct limit_rule *out)
+{
+    struct stmt *s = db_stmt(db, SQL_LIMIT_FIND);
+    bool row;
+    stmt_text(s, 1, span_of(like->scope));
+    stmt_text(s, 2, span_of(like->metric));
+    stmt_text(s, 3, span_of(like->shape));
+    stmt_text(s, 4, span_of(like->period));
+    stmt_int(s, 5, like->seconds);
+    enum weir_err err = stmt_step(s, &row);
+    if (err == WEIR_OK && !row) err = WEIR_NOT_FOUND;
+    if (err == WEIR_OK) {
+        *out = *like;
+        out->id = stmt_get_int(s, 0), out->created = stmt_get_int(s, 1);
+        out->amount = stmt_get_int(s, 3), out->refill_nano = stmt_get_int(s, 4);
+        out->utc_offset_min = stmt_get_int(s, 5), out->warn_percent = stmt_get_int(s, 6);
+        if (!(out->mode = arena_str(a, stmt_get_text(s, 2)))) err = WEIR_NOMEM;
+    }
+    stmt_reset(s);
+    return err;
+}
+
 enum weir_err limit_reset(struct db *db, const struct limit_key *k, const char *member, int64_t now_ms, int *reset)
 {
     struct stmt *s = bind_key(db, SQL_RESET_NOTE, k);

@@ -23,6 +23,9 @@ struct jwt_row { const char *name, *body; bool has_secret; }; /* body: JSON, wit
  * count; where a member gets a limit of its own, what the star limit counted for it is dropped. These run inside a
  * struct change. */
 enum weir_err limit_put(struct db *db, const struct limit_rule *r);
+/* The limit with the identity of *like. The texts of the identity are like's, mode is the arena's.
+ * WEIR_NOT_FOUND. */
+enum weir_err limit_find(struct db *db, const struct limit_rule *like, struct arena *a, struct limit_rule *out);
 /* Which limits of a scope and metric: shape, period NULL and seconds 0 stand for any. */
 struct limit_key { const char *scope, *metric, *shape, *period; int64_t seconds; };
 /* Removes them with what they have counted and hold. WEIR_NOT_FOUND: there is none. */

@@ -425,3 +425,30 @@ enum weir_err targets_put(struct db *db, int64_t model_id, const int64_t *provid
     }
     return err;
 }
+
+static enum weir_err remove_by_id(struct db *db, int statement, int64_t id)
+{
+    struct stmt *s = db_stmt(db, statement);
+    stmt_int(s, 1, id);
+    enum weir_err err = stmt_run(s);
+    return err == WEIR_OK && db_changes(db) == 0 ? WEIR_NOT_FOUND : err;
+}
+
+enum weir_err provider_remove(struct db *db, int64_t id)
+{
+    return remove_by_id(db, SQL_PROVIDER_REMOVE, id);
+}
+
+enum weir_err model_remove(struct db *db, int64_t id)
+{
+    return remove_by_id(db, SQL_MODEL_REMOVE, id);
+}
+
+enum weir_err provider_key_remove(struct db *db, const char *provider, const char *key)
+{
+    struct stmt *s = db_stmt(db, SQL_PROVIDER_KEY_REMOVE);
+    stmt_text(s, 1, span_of(provider));
+    stmt_text(s, 2, span_of(key));
+    enum weir_err err = stmt_run(s);
+    return err == WEIR_OK && db_changes(db) == 0 ? WEIR_NOT_FOUND : err;
+}

@@ -73,6 +73,10 @@ enum weir_err provider_key_put(struct db *db, const struct master_key *m, int64_
                                const char *key, int64_t priority, struct span secret);
 /* by alias; targets are not touched */
 enum weir_err model_put(struct db *db, const struct model_row *m, int64_t *id);
+/* WEIR_NOT_FOUND; WEIR_INVALID: a target still leads there. Keys and targets go along. */
+enum weir_err provider_remove(struct db *db, int64_t id);
+enum weir_err provider_key_remove(struct db *db, const char *provider, const char *key);
+enum weir_err model_remove(struct db *db, int64_t id);
 enum weir_err targets_put(struct db *db, int64_t model_id, const int64_t *provider_ids, const struct target_row *t,
                           int count); /* replaces all */
 

@@ -22,6 +22,7 @@ static const struct write { const char *table, *column; unsigned acts; } writes[
     {"attempt", NULL, INSERT | UPDATE | DELETE},
     {"audit", NULL, INSERT | DELETE},
     {"rollup", NULL, INSERT | UPDATE},
+    {"rollup_route", NULL, INSERT | UPDATE},
     {"content", NULL, INSERT | DELETE},
     {"health", NULL, INSERT | UPDATE},
     {"lease", NULL, INSERT | UPDATE},
@@ -31,6 +32,10 @@ static const struct write { const char *table, *column; unsigned acts; } writes[
 /* column NULL: all of it. */
 static const struct hidden { const char *table, *column; } hidden[] = {
     {"admin_key", NULL},
+    {"administrator", NULL},
+    {"admin_session", NULL},
+    {"admin_change", NULL},
+    {"login_failure", NULL},
     {"content", "prompt"},
     {"content", "answer"},
     {"vault_seal", "sealed"},

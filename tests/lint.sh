@@ -97,6 +97,10 @@ function step(path) { # the step of the pipeline that a file belongs to
     if (why != "") print FILENAME ":" FNR ":" why ": " $0
 }' $shipped | breach 'rooms'
 
+# ---- pages are written by HTML() only, whose form must be a literal to compile ----
+code "$word(buf_(add|span|str|char|int|printf|room)|html_fill|conn_write) *\\( *out" '^admin/page' | breach 'pages are written with HTML()'
+code "$word(html_fill) *\\(" '^admin/' | grep -v '^admin/html\.[ch]:' | breach 'HTML(), not html_fill()'
+
 # ---- SQL stands in .sql files ----
 awk -F: '{ s = $0; sub(/^[^:]*:[^:]*:/, "", s); if (s ~ /^ *(SELECT .*|INSERT (OR [A-Z]+ )?INTO|UPDATE [a-z_]+ SET|DELETE FROM|REPLACE INTO|CREATE (TABLE|INDEX)|DROP |ALTER TABLE|PRAGMA |ATTACH |VACUUM|BEGIN (IMMEDIATE|EXCLUSIVE)|WITH .* AS)/) print }' "$work/strings" |
     grep -v '^sql/db\.c:' | breach 'SQL stands in .sql files'

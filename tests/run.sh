@@ -13,7 +13,9 @@ case $PWD in *[[:space:]]*) fail "lighttpd cannot start programs below a path wi
 ask -o /dev/null "$url/"
 [ $? = 7 ] || fail "port $port is taken: something answers at $url; take another with: make run PORT=8081"
 
-"$weir" --data "$data" init --mock || exit 1
+password_file=$data/admin.password # the first one, which the page asks to change; init prints it only where it makes it
+first=$("$weir" --data "$data" init --mock) || exit 1
+[ -z "$first" ] || echo "$first" >"$password_file"
 
 # ---- the key `demo`; where it was revoked, `demo-2` and so on ----
 key_state() { "$weir" --data "$data" key list --json | sed -n "s/.*\"name\": \"$1\",.*\"state\": \"\([a-z]*\)\".*/\1/p"; }
@@ -59,6 +61,11 @@ client key         $key
   from openai import OpenAI
   client = OpenAI(base_url="$url/v1", api_key="$key")
   print(client.chat.completions.create(model="mock", messages=[{"role": "user", "content": "Hello"}]).choices[0].message.content)
+
+Administration     $url/admin
+name               admin
+first password     $([ -s "$password_file" ] && cat "$password_file" || echo "given once by weir init; a new one: build/weir --data $data admin password admin")
+                   (to be changed at the first log-in)
 
 Who asked what:    build/weir --data $data audit
 Stop:              ctrl-C

@@ -305,3 +305,41 @@ struct digest digest_of(struct span bytes)
     crypto_generichash(d.at, sizeof d.at, (const unsigned char *)bytes.at, bytes.len, NULL, 0);
     return d;
 }
+
+/* ---- passwords ---- */
+
+#define PASSWORD_PASSES 3
+#define PASSWORD_MEMORY ((size_t)32 << 20) /* bytes */
+_Static_assert(PASSWORD_HASH_LEN == crypto_pwhash_STRBYTES, "a password's hash is crypto_pwhash's text");
+
+static pthread_mutex_t one_password = PTHREAD_MUTEX_INITIALIZER;
+
+enum weir_err password_hash(struct span password, char out[PASSWORD_HASH_LEN])
+{
+    pthread_mutex_lock(&one_password);
+    int failed = crypto_pwhash_str_alg(out, password.at, password.len, PASSWORD_PASSES, PASSWORD_MEMORY,
+                                       crypto_pwhash_ALG_ARGON2ID13);
+    pthread_mutex_unlock(&one_password);
+    return failed ? WEIR_NOMEM : WEIR_OK;
+}
+
+bool password_fits(const char *hash, struct span password)
+{
+    char unused[PASSWORD_HASH_LEN];
+    if (!hash) {
+        password_hash(password, unused);
+        return false;
+    }
+    pthread_mutex_lock(&one_password);
+    bool fits = crypto_pwhash_str_verify(hash, password.at, password.len) == 0;
+    pthread_mutex_unlock(&one_password);
+    return fits;
+}
+
+void password_make(char out[PASSWORD_MADE_LEN + 1])
+{
+    static const char letters[] = "abcdefghijkmnpqrstuvwxyz23456789"; /* 32, none like another */
+    for (int i = 0; i < PASSWORD_MADE_LEN; i++)
+        out[i] = i % 5 == 4 ? '-' : letters[randombytes_uniform(sizeof letters - 1)];
+    out[PASSWORD_MADE_LEN] = '\0';
+}

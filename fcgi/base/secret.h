@@ -63,6 +63,16 @@ enum weir_err secret_open(const struct master_key *m, struct span sealed, const 
 struct digest { unsigned char at[32]; };
 struct digest digest_of(struct span bytes);
 
+/* Passwords of people: argon2id (RFC 9106), 32 MiB and 3 passes each; one at a time in a process, so a small host
+ * survives many log-ins at once. WEIR_NOMEM. */
+#define PASSWORD_HASH_LEN 128
+enum weir_err password_hash(struct span password, char out[PASSWORD_HASH_LEN]);
+/* hash NULL: takes as long and says no. */
+bool password_fits(const char *hash, struct span password);
+/* A password to be given away once: 24 characters, 100 random bits, easy to type. */
+#define PASSWORD_MADE_LEN 24
+void password_make(char out[PASSWORD_MADE_LEN + 1]);
+
 void secret_random(void *out, size_t n);
 void secret_wipe(void *at, size_t n);
 

@@ -1,0 +1,84 @@
+/* Sums of the hourly rollup for charts. */
+#include "sql/chart.h"
+
+#include "sql_ids.h"
+
+const char *const chart_by_names[CHART_BY_COUNT] = {"model", "provider", "team", "user"};
+const int64_t latency_bounds[LATENCY_BUCKETS - 1] = {50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000};
+
+static struct chart_sum read_sum(struct stmt *s, int col)
+{
+    return (struct chart_sum){.requests = stmt_get_int(s, col), .tokens = stmt_get_int(s, col + 1),
+                              .cost = stmt_get_int(s, col + 2), .errors = stmt_get_int(s, col + 3),
+                              .unpriced = stmt_get_int(s, col + 4)};
+}
+
+enum weir_err chart_cells(struct db *db, enum chart_by by, int64_t since_ms,
+                          void (*cell)(int64_t hour, const char *name, const struct chart_sum *, void *), void *arg)
+{
+    static const int statement[] = {[CHART_MODEL] = SQL_CHART_BY_MODEL, [CHART_PROVIDER] = SQL_CHART_BY_PROVIDER,
+                                    [CHART_TEAM] = SQL_CHART_BY_TEAM, [CHART_USER] = SQL_CHART_BY_USER};
+    struct stmt *s = db_stmt(db, statement[by]);
+    bool row;
+    enum weir_err err;
+    stmt_int(s, 1, since_ms);
+    while ((err = stmt_step(s, &row)) == WEIR_OK && row) {
+        struct chart_sum sum = read_sum(s, 2);
+        cell(stmt_get_int(s, 0), stmt_get_text(s, 1).at, &sum, arg);
+    }
+    stmt_reset(s);
+    return err;
+}
+
+enum weir_err chart_rows(struct db *db, enum chart_by by, int64_t since_ms, int64_t *rows)
+{
+    bool row;
+    *rows = 0;
+    if (by == CHART_MODEL || by == CHART_PROVIDER) return WEIR_OK;
+    struct stmt *s = db_stmt(db, SQL_CHART_ROWS);
+    stmt_int(s, 1, since_ms);
+    enum weir_err err = stmt_step(s, &row);
+    if (err == WEIR_OK && row) *rows = stmt_get_int(s, 0);
+    stmt_reset(s);
+    return err;
+}
+
+enum weir_err chart_total(struct db *db, int64_t since_ms, struct chart_sum *out)
+{
+    struct stmt *s = db_stmt(db, SQL_CHART_TOTAL);
+    bool row;
+    stmt_int(s, 1, since_ms);
+    enum weir_err err = stmt_step(s, &row);
+    *out = err == WEIR_OK && row ? read_sum(s, 0) : (struct chart_sum){0};
+    stmt_reset(s);
+    return err;
+}
+
+enum weir_err chart_latencies(struct db *db, int64_t since_ms, int most,
+                              void (*row)(const struct chart_latency *, void *), void *arg)
+{
+    struct stmt *s = db_stmt(db, SQL_CHART_LATENCY);
+    bool more;
+    enum weir_err err;
+    stmt_int(s, 1, since_ms);
+    stmt_int(s, 2, most);
+    while ((err = stmt_step(s, &more)) == WEIR_OK && more) {
+        struct chart_latency l = {.alias = stmt_get_text(s, 0).at, .provider = stmt_get_text(s, 1).at,
+                                  .requests = stmt_get_int(s, 2), .errors = stmt_get_int(s, 3)};
+        for (int i = 0; i < LATENCY_BUCKETS; i++) l.bucket[i] = stmt_get_int(s, 4 + i);
+        row(&l, arg);
+    }
+    stmt_reset(s);
+    return err;
+}
+
+int64_t latency_percentile(const struct chart_latency *l, int percent)
+{
+    int64_t all = 0, sum = 0;
+    for (int i = 0; i < LATENCY_BUCKETS; i++) all += l->bucket[i];
+    for (int i = 0; all && i < LATENCY_BUCKETS - 1; i++) {
+        sum += l->bucket[i];
+        if (sum * 100 >= all * percent) return latency_bounds[i];
+    }
+    return -1;
+}

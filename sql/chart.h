@@ -1,0 +1,33 @@
+/* What charts and the overview show: sums of the hourly rollup, never of the audit log. */
+#ifndef WEIR_SQL_CHART_H
+#define WEIR_SQL_CHART_H
+
+#include "sql/db.h"
+
+struct chart_sum { int64_t requests, tokens, cost, errors, unpriced; }; /* cost: nano-dollars */
+
+enum chart_by { CHART_MODEL, CHART_PROVIDER, CHART_TEAM, CHART_USER, CHART_BY_COUNT };
+extern const char *const chart_by_names[CHART_BY_COUNT];
+
+/* Of the hours from since_ms on, by name (NULL: requests without one): the same hour and name may come several times, to be
+ * added up. Strings live during the call of cell. */
+enum weir_err chart_cells(struct db *db, enum chart_by by, int64_t since_ms,
+                          void (*cell)(int64_t hour, const char *name, const struct chart_sum *, void *), void *arg);
+
+/* Sums by team and user read a row for each caller and hour: how many would chart_cells read? 0 for the others. */
+enum weir_err chart_rows(struct db *db, enum chart_by by, int64_t since_ms, int64_t *rows);
+
+/* All of the hours from since_ms on. */
+enum weir_err chart_total(struct db *db, int64_t since_ms, struct chart_sum *out);
+
+#define LATENCY_BUCKETS 10
+/* How long answers took, by model and provider: how many in each bucket; bucket i holds those up to latency_bounds[i] ms,
+ * the last all above. */
+extern const int64_t latency_bounds[LATENCY_BUCKETS - 1];
+struct chart_latency { const char *alias, *provider; int64_t requests, errors, bucket[LATENCY_BUCKETS]; };
+enum weir_err chart_latencies(struct db *db, int64_t since_ms, int most,
+                              void (*row)(const struct chart_latency *, void *), void *arg);
+/* The bound below which so many percent of the answers stayed, ms; -1: above the last bound, or there were none. */
+int64_t latency_percentile(const struct chart_latency *l, int percent);
+
+#endif

@@ -1,0 +1,328 @@
+"""The administrators' pages as a person without script uses them: what was done is in force and on record, what was wrong
+stands beside its field with the input kept, and nothing anybody sends becomes markup."""
+import csv
+import io
+import json
+
+import pytest
+
+from admin_site import Page, logged_in, secret_of
+from harness import MESSAGES, _serial
+
+PAGES = ("overview", "overview?range=week&what=tokens&by=user", "overview?range=month&what=requests&by=team", "budgets", "budgets?kind=user",
+         "budgets?of=user/*", "budget", "what-if", "what-if?user=ada", "keys", "keys?people=1", "key", "providers", "provider", "models", "model",
+         "cache", "audit", "audit?outcome=refused", "playground", "settings", "administrators", "changes", "password")
+HOSTILE = {"script": "<script>alert(1)</script>", "quotes": "\"'`><img src=x>", "bidi": "a\u202egpj.\u2066b\u2069\u200f", "long": "x" * 10240,
+           "entity": "&lt;b&gt;&#39;", "braces": "{}{}%s%n", "unicode": "ünï\U0001f980\u0301" * 5, "space": "  ", "newline": "a\r\nX: 1",
+           "comment": "--><!--", "path": "../../etc/passwd", "sql": "'; drop table audit; --", "attribute": "x\" onmouseover=\"y"}
+
+
+@pytest.fixture(scope="module")
+def admin(web):
+    b = logged_in(web, f"admin-{next(_serial)}", "admin")
+    yield b
+    b.close()
+
+
+def new(kind):
+    return f"{kind}-{next(_serial)}"
+
+
+def last_change(site):
+    return dict(zip(("who", "via", "action", "subject", "before", "after"),
+                    site.query("select who, via, action, subject, before, after from admin_change order by id desc limit 1")[0], strict=True))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_is_whole_and_has_one_heading_and_labelled_fields(admin, page):
+    p = admin.get(page)
+    assert p.text.count("<h1>") == 1 and 'lang="en"' in p.text and 'href="#main"' in p.text
+    assert all(s.startswith("../static/") for s in p.scripts)
+    for form in p.forms:
+        if form["method"] == "post":
+            assert any(k == "csrf" and v for k, v in form["fields"]), form["action"]
+
+
+# ---- budgets ----
+
+def test_a_budget_is_set_used_up_raised_and_removed(admin, gw):
+    team, alias = new("team"), gw.alias("ok")
+    caller = gw.http(gw.site.create_key(new("key"), "--team", team))
+    page = admin.send(admin.get("budget"), "budget", kind="team", id=team, metric="requests", shape="total", amount="1", period="")
+    assert f"The limit on team/{team} is in force" in page.said
+    assert gw.chat(alias, caller).status_code == 200 and gw.chat(alias, caller).status_code == 429
+    shown = admin.get(f"budgets?scope=team/{team}")
+    assert "1 of 1" in shown.said and 'class="bar full"' in shown.text
+    edit = admin.get(next(x for x in shown.links if x.startswith("budget?")))
+    admin.send(edit, "budget", amount="2")
+    assert gw.chat(alias, caller).status_code == 200 and gw.chat(alias, caller).status_code == 429
+    change = last_change(gw.site)
+    assert change["action"] == "limit changed" and json.loads(change["before"])["amount"] == 1 and json.loads(change["after"])["amount"] == 2
+    asked = admin.send(edit, "budget-reset")
+    assert "cannot be brought back" in asked.said and gw.chat(alias, caller).status_code == 429
+    admin.send(asked, "budget-reset")
+    assert gw.chat(alias, caller).status_code == 200
+    assert "removed" in admin.send(admin.send(edit, "budget-remove"), "budget-remove").said
+    assert gw.chat(alias, caller).status_code == 200
+    assert last_change(gw.site)["action"] == "limit removed"
+
+
+def test_what_if_says_who_would_be_refused(admin, gw):
+    user = new("user")
+    admin.send(admin.get("budget"), "budget", kind="user", id=user, metric="tokens", shape="window", seconds="60", amount="100", period="")
+    assert "let through" in admin.get(f"what-if?user={user}&tokens=100").said
+    assert "would be refused now" in admin.get(f"what-if?user={user}&tokens=101").said
+    admin.send(admin.send(admin.get(f"budget?scope=user/{user}&metric=tokens&shape=window&seconds=60"), "budget-remove"), "budget-remove")
+
+
+@pytest.mark.parametrize("fields, field, why", [
+    (dict(amount="many"), "amount", "must be a number"), (dict(amount="0"), "amount", "must be above 0"),
+    (dict(kind="global", id="x"), "id", "must be global"), (dict(id=""), "id", "no name"),
+    (dict(shape="window", period="", seconds=""), "seconds", "is missing"), (dict(seconds="5"), "seconds", "does not belong"),
+    (dict(metric="cost", amount="1e3"), "amount", "decimal text"), (dict(warn_percent="101"), "warn_percent", "from 1 to 100"),
+    (dict(shape="bucket", period="", refill_per_sec="fast"), "refill_per_sec", "must be a number"),
+])
+def test_what_is_wrong_stands_beside_its_field_and_the_input_is_kept(admin, web, fields, field, why):
+    id = new("kept")
+    page = admin.send(admin.get("budget"), "budget", 400, **({"kind": "team", "id": id, "metric": "tokens", "shape": "calendar", "period": "month",
+                                                              "amount": "5"} | fields))
+    assert why in page.said and f'id="e-{field}"' in page.text and f'aria-describedby="e-{field}"' in page.text
+    sent = dict(page.form_to("budget")["fields"])
+    assert all(sent[k] == v for k, v in fields.items()), sent
+    assert not web.site.query("select 1 from limit_rule where scope = ?", f"team/{id}")
+
+
+# ---- keys ----
+
+def test_a_key_is_made_used_changed_rotated_and_revoked(admin, gw):
+    name, alias, other = new("key"), gw.alias("ok"), gw.alias("ok")
+    made = admin.send(admin.get("key"), "key", name=name, user="grace", team="looms", models=f"{alias}\n", expires="90d")
+    secret = secret_of(made)
+    caller = gw.http(secret)
+    assert gw.chat(alias, caller).status_code == 200 and gw.chat(other, caller).status_code == 403
+    assert secret not in admin.get(f"key?name={name}").text and secret not in admin.get("changes").text
+    page = admin.get(f"key?name={name}")
+    assert dict(page.form_to("key")["fields"])["models"] == alias
+    assert "was changed" in admin.send(page, "key", models="").said
+    assert gw.chat(other, caller).status_code == 200
+    assert gw.audit()["user"] == "grace"
+    rotated = secret_of(admin.send(admin.get(f"key?name={name}"), "key-rotate", overlap="1h"))
+    assert gw.chat(alias, caller).status_code == gw.chat(alias, gw.http(rotated)).status_code == 200
+    admin.send(admin.send(admin.get(f"key?name={name}"), "key-revoke"), "key-revoke")
+    assert gw.http(rotated).get("/v1/models").status_code == 401
+    assert [r[0] for r in gw.site.query("select action from admin_change where subject = ? order by id", name)] == ["key added", "key changed", "key rotated", "key revoked"]
+
+
+def test_a_key_s_name_is_not_taken_twice(admin):
+    page = admin.send(admin.get("key"), "key", 400, name="flow", user="somebody")
+    assert "is another key" in page.said and dict(page.form_to("key")["fields"])["user"] == "somebody"
+
+
+def test_keys_are_paged_and_found(admin, web):
+    lead = new("page")
+    web.site.apply({"keys": [{"name": f"{lead}-{i:03}", "user": f"{lead}-user", "team": f"{lead}-team"} for i in range(60)]})
+    first = admin.get(f"keys?q={lead}-")
+    assert f"{lead}-049" in first.said and f"{lead}-050" not in first.said
+    rest = admin.get(next(x for x in first.links if x.startswith("keys?after=")))
+    assert f"{lead}-050" in rest.said and f"{lead}-059" in rest.said and f"{lead}-049" not in rest.said
+    assert f"{lead}-000" in admin.get(f"keys?by=user&q={lead}-user").said and f"{lead}-000" in admin.get(f"keys?by=team&q={lead}-team").said
+    assert "No key like that" in admin.get("keys?q=no-such-key-anywhere").said
+
+
+# ---- providers and models ----
+
+def test_a_provider_and_a_model_are_made_used_and_removed(admin, gw):
+    name, alias = new("provider"), new("model")
+    page = admin.send(admin.get("provider"), "provider", name=name, dialect="openai", base_url=f"http://127.0.0.1:{gw.mock.port}/v1",
+                      header_lines="x-extra: 1\nx-tenant: pages", key_name="k", key_secret="sk-upstream-0123456789-never-show-this",
+                      **{"timeouts.total_ms": "20000"})
+    assert f"The provider {name} was saved" in page.said
+    edit = admin.get(f"provider?name={name}")
+    fields = dict(edit.form_to("provider")["fields"])
+    assert fields["timeouts.total_ms"] == "20000" and fields["header_lines"] == "x-extra: 1\nx-tenant: pages\n" and "never-show" not in edit.text
+    admin.send(edit, "provider", **{"timeouts.total_ms": "15000"})
+    assert gw.site.query("select total_ms from provider where name = ?", name) == [(15000,)]
+    assert gw.site.query("select count(*) from provider_key k join provider p on p.id = k.provider_id where p.name = ?", name) == [(1,)]
+    assert "was saved" in admin.send(admin.get("model"), "model", alias=alias, **{"targets.0.provider": name, "targets.0.model": "ok#pages",
+                                                                                  "price.input": "0.15", "price.output": "0.60"}).said
+    assert gw.chat(alias).status_code == 200 and float(gw.audit()["cost"]) > 0
+    edit = admin.get(f"model?alias={alias}")
+    assert dict(edit.form_to("model")["fields"])["price.output"] == "0.60"
+    admin.send(edit, "model", **{"price.input": "", "price.output": "", "price.cached_input": "", "price.cache_write": ""})
+    assert "unpriced" in admin.get("models").said
+    asked = admin.send(admin.get(f"provider?name={name}"), "provider-remove")
+    assert "still leads there" in admin.send(asked, "provider-remove", 400).said
+    admin.send(admin.send(admin.get(f"model?alias={alias}"), "model-remove"), "model-remove")
+    assert "was removed" in admin.send(asked, "provider-remove").said
+    assert not gw.site.query("select 1 from provider where name = ?", name)
+    assert "sk-upstream" not in json.dumps(gw.site.query("select before, after from admin_change"))
+
+
+def test_a_provider_is_really_called(admin):
+    page = admin.get("providers")
+    form = next(f for f in page.forms if f["action"] == "provider-test" and ("name", "refused") in f["fields"])
+    assert "fault" in admin.post("provider-test", **dict(form["fields"])).text
+
+
+@pytest.mark.parametrize("secret", ["file:/etc/hostname", "env:PATH"])
+def test_a_page_reads_no_files_and_variables_of_the_machine(admin, web, secret):
+    name = new("thief")
+    page = admin.send(admin.get("provider"), "provider", 400, name=name, dialect="openai", base_url="https://127.0.0.1/v1", key_name="k", key_secret=secret)
+    assert "must be the secret itself" in page.said and not web.site.query("select 1 from provider where name = ?", name)
+
+
+@pytest.mark.parametrize("fields, why", [({"targets.0.provider": "nobody", "targets.0.model": "x"}, "is no provider"), ({}, "at least one entry"),
+                                         ({"targets.0.provider": "mock", "targets.0.model": "x", "price.input": "cheap", "price.output": "1"}, "decimal text")])
+def test_a_faulty_model_is_refused_beside_its_field(admin, fields, why):
+    page = admin.send(admin.get("model"), "model", 400, alias=new("model"), **fields)
+    assert why in page.said and 'class="fault" id="e-' in page.text
+
+
+# ---- settings ----
+
+def test_a_setting_holds_at_once_and_a_wrong_one_is_kept_in_its_field(admin, web):
+    page = admin.post("settings", csrf=admin.get("settings").csrf, setting="keepalive_s", keepalive_s="20")
+    assert "The setting keepalive_s is in force" in page.said
+    assert json.loads(web.site.weir("settings", "keepalive_s", "--json").stdout)[0]["value"] == 20
+    page = admin.post("settings", 400, csrf=page.csrf, setting="keepalive_s", keepalive_s="soon")
+    assert "from 1 to 300" in page.said and 'value="soon"' in page.text
+    admin.post("settings", csrf=page.csrf, setting="keepalive_s", keepalive_s="15")
+    admin.post("settings", csrf=page.csrf, setting="cors_origins", cors_origins="https://a.example\nhttps://b.example")
+    admin.post("settings", csrf=page.csrf, setting="cors_origins", cors_origins="")
+    assert last_change(web.site)["before"] == '["https://a.example","https://b.example"]'
+
+
+# ---- audit ----
+
+def test_a_request_is_found_told_and_exported(admin, gw):
+    alias, user = gw.alias("ok"), new("=cmd|' /C calc'!A")
+    caller = gw.http(gw.site.create_key(new("key"), "--user", user))
+    ids = [gw.chat(alias, caller).headers["x-request-id"] for _ in range(3)]
+    shown = admin.get("audit?alias=" + alias)
+    assert sum(1 for x in shown.links if x.startswith("request?id=")) == 3
+    found = admin.get(f"audit?request_id={ids[0]}")
+    story = admin.get(next(x for x in found.links if x.startswith("request?id=")))
+    assert "It was answered" in story.said and ids[0] in story.said and user in story.said
+    lines = admin.ask("GET", f"audit.jsonl?alias={alias}").text.splitlines()
+    assert {json.loads(x)["request_id"] for x in lines} == set(ids)
+    assert [json.loads(x) for x in reversed(lines)] == [r for r in gw.site.audit() if r["request_id"] in ids]
+    answer = admin.ask("GET", f"audit.csv?alias={alias}")
+    assert answer.headers["content-disposition"].startswith("attachment") and answer.headers["content-type"].startswith("text/csv")
+    rows = list(csv.DictReader(io.StringIO(answer.text, newline="")))
+    assert {r["request_id"] for r in rows} == set(ids) and rows[0]["user"] == "'" + user
+
+
+def test_pages_of_the_audit_log_go_on_where_the_last_ended(admin, gw):
+    team, key = new("team"), new("key")
+    gw.site.weir("limit", "set", f"team/{team}", "--metric", "requests", "--shape", "total", "--amount", "1")
+    caller = gw.http(gw.site.create_key(key, "--team", team))
+    for _ in range(56):
+        gw.chat("no-such-model-at-all", caller)
+    seen, page = [], admin.get(f"audit?team={team}")
+    while page:
+        seen += [x for x in page.links if x.startswith("request?id=")]
+        more = [x for x in page.links if x.startswith("audit?below=")]
+        page = admin.get(more[0]) if more else None
+    assert len(seen) == len(set(seen)) == 56
+    for filter in (f"key={key}", f"team={team}&since=1h", f"team={team}&outcome=refused"):
+        assert len(admin.ask("GET", f"audit.jsonl?{filter}").text.splitlines()) == 56
+    assert admin.ask("GET", f"audit.jsonl?team={team}&until=1h").text == ""
+
+
+def test_what_was_said_is_for_the_role_admin_alone(admin, web, gw):
+    gw.site.weir("settings", "audit_content", "all")
+    try:
+        alias = gw.alias("ok")
+        gw.sdk().chat.completions.create(model=alias, messages=MESSAGES)
+    finally:
+        gw.site.weir("settings", "audit_content", "none")
+    link = next(x for x in admin.get("audit?alias=" + alias).links if x.startswith("request?id="))
+    assert MESSAGES[0]["content"] in admin.get(link).said
+    viewer = logged_in(web, f"viewer-{next(_serial)}", "viewer")
+    assert "What was said" not in viewer.get(link).said
+    viewer.close()
+
+
+@pytest.mark.parametrize("query", ["since=yesterday", "until=%3Cb%3E"])
+def test_a_filter_that_cannot_be_read_is_refused(admin, query):
+    assert "must be a length of time" in admin.get("audit?" + query, 400).said
+
+
+# ---- administrators ----
+
+def test_a_program_s_key_is_made_and_revoked(admin, web):
+    name = new("program")
+    secret = secret_of(admin.post("admin-key-add", csrf=admin.get("administrators").csrf, key=name, key_role="viewer"))
+    ask = lambda: admin.http.get("/config/budget", headers={"x-api-key": secret, "cookie": ""}).status_code
+    assert ask() == 200
+    admin.post("admin-key-revoke", csrf=admin.get("administrators").csrf, name=name, confirm="1")
+    assert ask() == 401
+
+
+# ---- hostile texts ----
+
+def check_inert(page, text):
+    """The text may stand there as text; never as markup. Page() itself has refused handlers and unclosed tags."""
+    assert page.scripts == ["../static/page.js?0.1.0"] and "<img" not in page.text and "<!--" not in page.text
+    assert "\x00" not in page.text
+
+
+FORMS = {"budget": ["id", "amount", "period", "utc_offset"], "key": ["name", "user", "team", "models", "allow_ip", "expires"],
+         "provider": ["name", "base_url", "header_lines", "key_name", "key_secret", "timeouts.idle_ms"],
+         "model": ["alias", "fallback", "targets.0.provider", "targets.0.model", "price.input", "strategy"]}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize("form", FORMS)
+def test_hostile_texts_through_every_form(admin, form, text):
+    page = admin.get(form)
+    for field in FORMS[form]:
+        r = admin.follow(admin.ask("POST", form, data=dict((k, v) for k, v in page.form_to(form)["fields"] if v is not None) | {field: text}))
+        assert r.status_code in (200, 400, 413)
+        check_inert(Page(r.text), text)
+
+
+@pytest.mark.parametrize("text", [t for t in HOSTILE.values() if "\r" not in t], ids=[k for k in HOSTILE if k != "newline"])  # lighttpd's to refuse
+def test_hostile_texts_in_every_query(admin, text):
+    for page, names in (("budgets", ("scope", "kind", "from", "of")), ("keys", ("q", "after", "by")), ("key", ("name",)), ("provider", ("name",)),
+                        ("model", ("alias",)), ("audit", ("user", "request_id", "since", "below")), ("what-if", ("user", "tokens")), ("request", ("id",)),
+                        ("overview", ("by", "range")), ("changes", ("below",)), ("budget", ("metric", "scope"))):
+        for name in names:
+            r = admin.ask("GET", page, params={name: text, "said": "key-revoked", "of": text})
+            assert r.status_code in (200, 400, 404, 414, 431), (page, name)
+            if r.status_code < 414:
+                check_inert(Page(r.text), text)
+
+
+@pytest.mark.parametrize("raw", [b"name=%00", b"name=%ff", b"name=%zz", b"\xff\xfe", b"&".join(b"a=%d" % i for i in range(600))])
+def test_forms_that_cannot_be_read_are_refused_whole(admin, raw):
+    csrf = admin.get("key").csrf.encode()
+    r = admin.ask("POST", "key", content=b"csrf=" + csrf + b"&" + raw, headers={"content-type": "application/x-www-form-urlencoded"})
+    assert r.status_code == 400 and Page(r.text).said
+
+
+def test_a_form_above_its_bound_is_refused(admin):
+    r = admin.ask("POST", "key", data={"csrf": admin.get("key").csrf, "name": "x" * 70000})
+    assert r.status_code == 413
+
+
+@pytest.mark.parametrize("text", [HOSTILE[k] for k in ("script", "quotes", "bidi", "entity", "braces", "unicode", "comment", "attribute")])
+def test_hostile_names_are_shown_as_they_are_on_every_page(admin, gw, text):
+    """Stored by the command line, and by requests; then every page that shows names."""
+    n = next(_serial)
+    name = f"{text}{n}"
+    alias = gw.aliased([("mock", "ok")], name=f"{name}-alias")
+    secret = gw.site.create_key(name, "--user", name, "--team", name, "--role", name)
+    gw.site.weir("limit", "set", f"user/{name}", "--metric", "requests", "--shape", "total", "--amount", "1")
+    gw.site.weir("admin", "add", "--role", "viewer", "--", name)
+    caller = gw.http(secret)
+    assert gw.chat(alias, caller).status_code == 200 and gw.chat(alias, caller).status_code == 429
+    found = [check_inert(p := admin.get(page), text) or name in "".join(p.words) for page in PAGES]
+    for page, names in (("keys", {"q": name}), ("keys", {"by": "user", "q": name}), ("key", {"name": name}), ("budgets", {"scope": f"user/{name}"}),
+                        ("audit", {"user": name}), ("what-if", {"user": name}), ("model", {"alias": alias}),
+                        ("budget", {"scope": f"user/{name}", "metric": "requests", "shape": "total"})):
+        p = Page(admin.ask("GET", page, params=names).text)
+        check_inert(p, text)
+        assert name in "".join(p.words) + "".join(v for f in p.forms for _, v in f["fields"] if v), page
+    assert sum(found) > 3
+    gw.site.weir("key", "revoke", "--", name)

@@ -65,5 +65,7 @@ struct digest digest_of(struct span bytes);
 
 void secret_random(void *out, size_t n);
 void secret_wipe(void *at, size_t n);
+/* The variable is empty from now on, also in what /proc/PID/environ shows of this process. */
+void secret_wipe_env(const char *name);
 
 #endif

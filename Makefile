@@ -158,13 +158,13 @@ run: need-run ## build, then lighttpd in the foreground on http://127.0.0.1:$(PO
 	@PORT=$(PORT) WEIR_DATA="$(DATA)" exec sh tests/run.sh
 
 test: need-test ## every suite that fits CI; the last line is `N passed, N failed`
-	@$(SUB) programs unit-programs venv
+	@$(SUB) programs fault-library unit-programs venv
 	@$(SUB) B=$(B)-asan SAN=address,undefined unit-programs
 	@$(SUB) B=$(B)-fuzz CC=clang SAN=fuzzer-no-link,address,undefined fuzz-programs
 	@B=$(B) PYTHON=$(VENV)/bin/python sh tests/all.sh lint unit unit-asan fuzz demo flow fault
 
 asan: need-test ## unit, flow and fault suites under AddressSanitizer, with leaks, and UBSan
-	@$(SUB) B=$(B)-asan SAN=address,undefined programs unit-programs venv
+	@$(SUB) B=$(B)-asan SAN=address,undefined programs fault-library unit-programs venv
 	@B=$(B) PYTHON=$(VENV)/bin/python sh tests/all.sh unit-asan flow-asan fault-asan
 
 tsan: need-test ## the threaded unit tests and the flow suite under ThreadSanitizer

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "admin/command.h"
@@ -187,6 +188,7 @@ int main(int argc, char **argv)
     int code = EXIT_REFUSED, at;
 
     signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of the write, so a listing ends with exit 1 */
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* a core would hold keys */
     umask(077);
     arena_init(&w.memory);
     at = global_options(&w, argc, argv, &code);

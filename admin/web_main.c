@@ -175,7 +175,10 @@ int main(void)
     if (secret_start() != WEIR_OK || fastcgi_start(&is_cgi) != WEIR_OK || http_start() != WEIR_OK)
         failed("", "a library cannot start");
     else if (!read_settings(&s)) failed("", "memory is out");
-    else fine = run(&s, is_cgi);
+    else {
+        secret_wipe_env("JWT_SECRET"); /* the gateway's */
+        fine = run(&s, is_cgi);
+    }
     free(s.db_path);
     free(s.master_path);
     return fine ? EXIT_SUCCESS : EXIT_FAILURE;

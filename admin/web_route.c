@@ -170,7 +170,7 @@ static enum weir_err renew_master(const struct web *web, struct db *db, struct p
     if (err == WEIR_OK) return WEIR_OK;
     if (err == WEIR_STORAGE || err == WEIR_BUSY || err == WEIR_NOMEM) return problem_set(p, err, NULL, NULL);
     log_event(LOG_ERROR, "master_key_unusable", LOG_TEXT("file", web->master_path),
-              LOG_TEXT("reason", weir_err_info(err)->text));
+              LOG_TEXT("reason", weir_err_info(err)->text), LOG_TEXT("database", db_message(db)));
     return problem_set(p, WEIR_INTERNAL, NULL, "The gateway's master key cannot be used.");
 }
 

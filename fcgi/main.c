@@ -79,6 +79,14 @@ static bool read_settings(struct start *s)
     return true;
 }
 
+/* What others set for `weir init`, and what was read by now, is not left where it can be read. */
+static void wipe_environment(void)
+{
+    static const char *const names[] = {"JWT_SECRET", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GROQ_API_KEY",
+                                        "AZURE_OPENAI_API_KEY", "GEMINI_API_KEY", NULL};
+    for (const char *const *name = names; *name; name++) secret_wipe_env(*name);
+}
+
 /* An HMAC verifier of the environment: claims under their usual names, no issuer or audience. What is wrong with it is in
  * the log, and no token is taken then. */
 static bool read_verifier(struct verifier *v, struct secret **own)
@@ -268,6 +276,7 @@ static bool run(const struct start *s, bool is_cgi)
     struct verifier own;
     g.gate = (struct gate){.store = g.tools.book.store, .brake = is_cgi ? NULL : brake_new(),
                            .own = read_verifier(&own, &own_secret) ? &own : NULL};
+    wipe_environment();
     log_event(LOG_INFO, "started", LOG_TEXT("version", WEIR_VERSION), LOG_TEXT("data", s->data), LOG_INT("pid", getpid()));
     bool whole = serve(s, &g, stop_fd);
     if (!whole) {

@@ -284,6 +284,10 @@ step 'A fault is refused with its place, and nothing is changed' weir apply "$DI
 ends 1; shows 'models[0]'
 step 'A backup while it runs' weir backup "$DIR/backup.db"
 ends 0; mode "$DIR/backup.db" 600
+step 'A new master key, while it runs: every secret is sealed anew' weir master-key rotate
+ends 0; shows 'is a new one'; mode "$WEIR_DATA/master.key" 600
+step 'And the key that a caller holds goes on as before' ask /v1/models
+shows 'HTTP status 200'
 step 'What has to be done now and then, for cron where nothing stays running' weir tick
 ends 0
 step 'The schema is up to date' weir migrate

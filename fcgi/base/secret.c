@@ -299,6 +299,12 @@ void secret_wipe(void *at, size_t n)
     sodium_memzero(at, n);
 }
 
+void secret_wipe_env(const char *name)
+{
+    char *value = getenv(name); /* in the block that the kernel laid out, which is where environ is read from */
+    if (value) sodium_memzero(value, strlen(value));
+}
+
 struct digest digest_of(struct span bytes)
 {
     struct digest d;

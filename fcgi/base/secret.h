@@ -75,5 +75,7 @@ void password_make(char out[PASSWORD_MADE_LEN + 1]);
 
 void secret_random(void *out, size_t n);
 void secret_wipe(void *at, size_t n);
+/* The variable is empty from now on, also in what /proc/PID/environ shows of this process. */
+void secret_wipe_env(const char *name);
 
 #endif

@@ -1,6 +1,7 @@
 /* Preloaded into Weir's programs by tests/fault/test_inject.py: the n-th call of a kind fails, or the process is killed
  * there. What and when is told in a file that both sides have mapped. Calls made by libfcgi itself are left alone: it ends
- * the process when its own memory runs out, and what it writes goes to the web server. */
+ * the process when its own memory runs out, and what it writes goes to the web server. So are the steps that SQLite takes
+ * while it reads the schema: not taken at all, they would leave it with an empty one, which no failure really does. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -31,21 +32,27 @@ struct control {
 };
 
 static struct control *control;
-static uintptr_t fcgi_from, fcgi_to;
+static struct library { const char *name; uintptr_t from, to; } libraries[] = {{"libfcgi.so", 0, 0}, {"libsqlite3.so", 0, 0}};
 
 #define REAL(name) __typeof__(name) *real = (__typeof__(name) *)dlsym(RTLD_NEXT, #name)
 
-static int find_fcgi(struct dl_phdr_info *object, size_t size, void *arg)
+static int find_library(struct dl_phdr_info *object, size_t size, void *wanted)
 {
-    (void)size, (void)arg;
-    if (!object->dlpi_name || !strstr(object->dlpi_name, "libfcgi.so")) return 0;
+    struct library *l = wanted;
+    (void)size;
+    if (!object->dlpi_name || !strstr(object->dlpi_name, l->name)) return 0;
     for (int i = 0; i < object->dlpi_phnum; i++) {
         const ElfW(Phdr) *p = &object->dlpi_phdr[i];
         if (p->p_type != PT_LOAD || !(p->p_flags & PF_X)) continue;
-        fcgi_from = object->dlpi_addr + p->p_vaddr;
-        fcgi_to = fcgi_from + p->p_memsz;
+        l->from = object->dlpi_addr + p->p_vaddr;
+        l->to = l->from + p->p_memsz;
     }
     return 1;
+}
+
+static int is_of(const struct library *l, const void *caller)
+{
+    return (uintptr_t)caller >= l->from && (uintptr_t)caller < l->to;
 }
 
 __attribute__((constructor)) static void start(void)
@@ -57,7 +64,7 @@ __attribute__((constructor)) static void start(void)
     struct control *c = mmap(NULL, sizeof *c, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     close(fd);
     if (c == MAP_FAILED) return;
-    dl_iterate_phdr(find_fcgi, NULL);
+    for (int i = 0; i < 2; i++) dl_iterate_phdr(find_library, &libraries[i]);
     control = c;
 }
 
@@ -66,7 +73,7 @@ static int fails(enum kind kind, const void *caller)
 {
     if (!control || atomic_load(&control->kind) != kind) return 0;
     if (strcmp(control->program, program_invocation_short_name) != 0) return 0;
-    if ((uintptr_t)caller >= fcgi_from && (uintptr_t)caller < fcgi_to) return 0;
+    if (is_of(&libraries[0], caller) || (kind == STATEMENT && is_of(&libraries[1], caller))) return 0;
     uint32_t n = atomic_fetch_add(&control->count, 1) + 1, at = atomic_load(&control->at);
     if (!at || n < at || n > atomic_load(&control->last)) return 0;
     atomic_fetch_add(&control->failed, 1);

@@ -7,6 +7,7 @@ import gzip
 import json
 import random
 import struct
+import time
 
 import wires
 
@@ -388,6 +389,36 @@ def status_empty(asked):
     return plain("", asked.arg(0, 500))
 
 
+def by_key(asked):
+    """by-key:BEHAVIOUR[:ARG...] - that, but all is well for a key that ends with "good"."""
+    key = next((v for k, v in asked.entry["headers"] if k.lower() == "authorization"), "")
+    if key.endswith("good"):
+        return ok(asked)
+    asked.name, *asked.args = asked.args
+    return BEHAVIOURS[asked.name](asked)
+
+
+MOODS = [["status", "500"], ["status", "503"], ["cut-before"], ["reset-before"], ["error-event-first"], ["cut-role"], ["garbage-json"],
+         ["status", "408"]]
+
+
+def mood(seed, period_ms, percent, now):
+    """What moody:SEED:PERIOD_MS:PERCENT does at that time (seconds since 1970): None for well, else a behaviour and its arguments."""
+    draw = random.Random(f"{seed}:{int(now * 1000 / period_ms)}")
+    return None if draw.randrange(100) < percent else draw.choice(MOODS)
+
+
+def moody(asked):
+    """moody:SEED:PERIOD_MS:PERCENT - well in so many of all periods, and failing in one way or another in the others."""
+    bad = mood(asked.arg(0, ""), asked.arg(1, 1000), asked.arg(2, 50), time.time())
+    if bad is None:
+        return ok(asked)
+    asked.name, *asked.args = bad
+    if asked.name in ("error-event-first", "cut-role") and not asked.stream:
+        return status(asked)
+    return BEHAVIOURS[asked.name](asked)
+
+
 def redirect(asked):
     return [{"status": 307, "headers": [["location", "http://127.0.0.1:9/v1/elsewhere"], ["content-length", "0"]]}]
 
@@ -701,6 +732,7 @@ BEHAVIOURS = {
     "endless-body": endless_body, "endless-roles": endless_roles,
     "status": status, "status-detail": status_detail, "status-detail-text": status_detail_text, "error-array": error_array,
     "error-text": error_text, "status-html": status_html, "status-empty": status_empty, "redirect": redirect, "flaky": flaky,
+    "by-key": by_key, "moody": moody,
     "error-event-first": error_event_first, "error-event-after-role": error_event_after_role,
     "error-event-named": error_event_named, "error-event-late": error_event_late, "error-event-late-done": error_event_late_done,
     "empty-first-event": empty_first_event, "empty-first-then-cut": empty_first_then_cut, "empty-data": empty_data,

@@ -6,7 +6,7 @@
 const char *breaker_state(const struct health_row *row, int64_t now)
 {
     if (!row || row->breaker.state == BREAKER_CLOSED) return breaker_names[BREAKER_CLOSED];
-    bool open = row->breaker.state == BREAKER_OPEN && breaker_may(&row->breaker, now) == BREAKER_WAIT;
+    bool open = row->breaker.state == BREAKER_OPEN && breaker_may(&row->breaker, now) != BREAKER_CLAIM;
     return breaker_names[open ? BREAKER_OPEN : BREAKER_HALF_OPEN];
 }
 

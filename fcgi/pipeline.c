@@ -297,9 +297,9 @@ static bool is_usable(const struct target_row *t, const struct health_map *map)
 {
     const struct provider_row *p = t->provider;
     int64_t now = clock_wall_ms(), until;
-    bool usable = !p->key_count && health_may(map, p->name, t->model, NULL, now, &until) != HEALTH_BLOCKED;
+    bool usable = !p->key_count && health_may(map, p->name, t->model, NULL, now, &until) <= HEALTH_CLAIM;
     for (int i = 0; i < p->key_count; i++)
-        usable |= health_may(map, p->name, t->model, p->keys[i].name, now, &until) != HEALTH_BLOCKED;
+        usable |= health_may(map, p->name, t->model, p->keys[i].name, now, &until) <= HEALTH_CLAIM;
     return usable && dialect_find(p->dialect);
 }
 

@@ -11,15 +11,24 @@ static int64_t most_of(const struct breaker *b) { return b->state == BREAKER_OPE
 enum breaker_may breaker_may(const struct breaker *b, int64_t now)
 {
     if (b->state == BREAKER_CLOSED) return BREAKER_GO;
-    return is_due(b->until, most_of(b), now) ? BREAKER_CLAIM : BREAKER_WAIT;
+    if (is_due(b->until, most_of(b), now)) return BREAKER_CLAIM;
+    bool rested = b->state == BREAKER_OPEN && is_due(b->recent[0] + BREAKER_RESORT_MS, BREAKER_RESORT_MS, now);
+    return rested ? BREAKER_RESORT : BREAKER_WAIT;
 }
 
 bool breaker_claim(struct breaker *b, int64_t now)
 {
-    if (breaker_may(b, now) != BREAKER_CLAIM) return false;
-    b->state = BREAKER_HALF_OPEN;
-    b->until = now + BREAKER_PROBE_MS;
-    return true;
+    switch (breaker_may(b, now)) {
+    case BREAKER_CLAIM:
+        b->state = BREAKER_HALF_OPEN;
+        b->until = now + BREAKER_PROBE_MS;
+        return true;
+    case BREAKER_RESORT:
+        b->recent[0] = now;
+        return true;
+    case BREAKER_GO: case BREAKER_WAIT: break;
+    }
+    return false;
 }
 
 void breaker_unclaim(struct breaker *b, int64_t now)
@@ -34,6 +43,7 @@ static void open_up(struct breaker *b, int64_t now)
     b->until = now + (ms < BREAKER_MOST_MS ? ms : BREAKER_MOST_MS);
     b->opens++;
     memset(b->recent, 0, sizeof b->recent);
+    b->recent[0] = now;
 }
 
 static void close_up(struct breaker *b)
@@ -45,9 +55,9 @@ static void close_up(struct breaker *b)
 }
 
 /* What was begun before it opened proves nothing. */
-bool breaker_good(struct breaker *b, int64_t now)
+bool breaker_good(struct breaker *b, int64_t now, bool claimed)
 {
-    if (breaker_may(b, now) == BREAKER_WAIT && b->state == BREAKER_OPEN) return false;
+    if (!claimed && b->state == BREAKER_OPEN && breaker_may(b, now) != BREAKER_CLAIM) return false;
     if (b->state == BREAKER_CLOSED && !b->failures && !b->opens) return false;
     close_up(b);
     b->opens = 0;

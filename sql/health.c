@@ -125,10 +125,11 @@ static void weigh(const struct health_row *h, const char *model, bool breakers, 
     if (!h) return;
     enum breaker_may b = breakers ? breaker_may(&h->breaker, now) : BREAKER_GO;
     if (h->disabled) *until = -1;
-    if (b == BREAKER_WAIT) *until = later(*until, h->breaker.until);
+    if (b >= BREAKER_RESORT) *until = later(*until, h->breaker.until);
     if (is_cooling(h, model, now)) *until = later(*until, h->cool_until);
-    if (h->disabled || b == BREAKER_WAIT || is_cooling(h, model, now)) *may = HEALTH_BLOCKED;
-    else if (b == BREAKER_CLAIM && *may == HEALTH_GO) *may = HEALTH_CLAIM;
+    enum health_may says = h->disabled || b == BREAKER_WAIT || is_cooling(h, model, now) ? HEALTH_BLOCKED
+                           : b == BREAKER_RESORT ? HEALTH_RESORT : b == BREAKER_CLAIM ? HEALTH_CLAIM : HEALTH_GO;
+    if (says > *may) *may = says;
 }
 
 enum health_may health_may(const struct health_map *m, const char *provider, const char *model, const char *key, int64_t now,

@@ -46,8 +46,13 @@ const struct health_row *health_find(const struct health_map *m, enum health_kin
                                      const char *name);
 
 /* May this target be asked with this key (NULL: it has none)? */
-enum health_may { HEALTH_GO, HEALTH_CLAIM /* if the probe can be claimed */, HEALTH_BLOCKED };
-/* *until: HEALTH_BLOCKED: when it may be asked again; -1: not by itself. */
+enum health_may {
+    HEALTH_GO,
+    HEALTH_CLAIM,  /* if the probe can be claimed */
+    HEALTH_RESORT, /* the same, where nothing else is left: a breaker is open */
+    HEALTH_BLOCKED
+};
+/* *until: HEALTH_RESORT, HEALTH_BLOCKED: when it may be asked again; -1: not by itself. */
 enum health_may health_may(const struct health_map *m, const char *provider, const char *model, const char *key, int64_t now,
                            int64_t *until);
 

@@ -277,7 +277,7 @@ static bool cool(struct report_job *b, struct health_row *h)
 static bool apply(struct report_job *b, struct health_row *h, bool own)
 {
     bool probe = b->r.claimed && h->breaker.state == BREAKER_HALF_OPEN;
-    if (b->r.word == PULSE_GOOD) return breaker_good(&h->breaker, b->now);
+    if (b->r.word == PULSE_GOOD) return breaker_good(&h->breaker, b->now, b->r.claimed);
     if (probe && (!own || b->r.word == PULSE_NOTHING)) {
         breaker_unclaim(&h->breaker, b->now);
         return true;

@@ -23,6 +23,8 @@ struct draft {
     struct fitting fitting;  /* of the request to the targets */
     struct problem misfit;   /* why the first of those was left out that cannot carry the request */
     int64_t soonest;         /* when the first of those left out may be asked again; 0: none, -1: not by itself */
+    struct target *resort;   /* candidates behind open breakers, which may be tried where nothing else is left */
+    int resort_count;
 };
 
 /* ---- which alias ---- */
@@ -115,7 +117,8 @@ static void note_soonest(struct draft *d, int64_t until)
     }
 }
 
-/* Adds the candidate if it may be asked; behind says whether those are wanted that are nearly out of their limit. */
+/* Adds the candidate if it may be asked, in the last place if it is a last resort; behind says whether those are wanted that
+ * are nearly out of their limit. */
 static void add(struct draft *d, const struct target *t, const struct upstream_key *key, bool behind, struct target *list,
                 int *count)
 {
@@ -123,12 +126,11 @@ static void add(struct draft *d, const struct target *t, const struct upstream_k
     const char *key_name = key ? key->name : NULL;
     if (pulse_is_spared(d->pulse, t->provider->name, key_name) != behind) return;
     enum health_may may = health_may(d->map, t->provider->name, t->model, key_name, d->now, &until);
-    if (may == HEALTH_BLOCKED) {
-        note_soonest(d, until);
-        return;
-    }
-    list[*count] = *t;
-    list[(*count)++].key = key;
+    if (may >= HEALTH_RESORT) note_soonest(d, until);
+    if (may == HEALTH_BLOCKED) return;
+    struct target *to = may == HEALTH_RESORT ? &d->resort[d->resort_count++] : &list[(*count)++];
+    *to = *t;
+    to->key = key;
 }
 
 static bool add_keys(struct draft *d, const struct target *t, bool behind, struct target *list, int *count)
@@ -197,10 +199,12 @@ static size_t room_for(const struct chain *chain)
 
 static bool add_chain(struct draft *d, const struct chain *chain, struct target **list, int *count)
 {
-    *count = 0;
-    if (!(*list = arena_alloc(d->memory, sizeof **list * room_for(chain)))) return false;
+    size_t room = sizeof **list * room_for(chain);
+    *count = d->resort_count = 0;
+    if (!(*list = arena_alloc(d->memory, room)) || !(d->resort = arena_alloc(d->memory, room))) return false;
     for (int i = 0; i < chain->count; i++)
         if (!add_alias(d, chain->at[i], *list, count)) return false;
+    for (int i = 0; i < d->resort_count; i++) (*list)[(*count)++] = d->resort[i];
     return true;
 }
 

@@ -128,7 +128,8 @@ static bool may_ask(struct relay *l, const struct target *t, bool *claimed)
     int64_t until;
     enum health_may may = health_may(map, t->provider->name, t->model, key, clock_wall_ms(), &until);
     health_release(map);
-    *claimed = may == HEALTH_CLAIM && pulse_claim(l->tools->pulse, t->provider->name, t->model, key);
+    *claimed = (may == HEALTH_CLAIM || may == HEALTH_RESORT) &&
+               pulse_claim(l->tools->pulse, t->provider->name, t->model, key);
     return may == HEALTH_GO || *claimed;
 }
 
@@ -356,7 +357,9 @@ static void conclude(struct outcome *o, enum verdict verdict, bool unheard)
 {
     switch (verdict) {
     case VERDICT_FAILED:
-        if (!o->attempts && !o->status) refuse(o, WEIR_UNAVAILABLE, NULL); /* since the plan was made all have failed */
+        if (o->attempts || o->status) break;
+        refuse(o, WEIR_UNAVAILABLE, NULL); /* since the plan was made all have failed, or others have claimed them */
+        o->problem.retry_after_s = 1;
         break;
     case VERDICT_ANSWERED:
     case VERDICT_REFUSED: break; /* the outcome says it */

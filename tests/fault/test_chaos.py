@@ -6,6 +6,8 @@ import json
 import os
 import time
 
+import pytest
+
 import behaviours
 from harness import SLOW
 from test_ledger import PRICE, limit, log_is_quiet, nano, own, run, settled, sums_are_counters, total  # noqa: F401 (own: a fixture)
@@ -26,6 +28,7 @@ def text_of(answer):
     return "".join(c["delta"].get("content") or "" for e in events for c in e["choices"])
 
 
+@pytest.mark.timeout((SECONDS + 60) * SLOW)
 def test_upstreams_that_fail_and_heal_at_random(own):  # noqa: F811
     gw = own()
     gw.site.apply({"settings": {"retries": 2}, "limits": [

@@ -23,7 +23,7 @@ struct model {
     enum breaker_state state;
     int64_t failed[4000]; /* when, in a row and since it was last closed */
     int count;
-    int64_t until, opens, trial_since;
+    int64_t until, opens, trial_since, tried;
 };
 
 static bool model_due(const struct model *m, int64_t now)
@@ -34,7 +34,9 @@ static bool model_due(const struct model *m, int64_t now)
 
 static enum breaker_may model_may(const struct model *m, int64_t now)
 {
-    return m->state == BREAKER_CLOSED ? BREAKER_GO : model_due(m, now) ? BREAKER_CLAIM : BREAKER_WAIT;
+    if (m->state == BREAKER_CLOSED) return BREAKER_GO;
+    if (model_due(m, now)) return BREAKER_CLAIM;
+    return m->state == BREAKER_OPEN && (now >= m->tried + 1000 || now < m->tried) ? BREAKER_RESORT : BREAKER_WAIT;
 }
 
 static void model_open(struct model *m, int64_t now)
@@ -45,6 +47,7 @@ static void model_open(struct model *m, int64_t now)
     m->until = now + (ms > 300000 ? 300000 : ms);
     m->opens++;
     m->count = 0;
+    m->tried = now;
 }
 
 static void model_bad(struct model *m, int64_t now)
@@ -57,14 +60,18 @@ static void model_bad(struct model *m, int64_t now)
     if (m->state == BREAKER_HALF_OPEN || m->opens || recent == 5) model_open(m, now);
 }
 
-static void model_good(struct model *m, int64_t now)
+static void model_good(struct model *m, int64_t now, bool claimed)
 {
-    if (m->state == BREAKER_OPEN && !model_due(m, now)) return;
+    if (!claimed && m->state == BREAKER_OPEN && !model_due(m, now)) return;
     *m = (struct model){.state = BREAKER_CLOSED};
 }
 
 static bool model_claim(struct model *m, int64_t now)
 {
+    if (model_may(m, now) == BREAKER_RESORT) {
+        m->tried = now;
+        return true;
+    }
     if (model_may(m, now) != BREAKER_CLAIM) return false;
     m->state = BREAKER_HALF_OPEN;
     m->until = now + 60000;
@@ -110,7 +117,12 @@ static void the_breaker_does_what_the_rules_say(void **state)
         for (int i = 0; i < 1500; i++) {
             now = pass_time(now);
             switch (below(luck)) {
-            case 0: breaker_good(&b, now); model_good(&m, now); break;
+            case 0: {
+                bool claimed = below(2);
+                breaker_good(&b, now, claimed);
+                model_good(&m, now, claimed);
+                break;
+            }
             case 1: assert_int_equal(breaker_claim(&b, now), model_claim(&m, now)); break;
             case 2: if (below(20) == 0) { breaker_trial(&b, now); model_trial(&m, now); } break;
             default: breaker_bad(&b, now); model_bad(&m, now); break;
@@ -131,7 +143,8 @@ static void five_in_a_row_within_a_minute_open_it_and_four_do_not(void **state)
         assert_int_equal(breaker_may(&b, t), BREAKER_GO);
     }
     breaker_bad(&b, 5000);
-    assert_int_equal(breaker_may(&b, 14999), BREAKER_WAIT);
+    assert_int_equal(breaker_may(&b, 5999), BREAKER_WAIT);
+    assert_int_equal(breaker_may(&b, 14999), BREAKER_RESORT);
     assert_int_equal(breaker_may(&b, 15000), BREAKER_CLAIM);
 }
 
@@ -151,8 +164,8 @@ static void a_success_begins_the_row_again(void **state)
     struct breaker b = {0};
     (void)state;
     for (int i = 0; i < 4; i++) breaker_bad(&b, 1000);
-    assert_true(breaker_good(&b, 1000));
-    assert_false(breaker_good(&b, 1000)); /* of which nobody need be told */
+    assert_true(breaker_good(&b, 1000, false));
+    assert_false(breaker_good(&b, 1000, false)); /* of which nobody need be told */
     for (int i = 0; i < 4; i++) breaker_bad(&b, 1000);
     assert_int_equal(breaker_may(&b, 1000), BREAKER_GO);
 }
@@ -174,7 +187,7 @@ static void one_probe_at_a_time_and_pauses_that_double_to_five_minutes(void **st
     }
     now = b.until;
     assert_true(breaker_claim(&b, now));
-    breaker_good(&b, now);
+    breaker_good(&b, now, false);
     assert_int_equal(breaker_may(&b, now), BREAKER_GO);
     for (int i = 0; i < 5; i++) breaker_bad(&b, now);
     assert_int_equal(b.until - now, 10000);

@@ -63,9 +63,9 @@ int cmd_apply(struct weir *w, int argc, char **argv)
     code = print_made(&done, json);
     if (code != EXIT_DONE) say("the keys were made, but their secrets did not get out: rotate them");
     if (done.made.at) secret_wipe(done.made.at, done.made.len);
-    if (text.at) secret_wipe(text.at, text.len); /* it may hold keys of providers */
     buf_free(&done.made);
 out:
+    if (text.at) secret_wipe(text.at, text.len); /* it may hold keys of providers */
     buf_free(&text);
     return code;
 }

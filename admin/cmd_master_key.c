@@ -30,6 +30,8 @@ int cmd_master_key_rotate(struct weir *w, int argc, char **argv)
 {
     const struct option_def options[] = {{NULL, OPTION_FLAG, NULL}};
     char what[VAULT_WHAT];
+    const struct admin_change record = {
+        .time = clock_wall_ms(), .by = weir_actor(w), .action = "master key rotate", .subject = "master key"};
     struct words words;
     struct db *db;
     int resealed = 0;
@@ -37,7 +39,7 @@ int cmd_master_key_rotate(struct weir *w, int argc, char **argv)
 
     if (!options_read(&w->memory, argc, argv, options, 0, 0, &words)) return EXIT_USAGE;
     if (!weir_open(w, DB_WRITE, &db)) return EXIT_REFUSED;
-    err = vault_rotate(db, w->data_dir, w->master_path, clock_wall_ms(), &resealed, what);
+    err = vault_rotate(db, w->data_dir, w->master_path, &record, &resealed, what);
     if (err) tell_failure(w, err, what, db);
     else
         say("%s: is a new one, and %d secrets are sealed under it. Keep a copy in another place; backups of the database "

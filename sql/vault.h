@@ -6,6 +6,7 @@
 #define WEIR_SQL_VAULT_H
 
 #include "fcgi/base/secret.h"
+#include "sql/admin_changes.h"
 #include "sql/db.h"
 
 #define VAULT_NEW ".new" /* behind the file's name, while a rotation lasts */
@@ -33,11 +34,12 @@ enum weir_err vault_forget(struct db *db, int64_t now_ms);
 
 /* Administrators' only (vault_rotate.c). A new master key: everything sealed is sealed anew in one transaction, while
  * others go on. Client keys stay what they are; content is not written again. On the disk when it returns WEIR_OK.
+ * record: of who does it; its time is the rotation's.
  * WEIR_CORRUPT: *what (at least VAULT_WHAT bytes) names what does not open under the present key; nothing was changed
  * then, nor after any other error but WEIR_IO, where *what names the file: empty, if all is done but the renaming. */
 #define VAULT_WHAT 200
-enum weir_err vault_rotate(struct db *db, const char *data_dir, const char *path, int64_t now_ms, int *resealed,
-                           char what[VAULT_WHAT]);
+enum weir_err vault_rotate(struct db *db, const char *data_dir, const char *path, const struct admin_change *record,
+                           int *resealed, char what[VAULT_WHAT]);
 
 struct vault_state { bool rotated, unfinished; int64_t earlier; };
 enum weir_err vault_look(struct db *db, const char *path, struct vault_state *out); /* for `weir doctor` */

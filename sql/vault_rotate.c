@@ -89,16 +89,16 @@ static enum weir_err keep_part(const struct rotation *r, enum master_part which,
     return err;
 }
 
-static enum weir_err write_all(const struct rotation *r, int64_t now_ms)
+static enum weir_err write_all(const struct rotation *r, const struct admin_change *record)
 {
     char identity[VAULT_SEAL_BINDING];
     enum weir_err err = WEIR_OK;
     *r->resealed = 0;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds && err == WEIR_OK; i++) err = reseal(r, &kinds[i]);
-    vault_seal_binding(now_ms, identity);
+    vault_seal_binding(record->time, identity);
     if (err == WEIR_OK) err = keep_part(r, MASTER_HASH, VAULT_HASH_BINDING, SQL_VAULT_HASH_PUT, 1);
-    if (err == WEIR_OK) err = keep_part(r, MASTER_SEAL, identity, SQL_VAULT_SEAL_ADD, now_ms);
-    return err;
+    if (err == WEIR_OK) err = keep_part(r, MASTER_SEAL, identity, SQL_VAULT_SEAL_ADD, record->time);
+    return err == WEIR_OK ? admin_change_add(r->db, record) : err;
 }
 
 /* ---- the whole ---- */
@@ -111,7 +111,7 @@ static enum weir_err make_new(const char *path, const char *new_path, struct mas
 }
 
 /* With the writers' lock, in the change's transaction. */
-static enum weir_err reseal_all(struct rotation *r, const char *path, int64_t now_ms)
+static enum weir_err reseal_all(struct rotation *r, const char *path, const struct admin_change *record)
 {
     char new_path[VAULT_PATH];
     enum weir_err err = vault_new_path(path, new_path);
@@ -119,11 +119,11 @@ static enum weir_err reseal_all(struct rotation *r, const char *path, int64_t no
     if (err == WEIR_OK) err = vault_open(r->db, path, &r->old);
     if (err == WEIR_OK) err = make_new(path, new_path, &r->fresh);
     if (err == WEIR_IO) snprintf(r->what, VAULT_WHAT, "%.190s", new_path);
-    return err == WEIR_OK ? write_all(r, now_ms) : err;
+    return err == WEIR_OK ? write_all(r, record) : err;
 }
 
-enum weir_err vault_rotate(struct db *db, const char *data_dir, const char *path, int64_t now_ms, int *resealed,
-                           char what[VAULT_WHAT])
+enum weir_err vault_rotate(struct db *db, const char *data_dir, const char *path, const struct admin_change *record,
+                           int *resealed, char what[VAULT_WHAT])
 {
     struct rotation r = {.db = db, .resealed = resealed, .what = what};
     struct change change;
@@ -131,7 +131,7 @@ enum weir_err vault_rotate(struct db *db, const char *data_dir, const char *path
     enum weir_err err = db_careful(db);
     if (err == WEIR_OK) err = change_begin(&change, db, data_dir);
     if (err != WEIR_OK) return err;
-    err = reseal_all(&r, path, now_ms);
+    err = reseal_all(&r, path, record);
     int why = errno;
     if (err == WEIR_OK) err = change_commit(&change);
     else change_undo(&change);

@@ -5,6 +5,7 @@ import html.parser
 import re
 
 import harness
+import scan
 
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "rect", "source", "wbr", "line"}
 
@@ -93,6 +94,9 @@ class Browser:
     def ask(self, method, page, **kw):
         r = self.http.request(method, page if page.startswith("/") else "/admin/" + page, **kw)
         h = r.headers
+        scan.look(r.text, f"the answer to {page}")
+        for value in r.cookies.values():
+            scan.note(value, "a session's cookie")
         assert h["cache-control"] == "no-store" and h["x-frame-options"] == "DENY" and h["x-content-type-options"] == "nosniff", h
         policy = dict(part.strip().split(" ", 1) for part in h["content-security-policy"].split(";"))
         assert policy["default-src"] == "'none'" and policy["script-src"] == policy["style-src"] == "'self'", policy
@@ -130,6 +134,7 @@ class Browser:
 
 
 PASSWORD = "three otters in a row"
+scan.note(PASSWORD, "an administrator's password")
 
 
 def make_administrator(site, name, role):

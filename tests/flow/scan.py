@@ -1,14 +1,15 @@
 """Every secret the tests use, and every place it must not stand in: answers, what commands print, and all files of a data
 directory (logs, database pages, the write-ahead log, the cache) when it is removed.
 
-A secret is what opens something: keys of clients, of administrators and of providers, secrets of token verifiers, tokens.
+A secret is what opens something: keys of clients, of administrators and of providers, secrets of token verifiers, tokens,
+passwords, cookies of sessions.
 """
 import pathlib
 
 SHORTEST = 16      # bytes; what is shorter may stand anywhere by chance
 PREFIX = 6
 OWN_FILES = ("master.key", "demo.key", "apply-")  # secrets by purpose; and the tests' own documents
-PRINTS_ITS_SECRET = {("key", "create"), ("key", "rotate"), ("admin", "add")}
+PRINTS_ITS_SECRET = {("key", "create"), ("key", "rotate"), ("admin", "add"), ("admin", "password"), ("init",)}
 
 secrets = {}       # first bytes -> {secret: what it is}
 found = []         # "a client key in /tmp/.../weir.db-wal"
@@ -65,7 +66,7 @@ def look_at_answer(response):
 
 def look_at_command(args, done, feed):
     """What a command was given as words shows in process lists, what it printed in terminals."""
-    words = tuple(a for a in args[:2])
+    words = tuple(a for a in args[:2] if not a.startswith("-"))
     where = "what `weir " + " ".join(args[:2]) + "` printed"
     if words in PRINTS_ITS_SECRET and done.returncode == 0:
         note(done.stdout.strip(), f"the key of `weir {' '.join(words)}`")

@@ -136,6 +136,8 @@ static void what_only_administrators_may_is_behind_the_wall(void **state)
         "WITH x AS (SELECT * FROM admin_key) SELECT * FROM x", "INSERT INTO audit SELECT * FROM admin_key",
         "SELECT prompt FROM content", "SELECT max(length(answer)) FROM content", "SELECT * FROM content", "UPDATE content SET request_id = 'x'",
         "INSERT INTO content SELECT ticket + 1, time, request_id, prompt, 0, NULL, 0 FROM content", "DELETE FROM content RETURNING answer",
+        "SELECT sealed FROM vault_seal", "UPDATE vault_seal SET ended = 0", "DELETE FROM vault", "UPDATE vault SET hash = x''",
+        "INSERT INTO vault VALUES (1, x'00')", "INSERT INTO vault_seal (ended, sealed) VALUES (0, x'00')",
         "ATTACH ':memory:' AS other", "PRAGMA writable_schema = 1", "PRAGMA journal_mode = DELETE", "DROP TABLE audit", "CREATE TABLE x (a)",
         "CREATE TEMP TRIGGER t AFTER INSERT ON audit BEGIN DELETE FROM limit_rule; END", "ALTER TABLE audit RENAME TO x", "REINDEX", "ANALYZE",
         "UPDATE sqlite_schema SET sql = ''", "DROP INDEX client_secret_key", "VACUUM INTO '/tmp/weir-copy'",

@@ -47,7 +47,9 @@ static void rotate(struct rig *r, int64_t now_ms)
 {
     char what[VAULT_WHAT];
     int resealed;
-    assert_int_equal(vault_rotate(r->db, r->room.dir, r->room.key, now_ms, &resealed, what), WEIR_OK);
+    const struct admin_change record = {.time = now_ms, .by = {"root", "command", NULL}, .action = "master key rotate",
+                                        .subject = "master key"};
+    assert_int_equal(vault_rotate(r->db, r->room.dir, r->room.key, &record, &resealed, what), WEIR_OK);
     assert_int_equal(resealed, 3);
     assert_string_equal(what, "");
     assert_int_not_equal(access(r->new_key, F_OK), 0);
@@ -103,6 +105,7 @@ static void client_keys_and_secrets_outlive_rotations(void **state)
         assert_true(secret_hash_equal(&before, &after));
         assert_int_equal(opened(r, m), 2);
         assert_int_equal(opened(r, r->master), -1);
+        assert_int_equal(room_number(&r->room, "SELECT count(*) FROM admin_change WHERE action = 'master key rotate'"), i);
         master_key_free(m);
     }
     fd = open(r->room.key, O_RDONLY);
@@ -206,7 +209,8 @@ static void what_does_not_open_stops_the_rotation_and_is_named(void **state)
     char what[VAULT_WHAT];
     int resealed;
     run(r, "UPDATE provider_key SET sealed = (SELECT sealed FROM provider_key WHERE name = 'k1') WHERE name = 'k2'");
-    assert_int_equal(vault_rotate(r->db, r->room.dir, r->room.key, NOW, &resealed, what), WEIR_CORRUPT);
+    assert_int_equal(vault_rotate(r->db, r->room.dir, r->room.key, &(struct admin_change){.time = NOW}, &resealed, what),
+                     WEIR_CORRUPT);
     assert_string_equal(what, "provider_key/openai/k2");
     assert_int_not_equal(access(r->new_key, F_OK), 0);
     assert_int_equal(room_number(&r->room, "SELECT count(*) FROM vault"), 0);

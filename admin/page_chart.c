@@ -173,13 +173,15 @@ static void draw(struct buf *out, const struct chart *c)
         all += c->pieces[i];
     }
     if (!all) {
-        page_empty(out, "Nothing to show for this choice.", "Requests without a price have no cost; look at tokens or requests.");
+        page_empty(out, "Nothing to show for this choice.", "Requests without a price have no cost; look at tokens or "
+                   "requests.");
         return;
     }
     HTML(out, "<figure class=\"chart\"><figcaption>{} by {}, highest ", H_TEXT(chart_what_names[c->ask->what]),
          H_TEXT(chart_by_names[c->ask->by]));
     write_value(out, c->ask, most);
-    HTML(out, "</figcaption>\n<svg viewBox=\"0 0 {} {}\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"Bars over time; the table below has "
+    HTML(out, "</figcaption>\n<svg viewBox=\"0 0 {} {}\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"Bars "
+         "over time; the table below has "
          "the numbers\">", H_INT(WIDTH + 2 * LEFT), H_INT(HEIGHT));
     for (int64_t i = 0; i < c->ask->count; i++) write_bar(out, c, i, at, shown, most);
     HTML(out, "<line x1=\"0\" y1=\"{}\" x2=\"{}\" y2=\"{}\"/></svg>\n", H_INT(HEIGHT), H_INT(WIDTH + 2 * LEFT),

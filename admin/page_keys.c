@@ -22,7 +22,8 @@ static const struct input inputs[] = {
 };
 static const struct member members[] = {
     {"name", MEMBER_TEXT}, {"user", MEMBER_TEXT}, {"team", MEMBER_TEXT}, {"role", MEMBER_TEXT}, {"rolegroup", MEMBER_TEXT},
-    {"models", MEMBER_LIST}, {"endpoints", MEMBER_LIST}, {"allow_ip", MEMBER_LIST}, {"expires", MEMBER_TEXT}, {"may_assert_identity", MEMBER_FLAG},
+    {"models", MEMBER_LIST}, {"endpoints", MEMBER_LIST}, {"allow_ip", MEMBER_LIST}, {"expires", MEMBER_TEXT},
+        {"may_assert_identity", MEMBER_FLAG},
     {NULL, MEMBER_TEXT}};
 
 /* ---- the listing ---- */

@@ -83,7 +83,8 @@ enum weir_err page_providers(struct web_way *w, struct buf *out)
         HTML(out, "<div class=\"scroll\" tabindex=\"0\"><table>\n<thead><tr><th scope=\"col\">Provider</th>"
                   "<th scope=\"col\">Keys</th><th scope=\"col\">Health</th><th scope=\"col\">Breaker</th>"
                   "<th scope=\"col\" class=\"num\">Requests</th><th scope=\"col\" class=\"num\">Failed</th>"
-                  "<th scope=\"col\">Last error</th><th scope=\"col\"><span class=\"hidden\">Actions</span></th></tr></thead>"
+                  "<th scope=\"col\">Last error</th><th scope=\"col\"><span class=\"hidden\">Actions</span></th></tr>"
+                      "</thead>"
                   "\n<tbody>\n");
     for (int i = 0; i < s->provider_count; i++) write_row(w, out, &s->providers[i], health);
     if (s->provider_count) HTML(out, "</tbody></table></div>\n");

@@ -39,7 +39,7 @@ static void write_row(const struct ledger_line *l, void *arg)
     struct buf *out = to->out;
     if (!to->count++)
         HTML(out, "<div class=\"scroll\" tabindex=\"0\"><table>\n<thead><tr><th scope=\"col\">Who</th><th scope=\"col\">"
-             "Limit</th>"
+                  "Limit</th>"
                   "<th scope=\"col\">Used</th><th scope=\"col\" class=\"num\">Left</th><th scope=\"col\">Empty again</th>"
                   "<th scope=\"col\"><span class=\"hidden\">Actions</span></th></tr></thead>\n<tbody>\n");
     HTML(out, "<tr><th scope=\"row\">{}</th><td>", H_NAME(l->scope));
@@ -94,12 +94,12 @@ static enum weir_err write_members(struct web_way *w, struct buf *out, const cha
     struct stars s = {.w = w, .rows = {w, out, 0, true}, .member = member, .now = clock_wall_ms()};
     page_start(w, out, "Members of a default", "budgets");
     HTML(out, "<p>What the limits on <strong>{}</strong> have counted for each who has none of their own, the highest "
-         "first. "
+              "first. "
               "<a href=\"budgets\">All budgets</a></p>\n", H_NAME(star));
     HTML(out, "<form method=\"get\" action=\"budgets\" class=\"filter\" role=\"search\"><input type=\"hidden\" "
-         "name=\"of\" value=\"{}\">"
+              "name=\"of\" value=\"{}\">"
               "<div class=\"field\"><label for=\"f-member\">Name</label><input type=\"text\" id=\"f-member\" "
-                  "name=\"member\" "
+              "name=\"member\" "
               "value=\"{}\"></div><button>Show</button></form>\n", H_TEXT(star), H_TEXT(name));
     enum weir_err err = ledger_list(w->db, star, false, s.now, write_star, &s);
     page_end(out);
@@ -177,7 +177,7 @@ static void write_verdict(const struct ledger_line *l, void *arg)
     bool refuses = l->rule.mode != MODE_OBSERVE && l->remaining < need;
     if (!v->limits++)
         HTML(v->out, "<div class=\"scroll\" tabindex=\"0\"><table>\n<thead><tr><th scope=\"col\">Who</th><th "
-             "scope=\"col\">Limit</th>"
+                     "scope=\"col\">Limit</th>"
                      "<th scope=\"col\">Used</th><th scope=\"col\">Answer</th></tr></thead>\n<tbody>\n");
     v->refusing += refuses;
     HTML(v->out, "<tr><th scope=\"row\">{}</th><td>", H_NAME(l->scope));
@@ -214,9 +214,9 @@ enum weir_err page_what_if(struct web_way *w, struct buf *out)
         err = ledger_usage(w->db, &who, clock_wall_ms(), write_verdict, &v);
         if (v.limits) HTML(out, "</tbody></table></div>\n");
         if (v.refusing) HTML(out, "<p class=\"fault\" role=\"status\">It would be refused now, by {} of {} limits.</p>"
-                             "\n", H_INT(v.refusing), H_INT(v.limits));
+                                  "\n", H_INT(v.refusing), H_INT(v.limits));
         else HTML(out, "<p class=\"said\" role=\"status\">It would be let through: {} limits apply, and all have "
-                  "room.</p>\n", H_INT(v.limits));
+                       "room.</p>\n", H_INT(v.limits));
     }
     page_end(out);
     return err;

@@ -127,11 +127,11 @@ static void write_latency(const struct chart_latency *l, void *arg)
     int64_t p50 = latency_percentile(l, 50), p95 = latency_percentile(l, 95);
     if (!to->count++)
         HTML(to->out, "<div class=\"scroll\" tabindex=\"0\"><table><thead><tr><th scope=\"col\">Model</th><th scope=\"col\">"
-             "Provider</th><th scope=\"col\" class=\"num\">Requests</th>"
+                      "Provider</th><th scope=\"col\" class=\"num\">Requests</th>"
                       "<th scope=\"col\" class=\"num\">Failed</th><th scope=\"col\" class=\"num\">Half within</th><th "
-                          "scope=\"col\" class=\"num\">95 % within</th></tr></thead><tbody>\n");
+                      "scope=\"col\" class=\"num\">95 % within</th></tr></thead><tbody>\n");
     HTML(to->out, "<tr><th scope=\"row\">{}</th><td>{}</td><td class=\"num\">{}</td><td class=\"num\">{}.{} %</td><td "
-         "class=\"num\">", H_NAME(l->alias), H_NAME(l->provider),
+                  "class=\"num\">", H_NAME(l->alias), H_NAME(l->provider),
          H_COUNT(l->requests), H_INT(l->requests ? l->errors * 100 / l->requests : 0),
              H_INT(l->requests ? l->errors * 1000 / l->requests % 10 : 0));
     if (p50 < 0) HTML(to->out, "over 30 s"); else page_duration(to->out, p50);
@@ -177,7 +177,7 @@ enum weir_err page_overview(struct web_way *w, struct buf *out)
     int64_t now = clock_wall_ms();
     page_start(w, out, "Overview", "overview");
     HTML(out, "<p class=\"live\"><button class=\"plain\" type=\"button\" data-live=\"10\" aria-pressed=\"false\" hidden>"
-         "Keep it up to date</button></p>\n");
+              "Keep it up to date</button></p>\n");
     enum weir_err err = write_cards(w, out, now);
     if (err == WEIR_OK) err = write_chart(w, out, now);
     if (err == WEIR_OK) err = write_lists(w, out, now);

@@ -59,7 +59,7 @@ static enum weir_err write_all(struct web_way *w, struct buf *out)
     page_start(w, out, "Settings", "settings");
     page_fault(w, out);
     HTML(out, "<p class=\"faint\">They hold from the next request on, in every process. What is read at the start "
-         "stands in the web server's "
+              "stands in the web server's "
               "environment; <code>weir settings</code> lists that too.</p>\n<div class=\"settings\">\n");
     for (const struct setting_def *d = setting_defs; d->name && err == WEIR_OK; d++) err = write_setting(w, out, d);
     HTML(out, "</div>\n");

@@ -3,6 +3,7 @@
 #include "admin/page.h"
 
 #include "admin/page_chart.h"
+#include "admin/route_state.h"
 #include "fcgi/base/clock.h"
 #include "sql/audit_search.h"
 
@@ -150,6 +151,27 @@ static bool write_refusal(const struct audit_row *r, void *arg)
     return true;
 }
 
+/* Each provider with how it stands, the worst told by colour and by word. */
+static enum weir_err write_upstreams(struct web_way *w, struct buf *out, int64_t now)
+{
+    struct health_map *health = NULL;
+    struct snapshot *s = NULL;
+    enum weir_err err = snapshot_load(w->db, NULL, &s);
+    if (err == WEIR_OK) err = health_load(w->db, &health);
+    HTML(out, "<section><h2>Providers</h2>\n<ul class=\"plain upstreams\">");
+    for (int i = 0; err == WEIR_OK && i < s->provider_count; i++) {
+        struct provider_state state;
+        provider_state(health, s->providers[i].name, now, &state);
+        bool bad = strcmp(state.breaker, "closed") != 0 || strcmp(state.health, "disconnected") == 0;
+        HTML(out, "<li class=\"{}\">{} <small>{}, breaker {}{}</small></li>\n", H_TEXT(bad ? "bad" : ""),
+             H_NAME(s->providers[i].name), H_TEXT(state.health), H_TEXT(state.breaker), H_TEXT(state.forced ? ", forced" : ""));
+    }
+    HTML(out, "</ul></section>\n");
+    health_release(health);
+    if (s) snapshot_release(s);
+    return err;
+}
+
 static enum weir_err write_lists(struct web_way *w, struct buf *out, int64_t now)
 {
     const struct audit_filter refused = {.outcome = "refused"};
@@ -181,6 +203,7 @@ enum weir_err page_overview(struct web_way *w, struct buf *out)
     enum weir_err err = write_cards(w, out, now);
     if (err == WEIR_OK) err = write_chart(w, out, now);
     if (err == WEIR_OK) err = write_lists(w, out, now);
+    if (err == WEIR_OK) err = write_upstreams(w, out, now);
     page_end(out);
     return err;
 }

@@ -40,7 +40,7 @@ static void write_row(const struct ledger_line *l, void *arg)
     if (!to->count++)
         HTML(out, "<div class=\"scroll\" tabindex=\"0\"><table>\n<thead><tr><th scope=\"col\">Who</th><th scope=\"col\">"
                   "Limit</th>"
-                  "<th scope=\"col\">Used</th><th scope=\"col\" class=\"num\">Left</th><th scope=\"col\">Empty again</th>"
+                  "<th scope=\"col\">Used</th><th scope=\"col\" class=\"num\">Left</th><th scope=\"col\">Begins again</th>"
                   "<th scope=\"col\"><span class=\"hidden\">Actions</span></th></tr></thead>\n<tbody>\n");
     HTML(out, "<tr><th scope=\"row\">{}</th><td>", H_NAME(l->scope));
     page_limit_words(out, &l->rule);
@@ -188,6 +188,23 @@ static void write_verdict(const struct ledger_line *l, void *arg)
     else HTML(v->out, "</td><td>lets pass</td></tr>\n");
 }
 
+/* Those that would refuse whatever is asked. */
+static void write_used_up(const struct ledger_line *l, void *arg)
+{
+    if (l->remaining <= 0 && l->rule.mode != MODE_OBSERVE) write_row(l, arg);
+}
+
+static enum weir_err write_refused_now(struct web_way *w, struct buf *out)
+{
+    struct rows rows = {w, out, 0, true};
+    HTML(out, "<section><h2>Who is refused now</h2>\n");
+    enum weir_err err = ledger_list_tight(w->db, PAGE_ROWS, clock_wall_ms(), write_used_up, &rows);
+    rows_end(&rows);
+    if (!rows.count) page_empty(out, "Nobody: every limit has room.", "Who has used up a limit stands here.");
+    HTML(out, "</section>\n");
+    return err;
+}
+
 enum weir_err page_what_if(struct web_way *w, struct buf *out)
 {
     static const struct input fields[] = {
@@ -218,6 +235,7 @@ enum weir_err page_what_if(struct web_way *w, struct buf *out)
         else HTML(out, "<p class=\"said\" role=\"status\">It would be let through: {} limits apply, and all have "
                        "room.</p>\n", H_INT(v.limits));
     }
+    if (err == WEIR_OK) err = write_refused_now(w, out);
     page_end(out);
     return err;
 }

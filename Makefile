@@ -15,7 +15,7 @@ PYTHON  ?= $(firstword $(wildcard /usr/bin/python3) python3)
 APT_BUILD := gcc libc6-dev make pkg-config libfcgi-dev libcurl4-openssl-dev libjson-c-dev libsqlite3-dev libjwt-dev libsodium-dev \
              libssl-dev libzstd-dev
 APT_RUN   := $(APT_BUILD) lighttpd curl ca-certificates
-APT_TEST  := $(APT_RUN) libcmocka-dev python3 python3-venv sqlite3 openssl clang
+APT_TEST  := $(APT_RUN) libcmocka-dev python3 python3-venv sqlite3 openssl clang chromium fonts-dejavu-core
 APT_BENCH := $(APT_RUN) python3
 
 PKGS     := libcurl json-c sqlite3 libsodium libzstd libjwt libcrypto

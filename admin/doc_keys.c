@@ -30,9 +30,10 @@ bool doc_texts_read(struct reader *r, const char *name, struct jval list, const 
 
         fine = text_read(r, v, &text);
         if (fine && fault(text)) fine = refuse(r, "%s", fault(text));
+        if (!fine) break;
         buf_str(&json, i ? "," : "[");
         json_string(&json, text);
-        if (fine) path_back(r, here);
+        path_back(r, here);
     }
     buf_char(&json, ']');
     *out = fine && !json.err ? arena_str(r->memory, buf_all(&json)) : NULL;

@@ -31,7 +31,7 @@ static void write_administrator(const struct administrator *a, void *arg)
     HTML(out, "<tr><th scope=\"row\">{}</th><td>", H_NAME(a->name));
     write_role_form(to->w, out, a);
     HTML(out, "</td><td>{}</td><td>{}</td><td>", H_TEXT(a->disabled ? "disabled" : a->must_change ? "has not chosen a "
-                                                        "password" : "active"), H_TIME(a->last_login));
+              "password" : "active"), H_TIME(a->last_login));
     page_button(to->w, out, "administrator-reset", "name", a->name, "New password");
     if (a->disabled) page_button(to->w, out, "administrator-enable", "name", a->name, "Enable");
     else page_button(to->w, out, "administrator-disable", "name", a->name, "Disable");
@@ -45,10 +45,10 @@ static void write_key(const struct admin_key *k, void *arg)
     bool live = admin_key_is_live(k, to->now);
     if (!to->count++)
         HTML(out, "<div class=\"scroll\" tabindex=\"0\"><table><thead><tr><th scope=\"col\">Key</th><th scope=\"col\">"
-             "Role</th><th "
-             "scope=\"col\">State</th><th scope=\"col\">Last used</th>"
+                  "Role</th><th "
+                  "scope=\"col\">State</th><th scope=\"col\">Last used</th>"
                   "<th scope=\"col\">Expires</th><th scope=\"col\"><span class=\"hidden\">Actions</span></th></tr>"
-                      "</thead><tbody>\n");
+                  "</thead><tbody>\n");
     HTML(out, "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>", H_NAME(k->name),
          H_TEXT(admin_role_names[k->role]),
          H_TEXT(live ? "active" : k->revoked ? "revoked" : "expired"), H_TIME(k->last_used), H_TIME(k->expires));
@@ -72,8 +72,8 @@ static enum weir_err write_all(struct web_way *w, struct buf *out)
     page_start(w, out, "Administrators", "administrators");
     page_fault(w, out);
     HTML(out, "<div class=\"scroll\" tabindex=\"0\"><table><thead><tr><th scope=\"col\">Name</th><th scope=\"col\">"
-         "Role</th><th "
-         "scope=\"col\">State</th><th scope=\"col\">Last log-in</th>"
+              "Role</th><th "
+              "scope=\"col\">State</th><th scope=\"col\">Last log-in</th>"
               "<th scope=\"col\"><span class=\"hidden\">Actions</span></th></tr></thead><tbody>\n");
     enum weir_err err = administrators_each(w->db, write_administrator, &rows);
     HTML(out, "</tbody></table></div>\n<section><h2>Another administrator</h2>\n");
@@ -81,7 +81,7 @@ static enum weir_err write_all(struct web_way *w, struct buf *out)
     for (size_t i = 0; i < sizeof person / sizeof *person; i++) page_input(w, out, &w->form, &person[i]);
     page_form_end(out, "Add the administrator");
     HTML(out, "</section>\n<section><h2>Keys of programs</h2>\n<p>For <code>/config/budget</code> and <code>"
-         "/admin/api/v1</code>.</p>\n");
+              "/admin/api/v1</code>.</p>\n");
     if (err == WEIR_OK) err = admin_keys_each(w->db, write_key, &rows);
     if (rows.count) HTML(out, "</tbody></table></div>\n");
     else page_empty(out, "No key yet.", "Make one for a script that sets budgets.");

@@ -68,11 +68,11 @@ static bool write_row(const struct audit_row *r, void *arg)
     struct buf *out = to->out;
     if (!to->count++)
         HTML(out, "<div class=\"scroll\" tabindex=\"0\"><table>\n<thead><tr><th scope=\"col\">Time</th><th "
-             "scope=\"col\">Who</th><th "
-             "scope=\"col\">Model</th>"
+                  "scope=\"col\">Who</th><th "
+                  "scope=\"col\">Model</th>"
                   "<th scope=\"col\">Provider</th><th scope=\"col\">Outcome</th><th scope=\"col\" class=\"num\">Tokens</th>"
                   "<th scope=\"col\" class=\"num\">Cost</th><th scope=\"col\" class=\"num\">Took</th></tr></thead>"
-                      "\n<tbody>\n");
+                  "\n<tbody>\n");
     HTML(out, "<tr><th scope=\"row\"><a href=\"request?id={}\">{}</a></th><td>{}", H_INT(r->id), H_TIME(r->time),
          H_NAME(r->user ? r->user : r->key));
     if (r->team) HTML(out, " <small>{}</small>", H_NAME(r->team));
@@ -116,7 +116,7 @@ static enum weir_err write_listing(struct web_way *w, struct buf *out, const str
                                          "Requests appear here as soon as they end; widen the filter, or make one in "
                                              "the playground.");
     if (next && rows.count < PAGE_ROWS) HTML(out, "<p class=\"note\">Looked back to {}; there is more before that.</p>"
-                                             "\n", H_TIME(back_to));
+                                                  "\n", H_TIME(back_to));
     if (next) page_more(w, out, "audit", "below", below, rows.count < PAGE_ROWS ? "Look further back" : "Earlier requests");
     return WEIR_OK;
 }
@@ -133,7 +133,7 @@ enum weir_err page_audit(struct web_way *w, struct buf *out)
     HTML(out, "><summary>Filter</summary>\n<form method=\"get\" action=\"audit\" class=\"fields columns\">\n");
     for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++) page_input(w, out, &w->query, &inputs[i]);
     HTML(out, "<div class=\"actions\"><button>Show</button> <a class=\"button\" href=\"audit\">All</a></div>\n</form>"
-         "</details>\n");
+              "</details>\n");
     enum weir_err err = WEIR_OK;
     if (fine) {
         write_exports(w, out);
@@ -160,12 +160,12 @@ static void write_attempt(const struct audit_attempt *t, void *arg)
     struct rows *to = arg;
     if (!to->count++)
         HTML(to->out, "<h2>Attempts with limits of their provider, or several</h2>\n<div class=\"scroll\" "
-             "tabindex=\"0\"><table><thead>"
-             "<tr><th scope=\"col\">No.</th><th scope=\"col\">When</th>"
+                      "tabindex=\"0\"><table><thead>"
+                      "<tr><th scope=\"col\">No.</th><th scope=\"col\">When</th>"
                       "<th scope=\"col\">Provider</th><th scope=\"col\" class=\"num\">Tokens</th><th scope=\"col\" "
-                          "class=\"num\">Cost</th></tr></thead><tbody>\n");
+                      "class=\"num\">Cost</th></tr></thead><tbody>\n");
     HTML(to->out, "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td class=\"num\">{}</td><td class=\"num\">{}</td>"
-         "</tr>\n", H_INT(t->number),
+                  "</tr>\n", H_INT(t->number),
          H_TIME(t->time), H_NAME(t->provider), H_COUNT(t->tokens), H_MONEY(t->cost));
 }
 

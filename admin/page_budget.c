@@ -37,7 +37,7 @@ static const struct input inputs[] = {
 static void write_names_lists(struct buf *out)
 {
     HTML(out, "<p class=\"faint\">A limit that is there already (same scope, metric, shape, period or seconds) is "
-         "changed and keeps its count.</p>\n");
+              "changed and keeps its count.</p>\n");
 }
 
 static void write_inputs(struct web_way *w, struct buf *out, const struct form *values, const struct input *at, size_t count)

@@ -39,8 +39,8 @@ static void write_row(const struct ledger_line *l, void *arg)
     struct buf *out = to->out;
     if (!to->count++)
         HTML(out, "<div class=\"scroll\" tabindex=\"0\"><table>\n<thead><tr><th scope=\"col\">Who</th><th scope=\"col\">"
-             "Limit</th>"
-                  "<th scope=\"col\">Used</th><th scope=\"col\" class=\"num\">Left</th><th scope=\"col\">Empty again</th>"
+                  "Limit</th>"
+                  "<th scope=\"col\">Used</th><th scope=\"col\" class=\"num\">Left</th><th scope=\"col\">Begins again</th>"
                   "<th scope=\"col\"><span class=\"hidden\">Actions</span></th></tr></thead>\n<tbody>\n");
     HTML(out, "<tr><th scope=\"row\">{}</th><td>", H_NAME(l->scope));
     page_limit_words(out, &l->rule);
@@ -94,12 +94,12 @@ static enum weir_err write_members(struct web_way *w, struct buf *out, const cha
     struct stars s = {.w = w, .rows = {w, out, 0, true}, .member = member, .now = clock_wall_ms()};
     page_start(w, out, "Members of a default", "budgets");
     HTML(out, "<p>What the limits on <strong>{}</strong> have counted for each who has none of their own, the highest "
-         "first. "
+              "first. "
               "<a href=\"budgets\">All budgets</a></p>\n", H_NAME(star));
     HTML(out, "<form method=\"get\" action=\"budgets\" class=\"filter\" role=\"search\"><input type=\"hidden\" "
-         "name=\"of\" value=\"{}\">"
+              "name=\"of\" value=\"{}\">"
               "<div class=\"field\"><label for=\"f-member\">Name</label><input type=\"text\" id=\"f-member\" "
-                  "name=\"member\" "
+              "name=\"member\" "
               "value=\"{}\"></div><button>Show</button></form>\n", H_TEXT(star), H_TEXT(name));
     enum weir_err err = ledger_list(w->db, star, false, s.now, write_star, &s);
     page_end(out);
@@ -177,7 +177,7 @@ static void write_verdict(const struct ledger_line *l, void *arg)
     bool refuses = l->rule.mode != MODE_OBSERVE && l->remaining < need;
     if (!v->limits++)
         HTML(v->out, "<div class=\"scroll\" tabindex=\"0\"><table>\n<thead><tr><th scope=\"col\">Who</th><th "
-             "scope=\"col\">Limit</th>"
+                     "scope=\"col\">Limit</th>"
                      "<th scope=\"col\">Used</th><th scope=\"col\">Answer</th></tr></thead>\n<tbody>\n");
     v->refusing += refuses;
     HTML(v->out, "<tr><th scope=\"row\">{}</th><td>", H_NAME(l->scope));
@@ -186,6 +186,23 @@ static void write_verdict(const struct ledger_line *l, void *arg)
     page_bar(v->out, &l->rule, l->used, l->held);
     if (refuses) HTML(v->out, "</td><td class=\"bad\">refuses</td></tr>\n");
     else HTML(v->out, "</td><td>lets pass</td></tr>\n");
+}
+
+/* Those that would refuse whatever is asked. */
+static void write_used_up(const struct ledger_line *l, void *arg)
+{
+    if (l->remaining <= 0 && l->rule.mode != MODE_OBSERVE) write_row(l, arg);
+}
+
+static enum weir_err write_refused_now(struct web_way *w, struct buf *out)
+{
+    struct rows rows = {w, out, 0, true};
+    HTML(out, "<section><h2>Who is refused now</h2>\n");
+    enum weir_err err = ledger_list_tight(w->db, PAGE_ROWS, clock_wall_ms(), write_used_up, &rows);
+    rows_end(&rows);
+    if (!rows.count) page_empty(out, "Nobody: every limit has room.", "Who has used up a limit stands here.");
+    HTML(out, "</section>\n");
+    return err;
 }
 
 enum weir_err page_what_if(struct web_way *w, struct buf *out)
@@ -214,10 +231,11 @@ enum weir_err page_what_if(struct web_way *w, struct buf *out)
         err = ledger_usage(w->db, &who, clock_wall_ms(), write_verdict, &v);
         if (v.limits) HTML(out, "</tbody></table></div>\n");
         if (v.refusing) HTML(out, "<p class=\"fault\" role=\"status\">It would be refused now, by {} of {} limits.</p>"
-                             "\n", H_INT(v.refusing), H_INT(v.limits));
+                                  "\n", H_INT(v.refusing), H_INT(v.limits));
         else HTML(out, "<p class=\"said\" role=\"status\">It would be let through: {} limits apply, and all have "
-                  "room.</p>\n", H_INT(v.limits));
+                       "room.</p>\n", H_INT(v.limits));
     }
+    if (err == WEIR_OK) err = write_refused_now(w, out);
     page_end(out);
     return err;
 }

@@ -16,7 +16,7 @@ static void write_change(const struct admin_change *c, void *arg)
     if (++to->count > PAGE_ROWS) return;
     to->last = c->id;
     HTML(to->out, "<tr><th scope=\"row\">{}</th><td>{} <small>{}</small></td><td>{}</td><td>{}</td><td "
-         "class=\"texts\">", H_TIME(c->time), H_NAME(c->by.name),
+                  "class=\"texts\">", H_TIME(c->time), H_NAME(c->by.name),
          H_TEXT(c->by.via), H_TEXT(c->action), H_NAME(c->subject));
     write_text(to->out, "was", c->before);
     write_text(to->out, "is", c->after);
@@ -29,8 +29,8 @@ enum weir_err page_changes(struct web_way *w, struct buf *out)
     char below[24];
     page_start(w, out, "Changes", "changes");
     HTML(out, "<div class=\"scroll\" tabindex=\"0\"><table>\n<thead><tr><th scope=\"col\">When</th><th scope=\"col\">"
-         "Who</th><th "
-         "scope=\"col\">What</th><th scope=\"col\">Whose</th>"
+              "Who</th><th "
+              "scope=\"col\">What</th><th scope=\"col\">Whose</th>"
               "<th scope=\"col\">Before and after</th></tr></thead>\n<tbody>\n");
     enum weir_err err = admin_changes_page(w->db, form_int(&w->query, "below", 1, INT64_MAX, 0), PAGE_ROWS + 1,
                                            write_change, &rows);

@@ -134,7 +134,7 @@ static void write_key(struct buf *out, const struct chart *c, const int *at, int
     HTML(out, "<ul class=\"key\">");
     for (int k = 0; k < shown; k++) {
         HTML(out, "<li><svg class=\"dot\" viewBox=\"0 0 10 10\" aria-hidden=\"true\"><rect class=\"c{}\" width=\"10\" "
-             "height=\"10\"/></svg>{} <small>",
+                  "height=\"10\"/></svg>{} <small>",
              H_INT(k), H_NAME(name_of(c, at[k])));
         write_value(out, c->ask, c->totals[at[k]]);
         HTML(out, "</small></li>");
@@ -142,7 +142,7 @@ static void write_key(struct buf *out, const struct chart *c, const int *at, int
     }
     if (rest > 0) {
         HTML(out, "<li><svg class=\"dot\" viewBox=\"0 0 10 10\" aria-hidden=\"true\"><rect class=\"c{}\" width=\"10\" "
-             "height=\"10\"/></svg>others <small>", H_INT(SHOWN));
+                  "height=\"10\"/></svg>others <small>", H_INT(SHOWN));
         write_value(out, c->ask, rest);
         HTML(out, "</small></li>");
     }
@@ -152,8 +152,8 @@ static void write_key(struct buf *out, const struct chart *c, const int *at, int
 static void write_table(struct buf *out, const struct chart *c)
 {
     HTML(out, "<details><summary>As a table</summary><div class=\"scroll\" tabindex=\"0\"><table><thead><tr><th "
-         "scope=\"col\">From "
-         "(UTC)</th>"
+              "scope=\"col\">From "
+              "(UTC)</th>"
               "<th scope=\"col\" class=\"num\">{}</th></tr></thead><tbody>\n", H_TEXT(chart_what_names[c->ask->what]));
     for (int64_t i = 0; i < c->ask->count; i++) {
         HTML(out, "<tr><th scope=\"row\">{}</th><td class=\"num\">",
@@ -173,14 +173,16 @@ static void draw(struct buf *out, const struct chart *c)
         all += c->pieces[i];
     }
     if (!all) {
-        page_empty(out, "Nothing to show for this choice.", "Requests without a price have no cost; look at tokens or requests.");
+        page_empty(out, "Nothing to show for this choice.", "Requests without a price have no cost; look at tokens or "
+                   "requests.");
         return;
     }
     HTML(out, "<figure class=\"chart\"><figcaption>{} by {}, highest ", H_TEXT(chart_what_names[c->ask->what]),
          H_TEXT(chart_by_names[c->ask->by]));
     write_value(out, c->ask, most);
-    HTML(out, "</figcaption>\n<svg viewBox=\"0 0 {} {}\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"Bars over time; the table below has "
-         "the numbers\">", H_INT(WIDTH + 2 * LEFT), H_INT(HEIGHT));
+    HTML(out, "</figcaption>\n<svg viewBox=\"0 0 {} {}\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"Bars "
+              "over time; the table below has "
+              "the numbers\">", H_INT(WIDTH + 2 * LEFT), H_INT(HEIGHT));
     for (int64_t i = 0; i < c->ask->count; i++) write_bar(out, c, i, at, shown, most);
     HTML(out, "<line x1=\"0\" y1=\"{}\" x2=\"{}\" y2=\"{}\"/></svg>\n", H_INT(HEIGHT), H_INT(WIDTH + 2 * LEFT),
          H_INT(HEIGHT));

@@ -141,7 +141,7 @@ bool page_confirm(struct web_way *w, struct buf *out, const char *here, const ch
     for (int i = 0; i < w->form.count; i++) page_hidden(out, w->form.at[i].name, w->form.at[i].value);
     page_hidden(out, "confirm", "1");
     HTML(out, "<div class=\"actions\"><button class=\"danger\">{}</button> <a class=\"button\" href=\"{}\">Keep it</a>"
-         "</div>\n"
+              "</div>\n"
               "</form>\n", H_TEXT(button), H_TEXT(here));
     page_end(out);
     return true;
@@ -153,7 +153,7 @@ void page_secret(struct web_way *w, struct buf *out, const char *here, const cha
 {
     page_start(w, out, title, here);
     HTML(out, "<p>For <strong>{}</strong>. This is shown once and cannot be shown again: copy it now, and give it only "
-         "to whom "
+              "to whom "
               "it is for.</p>\n<p class=\"secret\"><code id=\"secret\">{}</code> "
               "<button class=\"plain\" type=\"button\" data-copy=\"secret\" hidden>Copy</button></p>\n"
               "<p><a class=\"button\" href=\"{}\">Done</a></p>\n", H_NAME(name), H_TEXT(secret), H_TEXT(back));

@@ -22,7 +22,8 @@ static const struct input inputs[] = {
 };
 static const struct member members[] = {
     {"name", MEMBER_TEXT}, {"user", MEMBER_TEXT}, {"team", MEMBER_TEXT}, {"role", MEMBER_TEXT}, {"rolegroup", MEMBER_TEXT},
-    {"models", MEMBER_LIST}, {"endpoints", MEMBER_LIST}, {"allow_ip", MEMBER_LIST}, {"expires", MEMBER_TEXT}, {"may_assert_identity", MEMBER_FLAG},
+    {"models", MEMBER_LIST}, {"endpoints", MEMBER_LIST}, {"allow_ip", MEMBER_LIST}, {"expires", MEMBER_TEXT},
+        {"may_assert_identity", MEMBER_FLAG},
     {NULL, MEMBER_TEXT}};
 
 /* ---- the listing ---- */
@@ -72,10 +73,10 @@ static enum weir_err write_keys(struct web_way *w, struct buf *out)
         return WEIR_OK;
     }
     HTML(out, "<div class=\"scroll\" tabindex=\"0\"><table>\n<thead><tr><th scope=\"col\">Key</th><th scope=\"col\">"
-         "User</th><th "
-         "scope=\"col\">Team</th>"
+              "User</th><th "
+              "scope=\"col\">Team</th>"
               "<th scope=\"col\">Role</th><th scope=\"col\">State</th><th scope=\"col\">Last used</th><th scope=\"col\">"
-                  "Expires</th></tr></thead>\n<tbody>\n");
+              "Expires</th></tr></thead>\n<tbody>\n");
     for (int i = 0; i < n && i < PAGE_ROWS; i++) write_key(w, out, &page[i], now);
     HTML(out, "</tbody></table></div>\n");
     if (n > PAGE_ROWS) page_more(w, out, "keys", "after", page[PAGE_ROWS - 1].name, "Next keys");
@@ -90,11 +91,11 @@ static void write_person(const struct person *p, void *arg)
     if (++to->count > PAGE_ROWS) return;
     to->last = arena_str(&to->w->memory, span_of(p->user));
     HTML(to->out, "<tr><th scope=\"row\">{}</th><td>{}</td><td class=\"num\"><a href=\"keys?by=user&amp;q={}\">{}</a>"
-         "</td><td class=\"num\">{}</td>"
+                  "</td><td class=\"num\">{}</td>"
                   "<td>{}</td>", H_NAME(p->user), H_NAME(p->team), H_ARG(p->user), H_COUNT(p->keys), H_COUNT(p->live),
                       H_TIME(p->last_used));
     HTML(to->out, "<td><a href=\"what-if?user={}&amp;team={}\">Budgets</a> <a href=\"audit?user={}\">Requests</a></td>"
-         "</tr>\n",
+                  "</tr>\n",
          H_ARG(p->user), H_ARG(p->team ? p->team : ""), H_ARG(p->user));
 }
 
@@ -102,10 +103,10 @@ static enum weir_err write_people(struct web_way *w, struct buf *out)
 {
     struct people to = {w, out, 0, NULL};
     HTML(out, "<div class=\"scroll\" tabindex=\"0\"><table>\n<thead><tr><th scope=\"col\">User</th><th scope=\"col\">"
-         "Team</th><th "
-         "scope=\"col\" class=\"num\">Keys</th>"
+              "Team</th><th "
+              "scope=\"col\" class=\"num\">Keys</th>"
               "<th scope=\"col\" class=\"num\">Not revoked</th><th scope=\"col\">Last used</th><th scope=\"col\">"
-                  "See</th></tr></thead>\n<tbody>\n");
+              "See</th></tr></thead>\n<tbody>\n");
     enum weir_err err = keys_people(w->db, form_text(&w->query, "after"), PAGE_ROWS + 1, write_person, &to);
     HTML(out, "</tbody></table></div>\n");
     if (!to.count) page_empty(out, "Nobody yet.", "People appear with the first key that names a user.");

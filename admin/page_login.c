@@ -4,8 +4,31 @@
 #include <unistd.h>
 
 #include "admin/session.h"
+#include "fcgi/base/forwarded.h"
 #include "fcgi/base/log.h"
+#include "sql/list.h"
+#include "sql/settings.h"
 #include "sql/writer.h"
+
+/* ---- where from ---- */
+
+static bool is_proxy(const void *list, struct span address) { return list_has_range(list, address); }
+
+/* Behind a proxy that is trusted the slow-down is for the client, not for all who come through it. The arena's. */
+static enum weir_err client_of(struct web_way *w, const char **ip)
+{
+    struct settings s;
+    char text[IP_TEXT];
+    enum weir_err err = settings_load(w->db, &w->memory, &s);
+    if (err != WEIR_OK) return err;
+    const struct proxies proxies = {is_proxy, s.trusted_proxies};
+    const struct web_header *many = &w->r.forwarded_for, *standard = &w->r.forwarded;
+    bool told = s.trusted_proxies && many->times <= 1 && standard->times <= 1; /* given twice it is the client's own */
+    forwarded_client(span_of(w->r.ip), told ? span_of(many->value) : SPAN_NONE, told ? span_of(standard->value) : SPAN_NONE,
+                     told ? &proxies : NULL, text);
+    *ip = arena_str(&w->memory, span_of(text));
+    return *ip ? WEIR_OK : WEIR_NOMEM;
+}
 
 /* ---- log-in ---- */
 
@@ -92,7 +115,8 @@ enum weir_err page_login_do(struct web_way *w, struct buf *out)
     struct administrator a = {0};
     int64_t wait_ms = 0;
     if (strlen(name) > BOUND_NAME || strlen(password) > BOUND_PATH) return refuse_login(w, out, 0);
-    enum weir_err err = login_wait(w->db, name, w->r.ip, w->r.begun_wall_ms, &w->memory, &wait_ms);
+    enum weir_err err = client_of(w, &w->r.ip);
+    if (err == WEIR_OK) err = login_wait(w->db, name, w->r.ip, w->r.begun_wall_ms, &w->memory, &wait_ms);
     if (err != WEIR_OK) return err;
     if (wait_ms) return refuse_login(w, out, wait_ms);
     err = administrator_find(w->db, span_of(name), &w->memory, &a);
@@ -151,8 +175,9 @@ enum weir_err page_password_do(struct web_way *w, struct buf *out)
     const char *fault = password_fault(w->who.name, password);
     struct manager m = web_manager(w);
     struct administrator a;
-    int64_t wait_ms;
-    enum weir_err err = login_wait(w->db, w->who.name, w->r.ip, w->r.begun_wall_ms, &w->memory, &wait_ms);
+    int64_t wait_ms = 0;
+    enum weir_err err = client_of(w, &w->r.ip);
+    if (err == WEIR_OK) err = login_wait(w->db, w->who.name, w->r.ip, w->r.begun_wall_ms, &w->memory, &wait_ms);
     if (err == WEIR_OK) err = administrator_find(w->db, span_of(w->who.name), &w->memory, &a);
     if (err != WEIR_OK) return err;
     if (fault) return page_refuse(w, "new", "%s", fault), write_password(w, out);

@@ -39,19 +39,19 @@ enum weir_err page_models(struct web_way *w, struct buf *out)
     if (err != WEIR_OK) return err;
     page_start(w, out, "Models and prices", "models");
     if (w->who.role >= ADMIN_ADMIN) HTML(out, "<p class=\"actions\"><a class=\"button primary\" href=\"model\">New "
-                                         "model</a></p>\n");
+                                              "model</a></p>\n");
     for (int i = 0; i < s->model_count; i++) unpriced += !s->models[i].price.known;
     if (!s->model_count) page_empty(out, "No model yet.", "Add one: a name that callers use, and a provider's model "
                                     "behind it.");
     if (unpriced) HTML(out, "<p class=\"note\">{} of {} models have no price: what they cost is unknown, so a limit on "
-                       "cost refuses them.</p>\n",
+                            "cost refuses them.</p>\n",
                        H_INT(unpriced), H_INT(s->model_count));
     if (s->model_count) {
         HTML(out, "<div class=\"scroll\" tabindex=\"0\"><table>\n<caption>Prices in US dollars per million "
-             "tokens</caption>\n<thead>"
-             "<tr><th scope=\"col\">Name for callers</th>"
+                  "tokens</caption>\n<thead>"
+                  "<tr><th scope=\"col\">Name for callers</th>"
                   "<th scope=\"col\">Leads to</th><th scope=\"col\">Strategy</th><th scope=\"col\">If all fail</th><th "
-                      "scope=\"col\" class=\"num\">Input</th>"
+                  "scope=\"col\" class=\"num\">Input</th>"
                   "<th scope=\"col\" class=\"num\">Output</th></tr></thead>\n<tbody>\n");
         for (int i = 0; i < s->model_count; i++) write_row(w, out, &s->models[i]);
         HTML(out, "</tbody></table></div>\n");

@@ -3,6 +3,7 @@
 #include "admin/page.h"
 
 #include "admin/page_chart.h"
+#include "admin/route_state.h"
 #include "fcgi/base/clock.h"
 #include "sql/audit_search.h"
 
@@ -127,11 +128,11 @@ static void write_latency(const struct chart_latency *l, void *arg)
     int64_t p50 = latency_percentile(l, 50), p95 = latency_percentile(l, 95);
     if (!to->count++)
         HTML(to->out, "<div class=\"scroll\" tabindex=\"0\"><table><thead><tr><th scope=\"col\">Model</th><th scope=\"col\">"
-             "Provider</th><th scope=\"col\" class=\"num\">Requests</th>"
+                      "Provider</th><th scope=\"col\" class=\"num\">Requests</th>"
                       "<th scope=\"col\" class=\"num\">Failed</th><th scope=\"col\" class=\"num\">Half within</th><th "
-                          "scope=\"col\" class=\"num\">95 % within</th></tr></thead><tbody>\n");
+                      "scope=\"col\" class=\"num\">95 % within</th></tr></thead><tbody>\n");
     HTML(to->out, "<tr><th scope=\"row\">{}</th><td>{}</td><td class=\"num\">{}</td><td class=\"num\">{}.{} %</td><td "
-         "class=\"num\">", H_NAME(l->alias), H_NAME(l->provider),
+                  "class=\"num\">", H_NAME(l->alias), H_NAME(l->provider),
          H_COUNT(l->requests), H_INT(l->requests ? l->errors * 100 / l->requests : 0),
              H_INT(l->requests ? l->errors * 1000 / l->requests % 10 : 0));
     if (p50 < 0) HTML(to->out, "over 30 s"); else page_duration(to->out, p50);
@@ -148,6 +149,27 @@ static bool write_refusal(const struct audit_row *r, void *arg)
          H_TIME(r->time),
          H_NAME(r->user ? r->user : r->key), H_NAME(r->alias), H_TEXT(r->error ? r->error : ""));
     return true;
+}
+
+/* Each provider with how it stands, the worst told by colour and by word. */
+static enum weir_err write_upstreams(struct web_way *w, struct buf *out, int64_t now)
+{
+    struct health_map *health = NULL;
+    struct snapshot *s = NULL;
+    enum weir_err err = snapshot_load(w->db, NULL, &s);
+    if (err == WEIR_OK) err = health_load(w->db, &health);
+    HTML(out, "<section><h2>Providers</h2>\n<ul class=\"plain upstreams\">");
+    for (int i = 0; err == WEIR_OK && i < s->provider_count; i++) {
+        struct provider_state state;
+        provider_state(health, s->providers[i].name, now, &state);
+        bool bad = strcmp(state.breaker, "closed") != 0 || strcmp(state.health, "disconnected") == 0;
+        HTML(out, "<li class=\"{}\">{} <small>{}, breaker {}{}</small></li>\n", H_TEXT(bad ? "bad" : ""),
+             H_NAME(s->providers[i].name), H_TEXT(state.health), H_TEXT(state.breaker), H_TEXT(state.forced ? ", forced" : ""));
+    }
+    HTML(out, "</ul></section>\n");
+    health_release(health);
+    if (s) snapshot_release(s);
+    return err;
 }
 
 static enum weir_err write_lists(struct web_way *w, struct buf *out, int64_t now)
@@ -177,10 +199,11 @@ enum weir_err page_overview(struct web_way *w, struct buf *out)
     int64_t now = clock_wall_ms();
     page_start(w, out, "Overview", "overview");
     HTML(out, "<p class=\"live\"><button class=\"plain\" type=\"button\" data-live=\"10\" aria-pressed=\"false\" hidden>"
-         "Keep it up to date</button></p>\n");
+              "Keep it up to date</button></p>\n");
     enum weir_err err = write_cards(w, out, now);
     if (err == WEIR_OK) err = write_chart(w, out, now);
     if (err == WEIR_OK) err = write_lists(w, out, now);
+    if (err == WEIR_OK) err = write_upstreams(w, out, now);
     page_end(out);
     return err;
 }

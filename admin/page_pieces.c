@@ -26,7 +26,7 @@ void page_bar(struct buf *out, const struct rule *rule, int64_t used, int64_t he
     int64_t a = share(used, rule->amount), b = share(used + held, rule->amount);
     const char *level = a >= 1000 ? "full" : a >= rule->warn_percent * 10 ? "high" : "fine";
     HTML(out, "<div class=\"gauge\"><svg class=\"bar {}\" viewBox=\"0 0 1000 10\" preserveAspectRatio=\"none\" "
-         "aria-hidden=\"true\">"
+              "aria-hidden=\"true\">"
               "<rect class=\"ground\" width=\"1000\" height=\"10\"/><rect class=\"held\" width=\"{}\" height=\"10\"/>"
               "<rect class=\"used\" width=\"{}\" height=\"10\"/></svg><span>", H_TEXT(level), H_INT(b), H_INT(a));
     page_amount(out, rule->metric, used);

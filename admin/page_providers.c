@@ -83,7 +83,8 @@ enum weir_err page_providers(struct web_way *w, struct buf *out)
         HTML(out, "<div class=\"scroll\" tabindex=\"0\"><table>\n<thead><tr><th scope=\"col\">Provider</th>"
                   "<th scope=\"col\">Keys</th><th scope=\"col\">Health</th><th scope=\"col\">Breaker</th>"
                   "<th scope=\"col\" class=\"num\">Requests</th><th scope=\"col\" class=\"num\">Failed</th>"
-                  "<th scope=\"col\">Last error</th><th scope=\"col\"><span class=\"hidden\">Actions</span></th></tr></thead>"
+                  "<th scope=\"col\">Last error</th><th scope=\"col\"><span class=\"hidden\">Actions</span></th></tr>"
+                  "</thead>"
                   "\n<tbody>\n");
     for (int i = 0; i < s->provider_count; i++) write_row(w, out, &s->providers[i], health);
     if (s->provider_count) HTML(out, "</tbody></table></div>\n");
@@ -117,7 +118,7 @@ enum weir_err page_provider_test_do(struct web_way *w, struct buf *out)
         call_provider(p, TEST_MS, &result);
         page_start(w, out, "Test of a provider", "providers");
         HTML(out, "<p><strong>{}</strong></p>\n<p class=\"{}\" role=\"status\">{}</p>\n<p><a class=\"button\" "
-             "href=\"providers\">Providers</a></p>\n",
+                  "href=\"providers\">Providers</a></p>\n",
              H_NAME(name), H_TEXT(result.fine ? "said" : "fault"), H_TEXT(result.text));
         page_end(out);
     }

@@ -4,27 +4,42 @@
 #include "fcgi/base/text.h"
 #include "sql/settings.h"
 
+/* How a type is typed in, and what nothing typed stands for. */
+struct face { const char *input; enum member_kind kind; const char *nothing; };
+
+static struct face face_of(enum setting_type type)
+{
+    switch (type) {
+    case SETTING_BOOL: return (struct face){"flag", MEMBER_FLAG, "false"};
+    case SETTING_INT: return (struct face){"number", MEMBER_NUMBER, "\"\""};
+    case SETTING_CHOICE: return (struct face){"select", MEMBER_TEXT, "\"\""};
+    case SETTING_ALIAS: return (struct face){"text", MEMBER_TEXT, "null"};
+    case SETTING_ORIGINS:
+    case SETTING_RANGES: break;
+    }
+    return (struct face){"area", MEMBER_LIST, "[]"};
+}
+
 /* What a person types: texts without their quotes, lists line by line. */
-static const char *typed_of(struct web_way *w, const struct setting_def *d, const char *json)
+static const char *typed_of(struct web_way *w, const char *json)
 {
     struct form f;
     char *object = arena_printf(&w->memory, "{\"value\":%s}", json);
     if (!object || form_of_entry(span_of(object), &w->memory, &f) != WEIR_OK) return "";
-    return d->type == SETTING_BOOL && !*form_text(&f, "value") ? "" : form_text(&f, "value");
+    return form_text(&f, "value");
 }
 
 static enum weir_err write_setting(struct web_way *w, struct buf *out, const struct setting_def *d)
 {
-    static const char *const types[] = {[SETTING_BOOL] = "flag", [SETTING_INT] = "number", [SETTING_CHOICE] = "select",
-                                        [SETTING_ORIGINS] = "area"};
-    struct input i = {.name = d->name, .label = d->name, .hint = d->meaning, .type = types[d->type], .choices = d->choices};
+    struct input i = {.name = d->name, .label = d->name, .hint = d->meaning, .type = face_of(d->type).input,
+                      .choices = d->choices};
     bool tried = strcmp(w->fault.name, d->name) == 0;
     struct form values;
     char *value;
     enum weir_err err = settings_get(w->db, d, &w->memory, &value);
     if (err != WEIR_OK) return err;
     if (!page_values(w, &values, 1)) return WEIR_NOMEM;
-    page_value(&values, d->name, tried ? form_text(&w->form, d->name) : typed_of(w, d, value));
+    page_value(&values, d->name, tried ? form_text(&w->form, d->name) : typed_of(w, value));
     if (w->who.role < ADMIN_ADMIN) {
         HTML(out, "<div class=\"field\"><strong>{}</strong> <code>{}</code><p class=\"hint\">{}</p></div>\n",
              H_TEXT(d->name), H_TEXT(value), H_TEXT(d->meaning));
@@ -44,7 +59,7 @@ static enum weir_err write_all(struct web_way *w, struct buf *out)
     page_start(w, out, "Settings", "settings");
     page_fault(w, out);
     HTML(out, "<p class=\"faint\">They hold from the next request on, in every process. What is read at the start "
-         "stands in the web server's "
+              "stands in the web server's "
               "environment; <code>weir settings</code> lists that too.</p>\n<div class=\"settings\">\n");
     for (const struct setting_def *d = setting_defs; d->name && err == WEIR_OK; d++) err = write_setting(w, out, d);
     HTML(out, "</div>\n");
@@ -59,19 +74,16 @@ enum weir_err page_settings(struct web_way *w, struct buf *out)
 
 enum weir_err page_settings_do(struct web_way *w, struct buf *out)
 {
-    static const enum member_kind kinds[] = {[SETTING_BOOL] = MEMBER_FLAG, [SETTING_INT] = MEMBER_NUMBER,
-                                             [SETTING_CHOICE] = MEMBER_TEXT,
-                                             [SETTING_ORIGINS] = MEMBER_LIST};
     const struct setting_def *d = setting_find(span_of(form_text(&w->form, "setting")));
     struct manager m = web_manager(w);
     struct fault fault;
     struct buf members;
     if (!d) return problem_set(&w->problem, WEIR_NOT_FOUND, NULL, "There is no such setting.");
-    const struct member one[] = {{d->name, kinds[d->type]}, {NULL, MEMBER_TEXT}};
-    bool empty_list = d->type == SETTING_ORIGINS && !form_text(&w->form,
-        d->name)[strspn(form_text(&w->form, d->name), " \t\r\n")];
+    const struct face face = face_of(d->type);
+    const struct member one[] = {{d->name, face.kind}, {NULL, MEMBER_TEXT}};
+    bool nothing = !form_text(&w->form, d->name)[strspn(form_text(&w->form, d->name), " \t\r\n")];
     buf_init(&members, BOUND_ADMIN_BODY * 8);
-    if (empty_list) buf_printf(&members, "{\"%s\":[]}", d->name);
+    if (nothing) buf_printf(&members, "{\"%s\":%s}", d->name, face.nothing);
     else form_entry(&w->form, one, SPAN_NONE, &members);
     enum weir_err err = members.err ? members.err : manage_settings(&m, buf_all(&members), &fault);
     buf_free(&members);

@@ -18,6 +18,7 @@ static void take(struct span name, const char *value, struct web_request *r, str
 {
     const struct { struct span name; struct web_header *header; const char **value; } all[] = {
         {SPAN("HTTP_X_API_KEY"), &r->api_key, NULL}, {SPAN("HTTP_AUTHORIZATION"), &r->authorization, NULL},
+        {SPAN("HTTP_X_FORWARDED_FOR"), &r->forwarded_for, NULL}, {SPAN("HTTP_FORWARDED"), &r->forwarded, NULL},
         {SPAN("HTTP_X_REQUEST_ID"), NULL, &v->id}, {SPAN("REDIRECT_HTTP_AUTHORIZATION"), NULL, &v->redirected},
         {SPAN("REQUEST_METHOD"), NULL, &v->method}, {SPAN("REQUEST_URI"), NULL, &v->uri},
         {SPAN("SCRIPT_NAME"), NULL, &v->script}, {SPAN("PATH_INFO"), NULL, &v->info},

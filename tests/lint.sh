@@ -9,7 +9,7 @@ trap 'rm -rf "$work"' EXIT
 
 shipped=$(find fcgi sql admin -name '*.[ch]' | sort)
 all_c=$(find fcgi sql admin tests -name '*.[ch]' -not -path '*/corpus/*' | sort)
-texts="$(find fcgi sql admin tests www -type f -not -path '*/corpus/*' -not -path '*/__pycache__/*' -not -path '*/.*' | sort) lighttpd.conf README.md CHANGELOG.md"
+texts="$(find fcgi sql admin tests www -type f -not -name "*-min.js*" -not -path '*/corpus/*' -not -path '*/__pycache__/*' -not -path '*/.*' | sort) lighttpd.conf README.md CHANGELOG.md"
 
 # ---- each line as code: comments and the insides of string literals taken out ----
 # strip.awk prints FILE:LINE:CODE; with strings=1 it prints FILE:LINE:LITERAL for each string literal instead.

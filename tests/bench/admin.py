@@ -4,6 +4,7 @@
     python tests/bench/admin.py [--rows N] [--keep DIRECTORY]     (WEIR_BUILD: another build than build/)
 """
 import argparse
+import multiprocessing
 import os
 import pathlib
 import sqlite3
@@ -97,6 +98,40 @@ def measure(web, browser, times=5):
     return slow
 
 
+def click(url, cookies, seconds):
+    """In a process of its own: five pages a second, more than a person clicks."""
+    b = admin_site.Browser(url)
+    b.http.cookies.update(cookies)
+    end = time.time() + seconds
+    while time.time() < end:
+        for page in PAGES:
+            b.ask("GET", page)
+            time.sleep(0.2)
+
+
+def gateway_p99(web, secret, requests=1500):
+    http = harness.httpx2.Client(base_url=web.url, trust_env=False, headers={"x-api-key": secret})
+    took = []
+    for _ in range(requests):
+        began = time.perf_counter()
+        assert http.post("/v1/chat/completions", json={"model": "gpt-4o-mini", "max_tokens": 50, "messages": harness.MESSAGES}).status_code == 200
+        took.append((time.perf_counter() - began) * 1000)
+    return statistics.median(took), statistics.quantiles(took, n=100)[98]
+
+
+def measure_gateway(web, browser):
+    """The gateway's answers without pages and with them. On a machine with work of its own it says little."""
+    secret = web.site.create_key(f"bench-{os.getpid()}")
+    web.site.weir("limit", "remove", "user/*", "--metric", "requests", check=False)
+    alone = gateway_p99(web, secret)
+    clicking = multiprocessing.Process(target=click, args=(web.url, dict(browser.http.cookies), 60))
+    clicking.start()
+    beside = gateway_p99(web, secret)
+    clicking.kill()
+    print(f"gateway alone: median {alone[0]:.2f} ms, p99 {alone[1]:.2f} ms; while five pages a second are looked at: median {beside[0]:.2f} ms, "
+          f"p99 {beside[1]:.2f} ms ({beside[1] / alone[1]:.2f} times)")
+
+
 def main():
     ask = argparse.ArgumentParser()
     ask.add_argument("--rows", type=int, default=2_000_000)
@@ -110,7 +145,9 @@ def main():
     web = harness.Web(site)
     web.start()
     try:
-        slow = measure(web, admin_site.logged_in(web, f"bench-{os.getpid()}", "admin"))
+        browser = admin_site.logged_in(web, f"bench-{os.getpid()}", "admin")
+        slow = measure(web, browser)
+        measure_gateway(web, browser)
     finally:
         web.stop()
         if not args.keep:

@@ -239,6 +239,20 @@ def test_one_address_with_many_names_is_slowed_down_too(web):
     b.close()
 
 
+def test_behind_a_trusted_proxy_only_the_client_is_slowed_down(web):
+    web.site.apply({"settings": {"trusted_proxies": ["127.0.0.1"]}})
+    a, b = (Browser(web.url, **{"x-forwarded-for": ip}) for ip in ("192.0.2.1", "192.0.2.2"))
+    try:
+        for _ in range(5):
+            a.login("somebody", "guessed wrongly", 401)
+        a.login("somebody", "guessed wrongly", 429)
+        b.login("somebody", "guessed wrongly", 401)
+    finally:
+        web.site.apply({"settings": {"trusted_proxies": []}})
+        write(web, "delete from login_failure")
+        a.close(), b.close()
+
+
 # ---- roles ----
 
 @pytest.fixture(scope="module")
@@ -249,7 +263,7 @@ def people(web):
         b.close()
 
 
-OPERATORS = ["budget", "budget-reset", "budget-remove", "key", "key-rotate", "key-revoke", "provider-test"]
+OPERATORS = ["budget", "budget-reset", "budget-remove", "key", "key-rotate", "key-revoke", "provider-test", "provider-breaker"]
 ADMINS = ["provider", "provider-remove", "provider-key-remove", "model", "model-remove", "settings", "administrator-add", "administrator-reset",
           "administrator-role", "administrator-disable", "administrator-enable", "admin-key-add", "admin-key-revoke"]
 

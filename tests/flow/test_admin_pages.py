@@ -53,6 +53,7 @@ def test_a_budget_is_set_used_up_raised_and_removed(admin, gw):
     assert gw.chat(alias, caller).status_code == 200 and gw.chat(alias, caller).status_code == 429
     shown = admin.get(f"budgets?scope=team/{team}")
     assert "1 of 1" in shown.said and 'class="bar full"' in shown.text
+    assert f"team/{team}" in admin.get("what-if").said
     edit = admin.get(next(x for x in shown.links if x.startswith("budget?")))
     admin.send(edit, "budget", amount="2")
     assert gw.chat(alias, caller).status_code == 200 and gw.chat(alias, caller).status_code == 429

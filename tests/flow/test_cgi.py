@@ -5,7 +5,8 @@ import openai
 import pytest
 
 import behaviours
-from harness import MESSAGES, Gateway, Web
+from admin_site import logged_in
+from harness import MESSAGES, Gateway, Web, _serial
 
 HERE = pathlib.Path(__file__).parent
 
@@ -80,3 +81,12 @@ def test_the_other_paths(cgi):
     assert cgi.sdk().models.list().data
     assert cgi.http().head("/health").content == b""
     assert cgi.http().get("/v1/nothing").status_code == 404
+
+
+def test_the_pages_work_as_cgi_too(cgi):
+    """One process a request: nothing of a log-in may depend on the memory of one."""
+    b = logged_in(cgi.web, f"cgi-{next(_serial)}", "admin")
+    page = b.send(b.get("budget"), "budget", kind="team", id="cgi", metric="requests", shape="total", amount="5", period="")
+    assert "The limit on team/cgi is in force" in page.said
+    b.send(b.send(b.get("budget?scope=team/cgi&metric=requests&shape=total"), "budget-remove"), "budget-remove")
+    b.close()

@@ -1,10 +1,13 @@
 """Weir below a prefix of a site of static files."""
 import pathlib
+import re
 
+import httpx2
 import pytest
 
 import behaviours
-from harness import MESSAGES, Gateway, Web
+from admin_site import logged_in
+from harness import MESSAGES, Gateway, Web, _serial
 
 HERE = pathlib.Path(__file__).parent
 
@@ -60,3 +63,20 @@ def test_models_and_their_ids_below_the_prefix(below):
 def test_the_other_paths_below_the_prefix(below, path, status):
     r = below.transport().get(below.url + path, follow_redirects=True)
     assert r.status_code == status
+
+
+def test_the_pages_work_below_the_prefix(mounted):
+    b = logged_in(mounted, f"mounted-{next(_serial)}", "admin")
+    r = b.ask("GET", "/admin")
+    assert r.status_code == 303 and r.headers["location"] == "/llm/admin/overview"
+    assert {c.path for c in b.http.cookies.jar} <= {"/llm/admin", "/"} and "Overview" in b.get("overview").said
+    for link in re.findall(r'(?:href|src)="(\.\./static/[^"?]+)', b.get("overview").text):
+        assert b.http.get("/admin/" + link).status_code == 200, link
+    assert "Log in" in b.send(b.get("overview"), "logout").said
+    b.close()
+
+
+@pytest.mark.parametrize("path, type", [("/docs", "text/html"), ("/openapi.json", "application/json"), ("/static/rapidoc-min.js", "text/javascript")])
+def test_the_reference_is_served_below_the_prefix(mounted, path, type):
+    r = httpx2.get(mounted.url + path, trust_env=False)
+    assert r.status_code == 200 and r.headers["content-type"].startswith(type)

@@ -8,6 +8,7 @@
 #define RESET_MOST (366 * 86400000LL)
 #define US_MOST (RESET_MOST * 1000)
 #define COUNT_MOST 1000000000000000 /* more is nonsense */
+#define SPARE_MOST_MS 60000
 
 /* ---- times ---- */
 
@@ -115,6 +116,23 @@ static int64_t retry_after(const struct upstream *up, int64_t now_ms)
     struct span s = upstream_header(up, "retry-after");
     if (ms >= 0) return ms > RESET_MOST ? RESET_MOST : ms;
     return s.at && limit_reset_parse(s, now_ms, &ms) ? ms : -1;
+}
+
+/* wanted: what a request takes of it. */
+static int64_t spare_ms(const struct limit_header *l, int64_t wanted)
+{
+    if (l->limit < 0 || l->remaining < 0 || (l->remaining > l->limit / 50 && l->remaining >= wanted)) return 0;
+    return l->resets_in_ms < 0 || l->resets_in_ms > SPARE_MOST_MS ? SPARE_MOST_MS : l->resets_in_ms;
+}
+
+int64_t limits_spare_ms(const struct limit_headers *h, int64_t prompt, int64_t output)
+{
+    const int64_t all[] = {spare_ms(&h->requests, 1), spare_ms(&h->tokens, prompt + output), spare_ms(&h->input, prompt),
+                           spare_ms(&h->output, output)};
+    int64_t most = 0;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i] > most) most = all[i];
+    return most;
 }
 
 void limits_openai(const struct upstream *up, int64_t now_ms, struct limit_headers *out)

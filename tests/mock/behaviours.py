@@ -159,6 +159,19 @@ def ok(asked):
     return note + plain(text(answer), headers=OWN_HEADERS)
 
 
+def limits(asked):
+    """limits:REQUESTS:LEFT:TOKENS:LEFT:RESET - ok, with OpenAI's rate-limit headers; LEFT "-": that limit is not told."""
+    steps, reset = ok(asked), asked.args[4] if len(asked.args) > 4 else "30s"
+    head = next(s for s in steps if "headers" in s)
+    head["headers"] = [h for h in head["headers"] if not h[0].startswith("x-ratelimit-")]
+    for i, metric in enumerate(("requests", "tokens")):
+        limit, left = asked.args[2 * i], asked.args[2 * i + 1]
+        if left != "-":
+            head["headers"] += [[f"x-ratelimit-limit-{metric}", limit], [f"x-ratelimit-remaining-{metric}", left],
+                                [f"x-ratelimit-reset-{metric}", reset]]
+    return steps
+
+
 def counted_stream(asked):
     """stream:N:MS - N content events, MS apart."""
     n, ms = asked.arg(0, 10), asked.arg(1, 0)
@@ -690,7 +703,7 @@ def models():
 
 
 BEHAVIOURS = {
-    "ok": ok, "stream": counted_stream, "gated": gated, "gated-each": gated_each, "slow": slow, "drip": drip,
+    "ok": ok, "limits": limits, "stream": counted_stream, "gated": gated, "gated-each": gated_each, "slow": slow, "drip": drip,
     "stall-before": stall_before, "stall-head": stall_head, "stall-role": stall_role, "stall-mid": stall_mid,
     "dribble": dribble, "split-random": split_random, "split-utf8": split_utf8,
     "cut-before": cut_before, "reset-before": reset_before, "cut-head": cut_head, "cut-role": cut_role,

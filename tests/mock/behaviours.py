@@ -698,8 +698,23 @@ def embeddings(asked):
     return [{"usage": used}] + plain(text(answer))
 
 
-def models():
-    return plain(text({"object": "list", "data": [{"id": "ok", "object": "model", "created": CREATED, "owned_by": "mock"}]}))
+def models(asked):
+    """The list of models. /list/BEHAVIOUR/v1/models behaves as a model of that name does; "ok" is the list all the same."""
+    parts = asked.path.split("/")
+    if parts[1] == "list" and not parts[2].startswith(("ok", "limits", "slow")):
+        asked.name, *asked.args = parts[2].split(":")
+        return BEHAVIOURS[asked.name](asked)
+    headers, pause = [], []
+    if parts[2].startswith("limits"):
+        headers = [["x-ratelimit-limit-requests", "500"], ["x-ratelimit-limit-tokens", "200000"]]
+    if parts[2].startswith("slow:"):
+        pause = [{"sleep": int(parts[2][5:]) / 1000}]
+    rows = [{"id": name, "object": "model", "created": CREATED, "owned_by": "mock"} for name in OFFERED]
+    rows[0] |= {"context_window": 128000, "max_completion_tokens": 16384}
+    return pause + plain(text({"object": "list", "data": rows}), headers=headers)
+
+
+OFFERED = ("gpt-4o-mini", "ok", "text-embedding-3-small", "vendor/new-model:free")
 
 
 BEHAVIOURS = {
@@ -730,14 +745,14 @@ BEHAVIOURS = {
 WIRES = {"/messages": wires.MESSAGES, "/responses": wires.RESPONSES}
 
 
-PATHS = ("/v1/", "/other/v1/", "/anthropic/v1/", "/groq/openai/v1/", "/gemini/v1beta/openai/", "/ollama/v1/", "/azure/openai/")
+PATHS = ("/v1/", "/list/", "/other/v1/", "/anthropic/v1/", "/groq/openai/v1/", "/gemini/v1beta/openai/", "/ollama/v1/", "/azure/openai/")
 
 
 def steps(entry, count):
     """The steps that answer this request; count says the how-manieth for its model it is."""
     asked = Asked(entry, count)
-    if entry["method"] == "GET" and asked.path.endswith("/models"):
-        return models()
+    if entry["method"] == "GET" and asked.path.startswith(PATHS) and asked.path.endswith("/models"):
+        return models(asked)
     if entry["method"] != "POST" or not asked.path.startswith(PATHS):
         return plain(text(error_body("No such path.", code="mock_path")), 404)
     wire = next((w for path, w in WIRES.items() if asked.path.endswith(path)), None)

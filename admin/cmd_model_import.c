@@ -65,7 +65,10 @@ static bool offer_read(struct import *im, const struct listed_model *model, stru
     const char *known = alias_to(im, model->id);
     char *name = arena_printf(&im->w->memory, "%s%s", im->prefix, model->id);
 
-    *o = (struct offer){{model->id, size_of(model->context_window), size_of(model->max_output)}, known ? known : name, price_here(im, model->id), known ? KNOWN : OFFERED};
+    *o = (struct offer){.model = *model, .alias = known ? known : name, .price = price_here(im, model->id),
+                        .state = known ? KNOWN : OFFERED};
+    o->model.context_window = size_of(model->context_window);
+    o->model.max_output = size_of(model->max_output);
     if (!name) return false;
     if (!known && snapshot_model(im->snap, span_of(name))) o->state = TAKEN;
     return true;
@@ -108,7 +111,8 @@ static bool choose(struct import *im, const char *name)
         struct offer *o = &im->offers[i];
 
         if (strcmp(o->model.id, name) != 0) continue;
-        if (o->state == TAKEN) say("the alias %s is there already and leads elsewhere; --prefix gives it another name", o->alias);
+        if (o->state == TAKEN)
+            say("the alias %s is there already and leads elsewhere; --prefix gives it another name", o->alias);
         if (o->state == KNOWN) say("%s: the alias %s leads there already", name, o->alias);
         if (o->state == OFFERED) o->state = CHOSEN, im->chosen++;
         return o->state != TAKEN;

@@ -28,8 +28,9 @@ static enum weir_err sync(struct web_way *w, const struct snapshot *snap, const 
     const struct provider_row *provider = limit_sync_provider(snap, asked[0]);
     struct limit_sync s;
     bool changed = false;
-    if (!provider) return problem_set(&w->problem, WEIR_NOT_FOUND, "provider", asked[0] ? "There is no provider of that name."
-                                                                                        : "There is no provider of dialect openai.");
+    if (!provider)
+        return problem_set(&w->problem, WEIR_NOT_FOUND, "provider", "There is no provider of %s.",
+                           asked[0] ? "that name" : "dialect openai");
     enum weir_err err = limit_sync_ask(snap, provider, asked[1], &w->memory, &s, &w->problem);
     if (err == WEIR_OK) err = apply(w, &s, &changed);
     if (err != WEIR_OK) return err;

@@ -96,12 +96,13 @@ static struct limit_header read_limit(const struct upstream *up, const char *pre
     static const char *const whats[] = {"limit", "remaining", "reset"};
     struct limit_header l = {-1, -1, -1};
     struct span said[3];
-    for (int i = 0; i < 3; i++) {
+    int64_t limit = 0;
+    for (int i = 0; i < 3 && (!i || limit > 0); i++) {
         char name[80];
         snprintf(name, sizeof name, "%s-%s-%s", prefix, metric_first ? metric : whats[i], metric_first ? whats[i] : metric);
         said[i] = upstream_header(up, name);
+        if (!i) limit = count_of(said[0]);
     }
-    int64_t limit = count_of(said[0]);
     if (limit <= 0) return l;
     l.limit = limit;
     l.remaining = count_of(said[1]);

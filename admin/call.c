@@ -1,110 +1,37 @@
-/* Real calls over HTTP for `provider test` and `doctor`, and what came of them in plain words. What an upstream says in
- * its body is not shown: some repeat the key. */
+/* Calls by hand, in words. What an upstream says itself is shown only where it cannot hold the key or act on a terminal. */
 #include "admin/call.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
-#include "fcgi/base/bounds.h"
-#include "fcgi/base/clock.h"
-#include "fcgi/base/jscan.h"
 #include "fcgi/base/text.h"
-#include "fcgi/door/http.h"
+#include "fcgi/provider/ask.h"
 
-#define MOMENT_MS 2
-#define LIST_MAX (4 << 20) /* bytes of a model list that are read */
+#define SLOW_MS 2000
 
-/* How each dialect wants its key (WIRE.md 2, 3); the last line is for all others. */
-static const struct { const char *dialect, *secret_header; struct http_header more; } shapes[] = {
-    {"anthropic", "x-api-key: ", {"anthropic-version", "2023-06-01"}},
-    {"azure", "api-key: ", {NULL, NULL}},
-    {NULL, "Authorization: Bearer ", {NULL, NULL}},
+/* What was called, for the words. */
+struct called {
+    const struct provider_row *provider;
+    const struct upstream_key *key;
+    const char *model; /* NULL: its list of models */
+    int64_t bound_ms;
 };
 
-/* An answer read to its end, or to what stopped it. */
-struct answer {
-    enum upstream_event end;
-    int status;
-    enum upstream_failure failure;
-    char failure_text[160];
-    struct buf body;
-    int64_t date_ms;
-};
+static void tell(struct call_result *out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-static void say_to(char *text, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-
-static void say_to(char *text, size_t size, const char *fmt, ...)
+static void tell(struct call_result *out, const char *fmt, ...)
 {
     va_list ap;
 
     va_start(ap, fmt);
-    vsnprintf(text, size, fmt, ap);
+    vsnprintf(out->text, sizeof out->text, fmt, ap);
     va_end(ap);
 }
 
-static int64_t date_parse(struct span s) /* RFC 9110 5.6.7, the form in use */
-{
-    char text[64];
-    struct tm tm = {0};
-    size_t n = s.len < sizeof text ? s.len : sizeof text - 1;
+/* ---- what is wrong ---- */
 
-    memcpy(text, s.at ? s.at : "", n);
-    text[n] = 0;
-    if (!strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &tm)) return 0;
-    return (int64_t)timegm(&tm) * 1000;
-}
-
-static void answer_read(struct upstream *u, int64_t deadline, struct answer *a)
-{
-    for (;;) {
-        a->end = u->ops->wait(u, -1, deadline);
-        if (a->end == UPSTREAM_HEAD) {
-            a->status = u->status;
-            a->date_ms = date_parse(upstream_header(u, "date"));
-        } else if (a->end == UPSTREAM_BYTES) {
-            buf_span(&a->body, buf_all(&u->bytes)); /* past its ceiling the rest is let go */
-            buf_clear(&u->bytes);
-        } else {
-            break;
-        }
-    }
-    a->failure = u->failure;
-    say_to(a->failure_text, sizeof a->failure_text, "%s", u->failure_text);
-}
-
-static bool provider_get(const struct provider_row *p, int64_t bound_ms, struct answer *a)
-{
-    struct http_header headers[1 + 64];
-    struct http_call call = {
-        .origin = p->base_url, .headers = headers, .connect_ms = bound_ms, .accept = "application/json"};
-    struct http_pool *pool = NULL;
-    struct upstream *u = NULL;
-    char url[BOUND_PATH + 16];
-    size_t shape = 0;
-
-    while (shapes[shape].dialect && strcmp(shapes[shape].dialect, p->dialect) != 0) shape++;
-    if (shapes[shape].more.name) headers[call.header_count++] = shapes[shape].more;
-    for (int i = 0; i < p->header_count && i < 64; i++)
-        headers[call.header_count++] = (struct http_header){p->headers[i].name, p->headers[i].value};
-    say_to(url, sizeof url, "%s/models", p->base_url);
-    call.url = url;
-    if (p->key_count && p->keys[0].secret) {
-        call.secret_header = shapes[shape].secret_header;
-        call.secret = p->keys[0].secret;
-    }
-    if (p->connect_ms && p->connect_ms < bound_ms) call.connect_ms = p->connect_ms;
-    if (http_start() || http_pool_new(-1, &pool)) return false;
-    if (!http_open(pool, &call, &u)) {
-        answer_read(u, clock_mono_ms() + bound_ms, a);
-        u->ops->close(u);
-    }
-    http_pool_free(pool);
-    return u != NULL;
-}
-
-static void tell_failure(const struct provider_row *p, const struct answer *a, struct call_result *out)
+static void tell_failure(const struct called *c, const struct answer *a, struct call_result *out)
 {
     static const char *const words[] = {
         [FAILURE_NONE] = "the call failed",
@@ -117,119 +44,160 @@ static void tell_failure(const struct provider_row *p, const struct answer *a, s
         [FAILURE_OURS] = "the call could not be made",
     };
 
-    say_to(out->text, sizeof out->text, "%.100s: %s (%.100s)", p->base_url, words[a->failure], a->failure_text);
+    if (a->end == UPSTREAM_TIMEOUT)
+        tell(out, "%.200s: no whole answer within %lld ms", c->provider->base_url, (long long)c->bound_ms);
+    else tell(out, "%.200s: %s (%.100s)", c->provider->base_url, words[a->failure], a->failure_text);
 }
 
-static void tell_status(const struct provider_row *p, const struct answer *a, struct call_result *out)
+/* Its own words, or nothing. */
+static const char *quote(const struct called *c, const struct answer *a)
 {
-    bool keyed = p->key_count && p->keys[0].secret;
-    struct jval root = {0};
-    struct jfault fault;
+    struct span s = span_of(a->fault.message);
 
-    switch (a->status) {
-    case 200:
-        if (jscan_check(buf_all(&a->body), BOUND_JSON_DEPTH, &root, &fault) || root.kind != JSON_OBJECT) {
-            say_to(out->text, sizeof out->text, "%.200s/models answers, but not with JSON: is base_url right?", p->base_url);
-            return;
-        }
-        out->fine = true;
-        say_to(out->text, sizeof out->text, "answers, and lists %zu models", jscan_count(jscan_find(root, "data")));
+    if (!s.len || !text_is_header_safe(s)) return "";
+    return c->key && secret_is_quoted(c->key->secret, s) ? "" : a->fault.message;
+}
+
+static void tell_wrong_address(const struct called *c, const struct answer *a, struct call_result *out)
+{
+    const char *base = c->provider->base_url;
+    bool versioned = strstr(base, "/v1") != NULL;
+
+    tell(out, "%.200s%s answers %d: is base_url right?%s", base, c->model ? "" : "/models", a->status,
+         versioned ? "" : " Most end in /v1, this one does not");
+}
+
+static void tell_key(const struct called *c, const struct answer *a, struct call_result *out)
+{
+    if (c->key) tell(out, "answers %d: it refuses the key \"%s\"", a->status, c->key->name);
+    else tell(out, "answers %d: it wants a key, and none is stored", a->status);
+}
+
+/* Whole, but not what was asked for. */
+static void tell_trouble(const struct called *c, const struct answer *a, struct call_result *out)
+{
+    const char *said = quote(c, a), *colon = *said ? ": " : "";
+
+    switch (a->trouble) {
+    case TROUBLE_KEY: tell_key(c, a, out); return;
+    case TROUBLE_QUOTA:
+        tell(out, "answers %d: the account of the key \"%s\" is out of credit or quota%s%.200s", a->status,
+             c->key ? c->key->name : "-", colon, said);
         return;
-    case 401: case 403:
-        say_to(out->text, sizeof out->text,
-               keyed ? "answers %d: it refuses the key \"%s\"" : "answers %d: it wants a key, and none is stored%s",
-               a->status, keyed ? p->keys[0].name : "");
+    case TROUBLE_LIMITED:
+        out->fine = !c->model;
+        tell(out, "answers %d: it is there, but over a limit just now%s%.200s", a->status, colon, said);
         return;
-    case 404:
-        say_to(out->text, sizeof out->text, "%.200s/models answers 404: is base_url right? Most end in /v1", p->base_url);
+    case TROUBLE_UNKNOWN:
+        if (c->model && *a->fault.message)
+            tell(out, "answers %d: it has no such model as \"%.100s\"%s%.200s", a->status, c->model, colon, said);
+        else tell_wrong_address(c, a, out);
         return;
-    case 429:
-        out->fine = true;
-        say_to(out->text, sizeof out->text, "answers 429: it is there, but over a limit or out of credit");
+    case TROUBLE_BROKEN:
+        if (a->status == 200) tell(out, "answers 200 to \"%.100s\", but with what is no completion", c->model);
+        else tell(out, "answers %d: it is in trouble itself%s%.200s", a->status, colon, said);
         return;
-    default:
-        say_to(out->text, sizeof out->text,
-               a->status >= 500 ? "answers %d: it is in trouble itself" : "answers %d, which is no list of models",
-               a->status);
+    default: break;
     }
+    if (c->model) tell(out, "answers %d to \"%.100s\"%s%.200s", a->status, c->model, colon, said);
+    else tell(out, "answers %d, which is no list of models%s%.200s", a->status, colon, said);
+}
+
+/* ---- what is right ---- */
+
+static void tell_fine(struct call_result *out, const char *what)
+{
+    out->fine = true;
+    tell(out, "answers in %lld ms%s, %s", (long long)out->latency_ms, out->latency_ms >= SLOW_MS ? ", which is slow" : "",
+         what);
+}
+
+static void read_models(const struct called *c, const struct answer *a, struct arena *memory, struct model_list *list,
+                        struct call_result *out)
+{
+    const struct dialect *d = dialect_find(c->provider->dialect);
+    char what[64];
+
+    if (!d->read_models(buf_all(&a->body), memory, list)) {
+        tell(out, "%.200s/models answers, but not with JSON that lists models: is base_url right?", c->provider->base_url);
+        return;
+    }
+    snprintf(what, sizeof what, "and lists %d models", list->count);
+    tell_fine(out, what);
+}
+
+/* True: there is a whole answer of status 200 that is what it should be. */
+static bool is_good(const struct called *c, enum weir_err err, const struct answer *a, struct call_result *out)
+{
+    *out = (struct call_result){.status = a->status, .latency_ms = a->status ? a->head_ms : -1, .date_ms = a->date_ms,
+                                .limits = a->limits};
+    if (err == WEIR_INVALID) tell(out, "serves no conversations, by its faces");
+    else if (err != WEIR_OK) tell(out, "the call could not be made: out of memory, or a bad address");
+    else if (a->end != UPSTREAM_END) tell_failure(c, a, out);
+    else if (a->trouble != TROUBLE_NONE) tell_trouble(c, a, out);
+    else return true;
+    return false;
+}
+
+/* ---- the calls ---- */
+
+void call_models(const struct provider_row *p, const struct upstream_key *key, int64_t bound_ms, struct arena *a,
+                 struct model_list *list, struct call_result *out)
+{
+    const struct called c = {p, key, NULL, bound_ms};
+    struct model_list unwanted;
+    struct arena own;
+    struct answer got;
+    enum weir_err err = ask_for_models(p, key, bound_ms, &got);
+
+    arena_init(&own);
+    if (list) *list = (struct model_list){0};
+    if (err == WEIR_NOT_FOUND) {
+        *out = (struct call_result){.fine = true, .latency_ms = -1, .limits = got.limits};
+        tell(out, "is built in: there is nobody to call");
+    } else if (is_good(&c, err, &got, out)) {
+        read_models(&c, &got, a ? a : &own, list ? list : &unwanted, out);
+    }
+    answer_free(&got);
+    arena_end(&own);
 }
 
 void call_provider(const struct provider_row *p, int64_t bound_ms, struct call_result *out)
 {
-    struct answer a = {.end = UPSTREAM_FAILED};
-
-    *out = (struct call_result){0};
-    if (strcmp(p->dialect, "mock") == 0) {
-        out->fine = true;
-        say_to(out->text, sizeof out->text, "is built in: there is nobody to call");
-        return;
-    }
-    buf_init(&a.body, LIST_MAX);
-    if (!provider_get(p, bound_ms, &a))
-        say_to(out->text, sizeof out->text, "the call could not be made: out of memory, or a bad address");
-    else if (a.end == UPSTREAM_TIMEOUT)
-        say_to(out->text, sizeof out->text, "%.200s: no whole answer within %lld ms", p->base_url, (long long)bound_ms);
-    else if (a.end != UPSTREAM_END) tell_failure(p, &a, out);
-    else tell_status(p, &a, out);
-    out->date_ms = a.date_ms;
-    buf_free(&a.body);
+    call_models(p, call_first_key(p), bound_ms, NULL, NULL, out);
 }
 
-/* ---- streams ---- */
-
-static void stream_read(struct upstream *u, int64_t start, int64_t deadline, struct stream_result *out)
+void call_word(const struct provider_row *p, const struct upstream_key *key, const char *model, int64_t bound_ms,
+               struct call_result *out)
 {
-    enum upstream_event event;
-    int64_t last = 0;
-    bool line_start = true;
+    const struct called c = {p, key, model, bound_ms};
+    struct answer got;
+    char what[160];
+    enum weir_err err = ask_for_a_word(p, key, model, bound_ms, &got);
 
-    while ((event = u->ops->wait(u, -1, deadline)) == UPSTREAM_HEAD || event == UPSTREAM_BYTES) {
-        int64_t now = clock_mono_ms();
-        struct span bytes = buf_all(&u->bytes);
+    if (is_good(&c, err, &got, out)) {
+        snprintf(what, sizeof what, "and \"%.100s\" completes", model);
+        tell_fine(out, what);
+    }
+    answer_free(&got);
+}
 
-        out->status = u->status;
-        if (event == UPSTREAM_HEAD) continue;
-        if (!out->moments) out->first_ms = now - start;
-        if (!out->moments || now - last >= MOMENT_MS) out->moments++;
-        last = now;
-        for (size_t i = 0; i < bytes.len; i++) {
-            if (line_start && bytes.at[i] == 'd') out->events++;
-            line_start = bytes.at[i] == '\n';
+/* ---- with what ---- */
+
+const struct upstream_key *call_first_key(const struct provider_row *p)
+{
+    for (int i = 0; i < p->key_count; i++)
+        if (p->keys[i].secret) return &p->keys[i];
+    return NULL;
+}
+
+const char *call_known_model(const struct snapshot *snap, const struct provider_row *p)
+{
+    for (int i = 0; i < snap->model_count; i++)
+        for (int t = 0; t < snap->models[i].target_count; t++) {
+            const struct target_row *row = &snap->models[i].targets[t];
+
+            if (row->provider == p && !strcasestr(row->model, "embed")) return row->model;
         }
-        buf_clear(&u->bytes);
-    }
-    out->all_ms = clock_mono_ms() - start;
-    if (event == UPSTREAM_FAILED) say_to(out->text, sizeof out->text, "%s", u->failure_text);
-    if (event == UPSTREAM_TIMEOUT) say_to(out->text, sizeof out->text, "no end within %lld ms", (long long)out->all_ms);
-}
-
-void call_stream(const char *url, const struct secret *key, const char *model, int64_t bound_ms, struct stream_result *out)
-{
-    char whole[BOUND_PATH + 32];
-    struct http_call call = {.origin = url,
-                             .url = whole,
-                             .accept = "text/event-stream",
-                             .secret_header = "Authorization: Bearer ",
-                             .secret = key,
-                             .connect_ms = CALL_DOCTOR_MS};
-    struct http_pool *pool = NULL;
-    struct upstream *u = NULL;
-    struct buf body;
-    int64_t start = clock_mono_ms();
-
-    *out = (struct stream_result){0};
-    buf_init(&body, 4096);
-    buf_str(&body, "{\"model\":");
-    json_string(&body, span_of(model));
-    buf_str(&body, ",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"Count to twenty.\"}]}");
-    say_to(whole, sizeof whole, "%s/v1/chat/completions", url);
-    call.body = buf_all(&body);
-    if (!body.err && !http_start() && !http_pool_new(-1, &pool) && !http_open(pool, &call, &u)) {
-        stream_read(u, start, start + bound_ms, out);
-        u->ops->close(u);
-    } else {
-        say_to(out->text, sizeof out->text, "the call could not be made");
-    }
-    if (pool) http_pool_free(pool);
-    buf_free(&body);
+    return NULL;
 }

@@ -13,6 +13,7 @@
 #include "admin/doctor.h"
 #include "admin/option.h"
 #include "fcgi/base/clock.h"
+#include "fcgi/door/http.h"
 #include "sql/routes.h"
 #include "sql/vault.h"
 
@@ -238,6 +239,10 @@ static void check_upstreams(struct doctor *d, const struct snapshot *snap)
 {
     bool compared = false;
 
+    if (http_start()) {
+        doctor_tell(d, FINDING_FAIL, "upstreams", "cannot be called: libcurl does not start");
+        return;
+    }
     if (!snap->provider_count) doctor_tell(d, FINDING_WARN, "upstreams", "none; add one with `weir provider add`");
     for (int i = 0; i < snap->provider_count; i++) {
         const struct provider_row *p = &snap->providers[i];

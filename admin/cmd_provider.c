@@ -1,9 +1,8 @@
-/* `weir provider`: upstreams are added, listed, and really called to see whether they answer. */
+/* `weir provider`: upstreams are added and listed. */
 #include <stdio.h>
 #include <string.h>
 
 #include "admin/apply.h"
-#include "admin/call.h"
 #include "admin/document.h"
 #include "admin/listing.h"
 #include "admin/option.h"
@@ -295,42 +294,5 @@ out:
     health_release(health);
     master_key_free(master);
     db_close(db);
-    return code;
-}
-
-/* ---- test ---- */
-
-int cmd_provider_test(struct weir *w, int argc, char **argv)
-{
-    const struct option_def options[] = {{NULL, OPTION_FLAG, NULL}};
-    struct snapshot *snap = NULL;
-    struct master_key *master = NULL;
-    const struct provider_row *p;
-    struct call_result found;
-    struct words words;
-    struct db *db = NULL;
-    enum weir_err err;
-    int code = EXIT_REFUSED;
-
-    if (!options_read(&w->memory, argc, argv, options, 1, 1, &words)) return EXIT_USAGE;
-    if (!weir_master(w, &master) || !weir_open(w, DB_READ, &db)) goto out;
-    err = snapshot_load(db, master, &snap);
-    if (err) {
-        weir_failed("the providers cannot be read", err, db);
-        goto out;
-    }
-    p = snapshot_provider(snap, span_of(words.at[0]));
-    if (!p) {
-        say("%s: no provider of that name", words.at[0]);
-        goto out;
-    }
-    call_provider(p, CALL_TEST_MS, &found);
-    if (found.fine) printf("%s: %s\n", p->name, found.text);
-    else say("%s: %s", p->name, found.text);
-    code = found.fine ? finish_output() : EXIT_REFUSED;
-out:
-    if (snap) snapshot_release(snap);
-    db_close(db);
-    master_key_free(master);
     return code;
 }

@@ -6,8 +6,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "admin/call.h"
 #include "admin/doctor.h"
+#include "admin/stream_call.h"
 
 #define CONF_MAX ((size_t)1 << 20)
 #define STREAM_MS 60000

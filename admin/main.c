@@ -29,12 +29,19 @@ static const struct command commands[] = {
      "[--api-version V] [--anthropic-version V] [--auth bearer|x-api-key|api-key] [--faces chat,responses...]",
      "an upstream; its key is read from a file or stdin"},
     {"provider list", cmd_provider_list, "[--json]", "the upstreams, and how they, their breakers and keys are"},
-    {"provider test", cmd_provider_test, "NAME", "really call the upstream and say plainly what is wrong"},
+    {"provider test", cmd_provider_test, "NAME [--model M] [--key K] [--json]",
+     "really call the upstream with each of its keys and say plainly what is wrong\n"
+     "  asked for are its list of models and the smallest completion of M, by default of a model that an alias leads to"},
+    {"provider sync", cmd_provider_sync, "NAME [--model M] [--json]",
+     "read the provider's own rate limits from the headers of its answer, and set them as limits on provider/NAME"},
     {"provider open", cmd_provider_open, "NAME", "ask it no more, whatever its breakers say"},
     {"provider close", cmd_provider_close, "NAME", "ask it whatever its breakers say"},
     {"provider auto", cmd_provider_auto, "NAME", "let its breakers decide, afresh, and use all its keys again"},
     {"model add", cmd_model_add, "ALIAS --to PROVIDER:MODEL[,PROVIDER:MODEL...]",
      "a name that callers use, and what stands behind it"},
+    {"model import", cmd_model_import, "PROVIDER [--all | NAME...] [--prefix P] [--dry-run] [--json]",
+     "what the upstream offers; all of it, or what is named, becomes aliases\n"
+     "  an alias is P and the name; it has a price where the built-in list knows the model, and the sizes that are told"},
     {"model list", cmd_model_list, "[--json]", "the aliases"},
     {"prices import", cmd_prices_import, "[FILE.json|-] [--sizes] [--dry-run] [--json]",
      "set the aliases' prices from the list that LiteLLM publishes, or from the built-in one;\n"

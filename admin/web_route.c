@@ -8,6 +8,7 @@
 #include "admin/session.h"
 #include "admin/web_authenticate.h"
 #include "admin/web_budget.h"
+#include "admin/web_sync.h"
 #include "fcgi/base/log.h"
 #include "sql/vault.h"
 
@@ -29,6 +30,8 @@ static const struct route {
 } routes[] = {
     {"/config/budget", WEB_GET, JSON, ADMIN_VIEWER, web_budget_show},
     {"/config/budget", WEB_POST, JSON, ADMIN_OPERATOR, web_budget_set},
+    {"/sync/openai-limits", WEB_GET, JSON, ADMIN_OPERATOR, web_sync},
+    {"/sync/openai-limits", WEB_POST, JSON, ADMIN_OPERATOR, web_sync},
 
     {"/admin", WEB_GET, OPEN, ADMIN_VIEWER, page_home},
     {"/admin/", WEB_GET, OPEN, ADMIN_VIEWER, page_home},

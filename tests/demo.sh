@@ -149,6 +149,8 @@ step 'It works at once, without a restart: the first target fails, the second an
 shows '"finish_reason":"stop"' 'x-weir-provider: mock' 'x-weir-attempts: 2'
 step 'What is wrong with a provider is said plainly' weir provider test upstream
 ends 1; shows upstream
+step 'And what is right: the smallest completion' weir provider test mock --model mock
+ends 0; shows completes
 step 'The providers' weir provider list
 ends 0; shows mock upstream
 step 'The aliases' weir model list

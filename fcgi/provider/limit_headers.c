@@ -8,6 +8,7 @@
 #define RESET_MOST (366 * 86400000LL)
 #define US_MOST (RESET_MOST * 1000)
 #define COUNT_MOST 1000000000000000 /* more is nonsense */
+#define SPARE_MOST_MS 60000
 
 /* ---- times ---- */
 
@@ -95,12 +96,13 @@ static struct limit_header read_limit(const struct upstream *up, const char *pre
     static const char *const whats[] = {"limit", "remaining", "reset"};
     struct limit_header l = {-1, -1, -1};
     struct span said[3];
-    for (int i = 0; i < 3; i++) {
+    int64_t limit = 0;
+    for (int i = 0; i < 3 && (!i || limit > 0); i++) {
         char name[80];
         snprintf(name, sizeof name, "%s-%s-%s", prefix, metric_first ? metric : whats[i], metric_first ? whats[i] : metric);
         said[i] = upstream_header(up, name);
+        if (!i) limit = count_of(said[0]);
     }
-    int64_t limit = count_of(said[0]);
     if (limit <= 0) return l;
     l.limit = limit;
     l.remaining = count_of(said[1]);
@@ -115,6 +117,23 @@ static int64_t retry_after(const struct upstream *up, int64_t now_ms)
     struct span s = upstream_header(up, "retry-after");
     if (ms >= 0) return ms > RESET_MOST ? RESET_MOST : ms;
     return s.at && limit_reset_parse(s, now_ms, &ms) ? ms : -1;
+}
+
+/* wanted: what a request takes of it. */
+static int64_t spare_ms(const struct limit_header *l, int64_t wanted)
+{
+    if (l->limit < 0 || l->remaining < 0 || (l->remaining > l->limit / 50 && l->remaining >= wanted)) return 0;
+    return l->resets_in_ms < 0 || l->resets_in_ms > SPARE_MOST_MS ? SPARE_MOST_MS : l->resets_in_ms;
+}
+
+int64_t limits_spare_ms(const struct limit_headers *h, int64_t prompt, int64_t output)
+{
+    const int64_t all[] = {spare_ms(&h->requests, 1), spare_ms(&h->tokens, prompt + output), spare_ms(&h->input, prompt),
+                           spare_ms(&h->output, output)};
+    int64_t most = 0;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i] > most) most = all[i];
+    return most;
 }
 
 void limits_openai(const struct upstream *up, int64_t now_ms, struct limit_headers *out)

@@ -18,6 +18,10 @@ struct limit_headers {
     int64_t retry_after_ms;            /* -1: not said */
 };
 
+/* How long others should be asked first, in ms: until a limit is full again of which at most 2 % are left, or less than a
+ * request of so many tokens takes, but no longer than a minute: then the next answer tells. 0: there is enough of all. */
+int64_t limits_spare_ms(const struct limit_headers *h, int64_t prompt, int64_t output);
+
 /* now_ms: the wall clock, for times that are given as instants. */
 void limits_openai(const struct upstream *up, int64_t now_ms, struct limit_headers *out);    /* x-ratelimit-* */
 void limits_anthropic(const struct upstream *up, int64_t now_ms, struct limit_headers *out); /* anthropic-ratelimit-* */

@@ -5,6 +5,7 @@
 #include "fcgi/base/clock.h"
 #include "fcgi/base/log.h"
 #include "fcgi/base/text.h"
+#include "fcgi/provider/limit_headers.h"
 #include "fcgi/stage/charge.h"
 
 /* ---- begin, step, end ---- */
@@ -93,10 +94,24 @@ void attempt_end(struct attempt *a)
 
 /* ---- what both kinds share ---- */
 
+/* A key that is nearly out of its provider's limit stands behind the others from now on, before it is told 429. */
+static void spare_key(const struct attempt *a)
+{
+    const struct estimate *e = &a->ticket->estimate;
+    const struct target *t = a->target;
+    struct limit_headers h;
+    a->dialect->read_limits(a->up, clock_wall_ms(), &h);
+    int64_t ms = limits_spare_ms(&h, e->prompt_estimate, e->output_estimate);
+    if (ms) pulse_spare(a->tools->pulse, t->provider->name, t->key ? t->key->name : NULL, a->head_at + ms);
+}
+
 enum upstream_event attempt_wait(struct attempt *a, int64_t deadline)
 {
     enum upstream_event event = a->up->ops->wait(a->up, a->unheard ? -1 : conn_watch_fd(a->r->conn), deadline);
-    if (event == UPSTREAM_HEAD) a->head_at = clock_mono_ms();
+    if (event == UPSTREAM_HEAD) {
+        a->head_at = clock_mono_ms();
+        spare_key(a);
+    }
     return event == UPSTREAM_STOP && a->tools->is_cgi ? UPSTREAM_GONE : event;
 }
 

@@ -132,7 +132,7 @@ def test_version_and_help_are_results(bare):
     assert re.fullmatch(r"weir \d+\.\d+\.\d+\n", bare.run("--version").stdout)
     shown = bare.run("--help").stdout
     for name in ("init", "apply", "export", "settings", "key create", "key list", "key rotate", "key revoke", "provider add", "provider list",
-                 "provider test", "model add", "model list", "prices import", "prices", "limit set", "limit list", "limit remove", "limit reset", "audit", "usage", "ledger check",
+                 "provider test", "provider sync", "model add", "model import", "model list", "prices import", "prices", "limit set", "limit list", "limit remove", "limit reset", "audit", "usage", "ledger check",
                  "tick", "backup", "migrate", "doctor"):
         assert f"\n  {name} " in shown
     assert "--may-assert-identity" in bare.run("key", "create", "--help").stdout
@@ -648,13 +648,14 @@ def add(cli, url, dialect="openai", name="p"):
     cli.run("provider", "add", name, "--dialect", dialect, "--base-url", url, "--key-file", "-", feed=SECRETS[0])
 
 
-@pytest.mark.parametrize("dialect, header", [("openai", ("Authorization", "Bearer " + SECRETS[0])), ("anthropic", ("x-api-key", SECRETS[0])),
-                                             ("azure", ("api-key", SECRETS[0]))])
-def test_provider_test_really_calls(cli, upstream, dialect, header):
-    add(cli, upstream.url + "/v1", dialect)
+@pytest.mark.parametrize("dialect, base, asked, header", [("openai", "/v1", "/v1/models", ("Authorization", "Bearer " + SECRETS[0])),
+                                                          ("anthropic", "/v1", "/v1/models?limit=1000", ("x-api-key", SECRETS[0])),
+                                                          ("azure", "", "/openai/v1/models", ("api-key", SECRETS[0]))])
+def test_provider_test_really_calls(cli, upstream, dialect, base, asked, header):
+    add(cli, upstream.url + base, dialect)
     assert "lists 2 models" in cli.run("provider", "test", "p").stdout
     path, headers = upstream.seen[0]
-    assert path == "/v1/models" and headers[header[0]] == header[1]
+    assert path == asked and headers[header[0]] == header[1]
 
 
 @pytest.mark.parametrize("status, word", [(401, "refuses the key"), (403, "refuses the key"), (404, "base_url"), (500, "trouble")])

@@ -160,6 +160,19 @@ def ok(asked):
     return note + plain(text(answer), headers=OWN_HEADERS)
 
 
+def limits(asked):
+    """limits:REQUESTS:LEFT:TOKENS:LEFT:RESET - ok, with OpenAI's rate-limit headers; LEFT "-": that limit is not told."""
+    steps, reset = ok(asked), asked.args[4] if len(asked.args) > 4 else "30s"
+    head = next(s for s in steps if "headers" in s)
+    head["headers"] = [h for h in head["headers"] if not h[0].startswith("x-ratelimit-")]
+    for i, metric in enumerate(("requests", "tokens")):
+        limit, left = asked.args[2 * i], asked.args[2 * i + 1]
+        if left != "-":
+            head["headers"] += [[f"x-ratelimit-limit-{metric}", limit], [f"x-ratelimit-remaining-{metric}", left],
+                                [f"x-ratelimit-reset-{metric}", reset]]
+    return steps
+
+
 def counted_stream(asked):
     """stream:N:MS - N content events, MS apart."""
     n, ms = asked.arg(0, 10), asked.arg(1, 0)
@@ -716,12 +729,27 @@ def embeddings(asked):
     return [{"usage": used}] + plain(text(answer))
 
 
-def models():
-    return plain(text({"object": "list", "data": [{"id": "ok", "object": "model", "created": CREATED, "owned_by": "mock"}]}))
+def models(asked):
+    """The list of models. /list/BEHAVIOUR/v1/models behaves as a model of that name does; "ok" is the list all the same."""
+    parts = asked.path.split("/")
+    if parts[1] == "list" and not parts[2].startswith(("ok", "limits", "slow")):
+        asked.name, *asked.args = parts[2].split(":")
+        return BEHAVIOURS[asked.name](asked)
+    headers, pause = [], []
+    if parts[2].startswith("limits"):
+        headers = [["x-ratelimit-limit-requests", "500"], ["x-ratelimit-limit-tokens", "200000"]]
+    if parts[2].startswith("slow:"):
+        pause = [{"sleep": int(parts[2][5:]) / 1000}]
+    rows = [{"id": name, "object": "model", "created": CREATED, "owned_by": "mock"} for name in OFFERED]
+    rows[0] |= {"context_window": 128000, "max_completion_tokens": 16384}
+    return pause + plain(text({"object": "list", "data": rows}), headers=headers)
+
+
+OFFERED = ("gpt-4o-mini", "ok", "text-embedding-3-small", "vendor/new-model:free")
 
 
 BEHAVIOURS = {
-    "ok": ok, "stream": counted_stream, "gated": gated, "gated-each": gated_each, "slow": slow, "drip": drip,
+    "ok": ok, "limits": limits, "stream": counted_stream, "gated": gated, "gated-each": gated_each, "slow": slow, "drip": drip,
     "stall-before": stall_before, "stall-head": stall_head, "stall-role": stall_role, "stall-mid": stall_mid,
     "dribble": dribble, "split-random": split_random, "split-utf8": split_utf8,
     "cut-before": cut_before, "reset-before": reset_before, "cut-head": cut_head, "cut-role": cut_role,
@@ -749,14 +777,14 @@ BEHAVIOURS = {
 WIRES = {"/messages": wires.MESSAGES, "/responses": wires.RESPONSES}
 
 
-PATHS = ("/v1/", "/other/v1/", "/anthropic/v1/", "/groq/openai/v1/", "/gemini/v1beta/openai/", "/ollama/v1/", "/azure/openai/")
+PATHS = ("/v1/", "/list/", "/other/v1/", "/anthropic/v1/", "/groq/openai/v1/", "/gemini/v1beta/openai/", "/ollama/v1/", "/azure/openai/")
 
 
 def steps(entry, count):
     """The steps that answer this request; count says the how-manieth for its model it is."""
     asked = Asked(entry, count)
-    if entry["method"] == "GET" and asked.path.endswith("/models"):
-        return models()
+    if entry["method"] == "GET" and asked.path.startswith(PATHS) and asked.path.endswith("/models"):
+        return models(asked)
     if entry["method"] != "POST" or not asked.path.startswith(PATHS):
         return plain(text(error_body("No such path.", code="mock_path")), 404)
     wire = next((w for path, w in WIRES.items() if asked.path.endswith(path)), None)

@@ -86,6 +86,34 @@ static void a_limit_that_is_none_says_nothing(void **state)
     assert_int_equal(read(limits_openai, "retry-after-ms: 250\nretry-after: 90\n").retry_after_ms, 250);
 }
 
+static struct limit_header left(int64_t limit, int64_t remaining, int64_t resets_in_ms)
+{
+    return (struct limit_header){limit, remaining, resets_in_ms};
+}
+
+static void who_is_nearly_out_is_spared_until_it_is_full_again(void **state)
+{
+    const struct limit_header none = {-1, -1, -1};
+    static const struct { int64_t limit, remaining, resets, requests_ms, tokens_ms; } all[] = {
+        {1000, 21, 5000, 0, 5000}, {1000, 20, 5000, 5000, 5000}, {1000, 0, 5000, 5000, 5000},
+        {1000, 150, 5000, 0, 0}, {1000, 149, 5000, 0, 5000}, /* a request of 150 tokens */
+        {10, 1, 5000, 0, 5000}, {10, 0, -1, 60000, 60000}, {10, 0, 86400000, 60000, 60000}, {10, 0, 0, 0, 0},
+        {1000, -1, 5000, 0, 0}, {-1, 0, 5000, 0, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        struct limit_header l = left(all[i].limit, all[i].remaining, all[i].resets);
+        const struct limit_headers requests = {l, none, none, none, -1}, tokens = {none, l, none, none, -1};
+        assert_int_equal(limits_spare_ms(&requests, 100, 50), all[i].requests_ms);
+        assert_int_equal(limits_spare_ms(&tokens, 100, 50), all[i].tokens_ms);
+    }
+    const struct limit_headers both = {left(10, 0, 2000), left(1000, 0, 9000), left(1000, 99, 7000), left(1000, 50, 8000), -1};
+    assert_int_equal(limits_spare_ms(&both, 100, 50), 9000);
+    const struct limit_headers in = {none, none, left(1000, 99, 7000), left(1000, 50, 8000), -1};
+    assert_int_equal(limits_spare_ms(&in, 100, 50), 7000);
+    assert_int_equal(limits_spare_ms(&in, 99, 51), 8000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -93,6 +121,7 @@ int main(void)
         cmocka_unit_test(openais_and_groqs_headers_are_read),
         cmocka_unit_test(anthropics_headers_are_read),
         cmocka_unit_test(a_limit_that_is_none_says_nothing),
+        cmocka_unit_test(who_is_nearly_out_is_spared_until_it_is_full_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -303,6 +303,8 @@ static enum weir_err change_row(struct report_job *b, struct db *db, enum health
     struct health_row h;
     enum weir_err err = health_read(db, &b->strings, kind, b->r.provider, name, &h);
     if (err != WEIR_OK) return err;
+    /* A model's name that is the caller's makes no row; it may have claimed the probe of one that is there. */
+    if (b->r.unnamed && kind == HEALTH_TARGET && h.breaker.state != BREAKER_HALF_OPEN) return WEIR_OK;
     if (b->claims) {
         if (breaker_may(&h.breaker, b->now) == BREAKER_GO) return WEIR_OK;
         if (!breaker_claim(&h.breaker, b->now)) return WEIR_EXISTS;
@@ -334,7 +336,7 @@ static enum weir_err report_run(struct job *j, struct db *db)
     bool on_key = b->r.word == PULSE_LIMITED || b->r.word == PULSE_REFUSED;
     b->changed = false;
     enum weir_err err = WEIR_OK;
-    if (!b->r.unnamed) err = change_row(b, db, HEALTH_TARGET, b->r.model, !on_key || !b->r.key);
+    if (!b->r.unnamed || b->r.claimed) err = change_row(b, db, HEALTH_TARGET, b->r.model, !on_key || !b->r.key);
     if (err == WEIR_OK && b->r.key) err = change_row(b, db, HEALTH_KEY, b->r.key, on_key);
     if (err == WEIR_OK) err = change_provider(b, db);
     return err;

@@ -31,7 +31,8 @@ struct pulse_report {
     bool unreached;                     /* PULSE_BAD: no HTTP answer came */
     bool whole_key;                     /* PULSE_LIMITED: for every model, not only this one */
     bool claimed;                       /* it was the probe */
-    bool unnamed;                       /* the model's name is the caller's: nothing is kept of the target */
+    bool unnamed;                       /* the model's name is the caller's: of the target only what a claimed
+                                           probe came to is kept */
     int64_t cool_ms;
     int64_t latency_ms;                 /* to the beginning of the answer; -1: none came */
     const char *error;

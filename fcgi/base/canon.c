@@ -1,11 +1,16 @@
-/* The canonical form. Depth is bounded by the check that every text has gone through (BOUND_JSON_DEPTH). */
+/* The canonical form. */
 #include "fcgi/base/canon.h"
 
 #include <stdlib.h>
 
 #include "fcgi/base/text.h"
 
-struct member { struct span name; /* between the quotes */ struct jval value; size_t place; };
+#define DEEP 16
+
+/* name: between the quotes; undone: the same without escapes, NULL where it has none. */
+struct member { struct span name; struct jval value; size_t place; char *undone; size_t undone_len; };
+
+static enum weir_err write_value(struct jval v, const char *const *skip, int depth, struct buf *out);
 
 static bool is_plain(struct span quoted) { return !memchr(quoted.at, '\\', quoted.len); }
 
@@ -29,25 +34,28 @@ static int compare_spans(struct span a, struct span b)
     return order ? order : (a.len > b.len) - (a.len < b.len);
 }
 
-/* By what the names mean. Names with escapes are rare: they are undone each time. */
-static int compare_names(struct span a, struct span b)
+static struct span meaning_of(const struct member *m)
 {
-    struct buf x, y;
-    if (is_plain(a) && is_plain(b)) return compare_spans(a, b);
-    buf_init(&x, a.len * 3 + 1);
-    buf_init(&y, b.len * 3 + 1);
-    jval_string((struct jval){JSON_STRING, literal_of(a)}, &x);
-    jval_string((struct jval){JSON_STRING, literal_of(b)}, &y);
-    int order = compare_spans(buf_all(&x), buf_all(&y));
-    buf_free(&x);
-    buf_free(&y);
-    return order;
+    return m->undone ? (struct span){m->undone, m->undone_len} : m->name;
+}
+
+/* False: memory is out. */
+static bool undo(struct member *m)
+{
+    struct buf text;
+    m->undone = NULL;
+    if (is_plain(m->name)) return true;
+    buf_init(&text, m->name.len * 3 + 1);
+    bool whole = jval_string((struct jval){JSON_STRING, literal_of(m->name)}, &text) == WEIR_OK;
+    if (whole && (m->undone = malloc(text.len + 1))) memcpy(m->undone, buf_cstr(&text), m->undone_len = text.len);
+    buf_free(&text);
+    return m->undone;
 }
 
 static int compare_members(const void *a, const void *b)
 {
     const struct member *x = a, *y = b;
-    int order = compare_names(x->name, y->name);
+    int order = compare_spans(meaning_of(x), meaning_of(y));
     return order ? order : (x->place > y->place) - (x->place < y->place);
 }
 
@@ -58,30 +66,33 @@ static bool is_skipped(struct span name, const char *const *skip)
     return false;
 }
 
-static enum weir_err write_object(struct jval v, const char *const *skip, struct buf *out)
+static enum weir_err write_object(struct jval v, const char *const *skip, int depth, struct buf *out)
 {
     size_t count = 0, room = jscan_count(v);
     struct member *members = malloc((room + 1) * sizeof *members);
     struct jiter it = jscan_iter(v);
+    enum weir_err err = WEIR_OK;
     if (!members) return WEIR_NOMEM;
-    for (struct member m; count < room && jscan_next(&it, &m.name, &m.value);) {
+    for (struct member m; err == WEIR_OK && count < room && jscan_next(&it, &m.name, &m.value);) {
         m.place = count;
-        if (!is_skipped(m.name, skip)) members[count++] = m;
-        else room--;
+        if (is_skipped(m.name, skip)) room--;
+        else if (!undo(&m)) err = WEIR_NOMEM;
+        else members[count++] = m;
     }
     qsort(members, count, sizeof *members, compare_members);
-    enum weir_err err = buf_char(out, '{');
+    if (err == WEIR_OK) err = buf_char(out, '{');
     for (size_t i = 0; i < count && err == WEIR_OK; i++) {
         if (i) buf_char(out, ',');
         err = write_string(literal_of(members[i].name), out);
         buf_char(out, ':');
-        if (err == WEIR_OK) err = canon_write(members[i].value, NULL, out);
+        if (err == WEIR_OK) err = write_value(members[i].value, NULL, depth + 1, out);
     }
+    for (size_t i = 0; i < count; i++) free(members[i].undone);
     free(members);
     return err == WEIR_OK ? buf_char(out, '}') : err;
 }
 
-static enum weir_err write_array(struct jval v, struct buf *out)
+static enum weir_err write_array(struct jval v, int depth, struct buf *out)
 {
     struct span none;
     struct jval element;
@@ -89,17 +100,23 @@ static enum weir_err write_array(struct jval v, struct buf *out)
     enum weir_err err = buf_char(out, '[');
     for (bool first = true; err == WEIR_OK && jscan_next(&it, &none, &element); first = false) {
         if (!first) buf_char(out, ',');
-        err = canon_write(element, NULL, out);
+        err = write_value(element, NULL, depth + 1, out);
     }
     return err == WEIR_OK ? buf_char(out, ']') : err;
 }
 
-enum weir_err canon_write(struct jval v, const char *const *skip, struct buf *out)
+static enum weir_err write_value(struct jval v, const char *const *skip, int depth, struct buf *out)
 {
+    if (depth == DEEP) return buf_span(out, v.text);
     switch (v.kind) {
-    case JSON_OBJECT: return write_object(v, skip, out);
-    case JSON_ARRAY: return write_array(v, out);
+    case JSON_OBJECT: return write_object(v, skip, depth, out);
+    case JSON_ARRAY: return write_array(v, depth, out);
     case JSON_STRING: return write_string(v.text, out);
     default: return buf_span(out, v.text);
     }
+}
+
+enum weir_err canon_write(struct jval v, const char *const *skip, struct buf *out)
+{
+    return write_value(v, skip, 0, out);
 }

@@ -1,5 +1,6 @@
 /* One form for all JSON texts that mean the same: white space gone, members in order of their names, escapes only where
- * they must be. Numbers stay as they are written: 1 and 1.0 are two. */
+ * they must be. Numbers stay as they are written: 1 and 1.0 are two; so does what lies 16 levels deep, for every level is
+ * read once more than the one around it. */
 #ifndef WEIR_BASE_CANON_H
 #define WEIR_BASE_CANON_H
 

@@ -88,17 +88,19 @@ static bool hop_address(struct span s, struct ip_address *ip)
     return ip_parse(s, ip);
 }
 
-/* From the end of the chain to the first hop that is not a trusted proxy's. */
-static void walk(const struct hops *h, const struct proxies *p, char out[IP_TEXT])
+/* From the end of the chain to the first hop that is not a trusted proxy's. False: it breaks off before. */
+static bool walk(const struct hops *h, const struct proxies *p, char out[IP_TEXT])
 {
     struct ip_address ip;
-    for (int i = h->bad ? -1 : h->count - 1; i >= 0 && hop_address(h->at[i], &ip); i--) {
+    int i = h->bad ? -1 : h->count - 1;
+    for (; i >= 0 && hop_address(h->at[i], &ip); i--) {
         ip_text(&ip, out);
-        if (!p->trusts(p->arg, span_of(out))) return;
+        if (!p->trusts(p->arg, span_of(out))) return true;
     }
+    return i < 0 && !h->bad;
 }
 
-void forwarded_client(struct span remote, struct span x_forwarded_for, struct span forwarded, const struct proxies *p,
+bool forwarded_client(struct span remote, struct span x_forwarded_for, struct span forwarded, const struct proxies *p,
                       char out[IP_TEXT])
 {
     char peer[IP_TEXT], other[IP_TEXT];
@@ -106,14 +108,16 @@ void forwarded_client(struct span remote, struct span x_forwarded_for, struct sp
     size_t n = remote.len < IP_TEXT ? remote.len : 0;
     if (n) memcpy(out, remote.at, n);
     out[n] = '\0';
-    if (!p || (!x_forwarded_for.at && !forwarded.at) || !p->trusts(p->arg, remote)) return;
+    if (!p || (!x_forwarded_for.at && !forwarded.at) || !p->trusts(p->arg, remote)) return true;
     memcpy(peer, out, IP_TEXT);
     memcpy(other, out, IP_TEXT);
     read_hops(x_forwarded_for.at ? x_forwarded_for : forwarded, !x_forwarded_for.at, &hops);
-    walk(&hops, p, out);
-    if (!x_forwarded_for.at || !forwarded.at) return;
+    bool known = walk(&hops, p, out);
+    if (!x_forwarded_for.at || !forwarded.at) return known;
     read_hops(forwarded, true, &hops);
-    walk(&hops, p, other);
+    known &= walk(&hops, p, other);
     /* A proxy writes one of the two and hands the other on as the client made it up. */
-    if (strcmp(out, other) != 0) memcpy(out, peer, IP_TEXT);
+    if (strcmp(out, other) == 0) return known;
+    memcpy(out, peer, IP_TEXT);
+    return false;
 }

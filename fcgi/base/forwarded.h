@@ -12,8 +12,9 @@ struct proxies { bool (*trusts)(const void *arg, struct span address); const voi
  * only as long as those who wrote it are trusted: what a client writes itself is never reached. At a hop that is no
  * address ("unknown", "_hidden", damaged), and where both headers are there and name different clients, the last hop
  * that is known is all there is to say. Absent headers: SPAN_NONE. out: an address, or `remote` as it is where it counts
- * itself ("" if longer). */
-void forwarded_client(struct span remote, struct span x_forwarded_for, struct span forwarded, const struct proxies *p,
+ * itself ("" if longer). False: what was told could not be believed to its end, so `out` is the address of a proxy, and
+ * whoever stands behind it may have seen to that. */
+bool forwarded_client(struct span remote, struct span x_forwarded_for, struct span forwarded, const struct proxies *p,
                       char out[IP_TEXT]);
 
 #endif

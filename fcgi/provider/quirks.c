@@ -97,16 +97,22 @@ static enum weir_err refuse(const struct target *t, const char *field, struct pr
                        t->provider->name, t->model);
 }
 
+/* The body, which may be long, is read once. */
 static enum weir_err check_fields(const struct target *t, const struct chat *c, uint32_t *strips, struct problem *p)
 {
-    for (size_t i = 0; i < sizeof quirks / sizeof *quirks; i++) {
-        const struct quirk *q = &quirks[i];
-        if (!applies(q, t)) continue;
-        struct jval v = jscan_find(c->root, names[q->field]);
-        if (v.kind == JSON_ABSENT) continue;
-        if (!is_neutral(v, q->neutral)) return refuse(t, names[q->field], p);
-        *strips |= 1u << q->field;
-    }
+    const struct quirk *all[sizeof quirks / sizeof *quirks];
+    struct span key;
+    struct jval v;
+    int count = 0;
+    for (size_t i = 0; i < sizeof quirks / sizeof *quirks; i++)
+        if (applies(&quirks[i], t)) all[count++] = &quirks[i];
+    struct jiter it = jscan_iter(c->root);
+    while (count && jscan_next(&it, &key, &v))
+        for (int i = 0; i < count; i++) {
+            if (!jkey_is(key, names[all[i]->field])) continue;
+            if (!is_neutral(v, all[i]->neutral)) return refuse(t, names[all[i]->field], p);
+            *strips |= 1u << all[i]->field;
+        }
     return WEIR_OK;
 }
 

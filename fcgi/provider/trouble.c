@@ -8,6 +8,16 @@ static bool says(const struct fault *f, const char *const *words)
     return false;
 }
 
+/* The same where the caller may have written the words himself: many errors of 400 quote what they find fault with, so
+ * only codes count, and how a message begins. */
+static bool says_itself(const struct fault *f, const char *const *words)
+{
+    for (; *words; words++)
+        if (strstr(f->code, *words) || strstr(f->type, *words) || strncasecmp(f->message, *words, strlen(*words)) == 0)
+            return true;
+    return false;
+}
+
 /* The names that servers have for a prompt that does not fit (OpenAI, vLLM, llama.cpp, Anthropic, Gemini). */
 static bool is_too_long(int status, const struct fault *f)
 {
@@ -21,8 +31,9 @@ static bool is_too_long(int status, const struct fault *f)
 static bool is_used_up(int status, const struct fault *f)
 {
     static const char *const words[] = {"insufficient_quota", "spend_limit_exceeded", "credit_balance",
-                                        "usage_limit_exceeded", "credit balance is too low", "billing_error", NULL};
-    return status == 402 || ((status == 429 || status == 400 || status == 403) && says(f, words));
+                                        "usage_limit_exceeded", "credit balance is too low", "billing_error",
+                                        "Your credit balance is too low", NULL};
+    return status == 402 || ((status == 429 || status == 403) && says(f, words)) || (status == 400 && says_itself(f, words));
 }
 
 /* Groq answers 413 to what is above its limit of tokens a minute. */
@@ -34,9 +45,10 @@ static bool is_a_rate(int status, const struct fault *f)
 enum trouble trouble_openai(int status, const struct fault *f)
 {
     if (is_used_up(status, f)) return TROUBLE_QUOTA;
+    /* A project that may not use one model answers 403 for it; its key is good for the others. */
+    if (status == 404 || (status == 403 && strcmp(f->code, "model_not_found") == 0)) return TROUBLE_UNKNOWN;
     if (status == 401 || status == 403) return TROUBLE_KEY;
     if (is_a_rate(status, f)) return TROUBLE_LIMITED;
-    if (status == 404) return TROUBLE_UNKNOWN;
     if (status == 408 || status >= 500) return TROUBLE_BROKEN;
     return is_too_long(status, f) ? TROUBLE_LENGTH : TROUBLE_REQUEST;
 }
@@ -52,7 +64,7 @@ enum trouble trouble_anthropic(int status, const struct fault *f)
 enum trouble trouble_gemini(int status, const struct fault *f)
 {
     static const char *const key[] = {"API key not valid", "API_KEY_INVALID", "API key expired", NULL};
-    if (status == 400 && says(f, key)) return TROUBLE_KEY;
+    if (status == 400 && says_itself(f, key)) return TROUBLE_KEY;
     return trouble_openai(status, f);
 }
 

@@ -67,8 +67,9 @@ static void take_address(const struct request *r, struct caller *c)
     /* Given twice under names that web servers hold for one (X_Forwarded_For), it is the client's own. */
     struct span many = r->forwarded_for.times == 1 ? span_of(r->forwarded_for.value) : SPAN_NONE;
     struct span standard = r->forwarded.times == 1 ? span_of(r->forwarded.value) : SPAN_NONE;
-    bool told = list && r->forwarded_for.times <= 1 && r->forwarded.times <= 1;
-    forwarded_client(span_of(r->peer), many, standard, told ? &proxies : NULL, c->ip);
+    bool twice = r->forwarded_for.times > 1 || r->forwarded.times > 1;
+    bool known = forwarded_client(span_of(r->peer), many, standard, list && !twice ? &proxies : NULL, c->ip);
+    c->ip_is_vague = !known || (list && twice && is_proxy(list, span_of(r->peer)));
 }
 
 /* ---- whose name ---- */
@@ -182,7 +183,8 @@ enum weir_err authenticate(const struct gate *g, const struct request *r, const 
     err = what == PRESENTED_NOTHING ? find_nobody(g, r, a, c, p) : find_caller(g, r, credential, a, c, p);
     if (err != WEIR_OK) return err;
     take_key(c);
-    if (!key_allows_ip(&c->key, span_of(c->ip))) return problem_set(p, WEIR_IP_FORBIDDEN, NULL, NULL);
+    /* Of an address that only a proxy is known to have, a range that lets it in says nothing. */
+    if (!key_allows_ip(&c->key, c->ip_is_vague ? SPAN_NONE : span_of(c->ip))) return problem_set(p, WEIR_IP_FORBIDDEN, NULL, NULL);
     if (endpoint && !key_allows_endpoint(&c->key, span_of(endpoint)))
         return problem_set(p, WEIR_ENDPOINT_FORBIDDEN, NULL, NULL);
     return take_identity(c, r, p);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #define CHARACTERS_A_TOKEN 4
+#define NESTED 3 /* content within content: a message's, a tool result's in it; each level is read once more than the last */
 
 struct sum { int64_t bytes, images, files, messages, tools, hosted, prompts; };
 
@@ -26,7 +27,7 @@ static bool is_one_of(struct jval v, const char *const *names)
     return false;
 }
 
-static void add_content(struct sum *s, struct jval content);
+static void add_content(struct sum *s, struct jval content, int depth);
 
 /* Anthropic's documents may be given as text: then that is what is read. */
 static bool is_text_document(struct jval part)
@@ -35,7 +36,7 @@ static bool is_text_document(struct jval part)
     return jval_is(type, "text") || jval_is(type, "content");
 }
 
-static void add_part(struct sum *s, struct jval part)
+static void add_part(struct sum *s, struct jval part, int depth)
 {
     static const char *const images[] = {"image_url", "input_image", "image", NULL};
     static const char *const files[] = {"input_audio", "file", "input_file", "video_url", "document",
@@ -50,21 +51,22 @@ static void add_part(struct sum *s, struct jval part)
     while (jscan_next(&it, &key, &v)) {
         if ((image || file) && is_payload(key)) continue;
         s->bytes += (int64_t)key.len;
-        if (jkey_is(key, "content")) add_content(s, v); /* a tool's result: depth is BOUND_JSON_DEPTH */
+        if (jkey_is(key, "content")) add_content(s, v, depth + 1); /* a tool's result */
         else s->bytes += (int64_t)v.text.len;
     }
 }
 
-static void add_content(struct sum *s, struct jval content)
+static void add_content(struct sum *s, struct jval content, int depth)
 {
     struct span key;
     struct jval part;
-    if (content.kind != JSON_ARRAY) {
+    if (content.kind != JSON_ARRAY || depth == NESTED) {
         s->bytes += (int64_t)content.text.len;
+        s->files += depth == NESTED; /* no face has such; whatever it is, it is not looked for */
         return;
     }
     struct jiter it = jscan_iter(content);
-    while (jscan_next(&it, &key, &part)) add_part(s, part);
+    while (jscan_next(&it, &key, &part)) add_part(s, part, depth);
 }
 
 /* A message, or an item of a response's input: its parts stand under "content", a tool's result under "output". */
@@ -77,7 +79,7 @@ static void add_message(struct sum *s, struct jval message)
     s->hosted += jval_is(jscan_find(message, "type"), "item_reference");
     while (jscan_next(&it, &key, &v)) {
         s->bytes += (int64_t)key.len;
-        if (jkey_is(key, "content") || jkey_is(key, "output")) add_content(s, v);
+        if (jkey_is(key, "content") || jkey_is(key, "output")) add_content(s, v, 0);
         else s->bytes += (int64_t)v.text.len;
     }
 }

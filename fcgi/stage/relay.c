@@ -257,7 +257,8 @@ static void hedge(struct relay *l)
     if (place >= 0 && start(l, place) != BOOKED) queue_drop(&l->queue, place);
 }
 
-/* Waits for either, then lets each take what there is for it. */
+/* Waits for either, then lets each take what there is for it, until one has won or is over: what the other has for the
+ * caller must not go out behind it. */
 static void step_both(struct relay *l)
 {
     struct upstream *const calls[] = {l->live[0].attempt.up, l->live[1].attempt.up};
@@ -267,8 +268,12 @@ static void step_both(struct relay *l)
     now = clock_mono_ms();
     /* The one that is left sees it too. */
     if (event == UPSTREAM_GONE || event == UPSTREAM_STOP) cancel_others(l, &l->live[0]);
-    for (int i = 0; i < LIVE_MOST; i++)
-        if (l->live[i].used && !l->live[i].attempt.over) attempt_step(&l->live[i].attempt, now);
+    for (int i = 0; i < LIVE_MOST; i++) {
+        struct live *v = &l->live[i];
+        if (!v->used || v->attempt.over) continue;
+        attempt_step(&v->attempt, now);
+        if (v->attempt.over || v->part.begun) return;
+    }
 }
 
 static void step(struct relay *l)

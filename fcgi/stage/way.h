@@ -42,6 +42,7 @@ struct caller {
     struct key key;        /* of a token, or of nobody: without id and name */
     struct client_hash hash;
     char ip[IP_TEXT];      /* the caller's address, "" if nobody says it */
+    bool ip_is_vague;      /* that is a proxy's: what it says of the caller's cannot be believed */
     const char *user, *team, *role, *rolegroup;
     struct snapshot *snap; /* the configuration this request is served by; held for the request */
 };

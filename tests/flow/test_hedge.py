@@ -1,11 +1,14 @@
 """A second attempt beside a silent first: the faster content wins, the loser is cancelled, counted and charged."""
 import json
+import os
+import signal
+import threading
 import time
 
 import pytest
 
 import behaviours
-from harness import SLOW
+from harness import SLOW, until
 
 WHOLE = "".join(behaviours.WORDS)
 PRICE = {"input": "1", "output": "2"}
@@ -102,3 +105,27 @@ def test_the_loser_that_has_reported_its_usage_is_charged(gw):
     assert r.headers["x-weir-model"] == alias.models[1] and r.headers["x-weir-attempts"] == "2"
     assert gw.audit()["prompt_tokens"] == 500 + gw.seen(alias, 1)[0]["usage"]["prompt_tokens"]
     assert gw.site.books() == 0
+
+
+def test_of_two_that_begin_at_once_only_one_is_passed_on(gw):
+    """The gateway sleeps while both contents arrive, so that it finds them together."""
+    gw.usage_checked = False  # the loser's figure was on its way
+    gate = gw.gate()
+    alias = gw.alias(f"gated-each:{gate}", f"gated-each:{gate}", hedge_after_ms=50)
+    got = []
+    asking = threading.Thread(target=lambda: got.append(gw.chat(alias, stream=True)))
+    asking.start()
+    gw.mock.asked(alias.models[1])
+    pids = gw.web.responders()
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        for k in range(len(behaviours.WORDS), 0, -1):
+            gw.mock.go(f"{gate}{k}")
+        until("both answers to be sent", lambda: all(gw.seen(alias, i)[0].get("usage") for i in (0, 1)))
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    asking.join()
+    assert content(got[0], True) == WHOLE and got[0].text.count("[DONE]") == 1
+    assert gw.audit()["attempts"] == 2 and gw.site.books() == 0

@@ -399,6 +399,34 @@ static void the_address_is_what_a_trusted_proxy_says(void **state)
     assert_string_equal(c.ip, "10.0.0.1");
 }
 
+/* Whatever a client writes into these headers, it does not become its proxy. */
+static void who_hides_behind_a_proxy_does_not_pass_for_it(void **state)
+{
+    const struct request forged[] = {
+        {.forwarded_for = {"203.0.113.9", 2}},
+        {.forwarded_for = {"203.0.113.9", 1}, .forwarded = {"203.0.113.9", 2}},
+        {.forwarded_for = {"203.0.113.9", 1}, .forwarded = {"for=198.51.100.7", 1}},
+        {.forwarded_for = {"203.0.113.9", 1}, .forwarded = {"for=", 1}},
+        {.forwarded = {"for=\"", 1}},
+        {.forwarded_for = {"203.0.113.9,,10.0.0.2", 1}},
+    };
+    struct caller c;
+    struct problem p;
+    (void)state;
+    stock();
+    shop.key.allow_ip = "[\"10.0.0.0/8\"]";
+    shop.snap.settings.trusted_proxies = "[\"10.0.0.0/8\"]";
+    for (size_t i = 0; i < sizeof forged / sizeof *forged; i++) {
+        struct request r = forged[i];
+        r.api_key = (struct header_seen)ONCE(KEY);
+        r.peer = "10.0.0.1";
+        if (ask(&r, &c, &p) != WEIR_IP_FORBIDDEN) fail_msg("%zu: %s", i, c.ip);
+        r.peer = "10.0.0.1";
+        r.forwarded_for = r.forwarded = (struct header_seen){NULL, 0};
+        assert_int_equal(ask(&r, &c, &p), WEIR_OK); /* the proxy itself */
+    }
+}
+
 static void who_fails_too_often_is_refused_without_a_look_and_good_keys_in_memory_are_not(void **state)
 {
     struct request bad = {.api_key = ONCE("sk-weir-wrong"), .peer = "10.0.0.1", .begun_mono_ms = 5000}, good = bad;
@@ -475,6 +503,7 @@ int main(void)
         cmocka_unit_test(nobody_is_let_in_only_where_the_setting_says_so),
         cmocka_unit_test(a_key_is_used_at_its_endpoints_only),
         cmocka_unit_test(the_address_is_what_a_trusted_proxy_says),
+        cmocka_unit_test(who_hides_behind_a_proxy_does_not_pass_for_it),
         cmocka_unit_test(who_fails_too_often_is_refused_without_a_look_and_good_keys_in_memory_are_not),
         cmocka_unit_test(a_token_speaks_for_its_user_and_for_no_other),
     };

@@ -49,6 +49,17 @@ static void what_differs_stays_different(void **state)
     becomes("{\"A\":1,\"a\":1}", "{\"A\":1,\"a\":1}");
 }
 
+static void what_lies_very_deep_stays_as_it_is(void **state)
+{
+    char text[200] = "", same[200] = "";
+    (void)state;
+    for (int i = 0; i < DEEP; i++) strcat(text, "["), strcat(same, "[");
+    strcat(text, "{ \"b\":1,\"a\":2}");
+    strcat(same, "{ \"b\":1,\"a\":2}");
+    for (int i = 0; i < DEEP; i++) strcat(text, " ]"), strcat(same, "]");
+    becomes(text, same);
+}
+
 static void only_the_outer_members_are_skipped(void **state)
 {
     static const char *const skip[] = {"stream", "stream_options", NULL};
@@ -114,6 +125,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_means_the_same_is_written_the_same),
         cmocka_unit_test(what_differs_stays_different),
+        cmocka_unit_test(what_lies_very_deep_stays_as_it_is),
         cmocka_unit_test(only_the_outer_members_are_skipped),
         cmocka_unit_test(writing_it_otherwise_changes_nothing_and_any_other_leaf_does),
     };

@@ -68,6 +68,22 @@ static void an_image_counts_by_the_piece_and_not_by_its_bytes(void **state)
 }
 
 /* The same on the other faces: in a tool's result, in a response's items, and with the system's text besides. */
+/* Content nested as deep as JSON may be would be read once for each level: 32 MB of it for seconds. */
+static void what_is_nested_without_sense_is_held_and_not_read(void **state)
+{
+    char body[4000] = "{\"model\":\"m\",\"max_tokens\":1,\"messages\":[{\"role\":\"user\",\"content\":[";
+    (void)state;
+    for (int i = 0; i < 20; i++) strcat(body, "{\"content\":[");
+    size_t n = strlen(body);
+    memset(body + n, '1', 1000);
+    body[n + 1000] = '\0';
+    for (int i = 0; i < 20; i++) strcat(body, "],\"type\":\"image\"}");
+    strcat(body, "]}]}");
+    struct estimate e = of(FACE_MESSAGES, body, NO_MODEL, NULL);
+    assert_true(e.prompt_bound >= 1000 + NESTED * TOKENS_AN_IMAGE + TOKENS_A_FILE);
+    assert_true(e.prompt_bound < 4000 + (NESTED + 1) * TOKENS_AN_IMAGE + TOKENS_A_FILE);
+}
+
 static void other_faces_are_held_alike(void **state)
 {
     char body[9500], image[8001];
@@ -145,6 +161,7 @@ int main(void)
         cmocka_unit_test(every_byte_of_text_is_held_as_a_token),
         cmocka_unit_test(tools_and_schemas_are_held_too),
         cmocka_unit_test(an_image_counts_by_the_piece_and_not_by_its_bytes),
+        cmocka_unit_test(what_is_nested_without_sense_is_held_and_not_read),
         cmocka_unit_test(other_faces_are_held_alike),
         cmocka_unit_test(output_is_the_callers_maximum_else_the_models_for_every_sample),
         cmocka_unit_test(estimates_follow_what_was_seen),

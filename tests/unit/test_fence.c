@@ -50,6 +50,8 @@ static int behind_the_fence(const struct places *p)
     if (touch(p->inside, "made") != 0 || look(made) != 0 || mkdir(p->inside, 0700) == 0) return 4;
     if (unlink(made) != 0) return 5;
     if (touch(p->outside, "other") != EACCES || look(secret) != EACCES || unlink(secret) == 0) return 6;
+    if (syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) >= ABI_TRUNCATE &&
+        (truncate(secret, 0) == 0 || touch(p->inside, "made") != 0 || truncate(made, 0) != 0 || unlink(made) != 0)) return 10;
     if (touch("/etc", "weir-was-here") == 0) return 7;
     if (look("/etc/passwd") != 0 || getaddrinfo("localhost", NULL, NULL, &found) != 0) return 8;
     freeaddrinfo(found);

@@ -175,6 +175,26 @@ static void of_a_model_that_the_caller_has_named_nothing_is_kept(void **state)
     assert_int_equal(room_number(&town.room, "SELECT requests FROM health WHERE kind = 2"), 1);
 }
 
+/* Else the breaker of a target that an alias has stays half-open for as long as callers name its model themselves. */
+static void a_probe_under_the_callers_name_counts_all_the_same(void **state)
+{
+    const struct pulse_report report = {.provider = "p", .model = "m", .key = "k", .unnamed = true, .claimed = true,
+                                        .word = PULSE_GOOD, .latency_ms = 7};
+    struct pulse_report other = report;
+    (void)state;
+    for (int i = 0; i < BREAKER_FAILURES; i++) tell(&town.one, "m", "k", PULSE_BAD, 0);
+    town.wall += BREAKER_OPEN_MS;
+    assert_true(pulse_claim(town.one.pulse, "p", "m", "k"));
+    pulse_tell(town.one.pulse, &report);
+    settle(&town.one);
+    assert_int_equal(may(&town.two, "m", "k"), HEALTH_GO);
+    other.model = "made up";
+    other.word = PULSE_BAD;
+    pulse_tell(town.one.pulse, &other);
+    settle(&town.one);
+    assert_int_equal(room_number(&town.room, "SELECT count(*) FROM health WHERE kind = 1"), 1);
+}
+
 static void uses_and_turns_are_counted(void **state)
 {
     (void)state;
@@ -299,6 +319,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_TOWN(what_one_finds_out_the_other_sees_at_once),
         IN_TOWN(a_probe_is_claimed_once_over_all_processes),
+        IN_TOWN(a_probe_under_the_callers_name_counts_all_the_same),
         IN_TOWN(a_key_rests_for_its_model_and_for_all_once_a_second_is_refused),
         IN_TOWN(a_limit_without_a_time_is_a_failure_of_the_key),
         IN_TOWN(a_refused_key_is_used_no_more_and_a_target_without_one_has_failed),

@@ -17,6 +17,7 @@ static void errors_mean_what_their_provider_means_by_them(void **state)
         {trouble_openai, 400, {.code = "unsupported_value"}, TROUBLE_REQUEST}, {trouble_openai, 422, {.message = "x"}, TROUBLE_REQUEST},
         {trouble_openai, 401, {.code = "invalid_api_key"}, TROUBLE_KEY}, {trouble_openai, 403, {.message = ""}, TROUBLE_KEY},
         {trouble_openai, 404, {.code = "model_not_found"}, TROUBLE_UNKNOWN},
+        {trouble_openai, 403, {.code = "model_not_found", .type = "invalid_request_error"}, TROUBLE_UNKNOWN},
         {trouble_openai, 429, {.code = "rate_limit_exceeded"}, TROUBLE_LIMITED}, {trouble_openai, 429, {.code = "429"}, TROUBLE_LIMITED}, /* Azure */
         {trouble_openai, 429, {.type = "insufficient_quota", .code = "credit_balance_exhausted"}, TROUBLE_QUOTA},
         {trouble_openai, 429, {.code = "project_spend_limit_exceeded"}, TROUBLE_QUOTA}, {trouble_openai, 402, {.message = ""}, TROUBLE_QUOTA},
@@ -32,6 +33,10 @@ static void errors_mean_what_their_provider_means_by_them(void **state)
         {trouble_anthropic, 413, {.type = "request_too_large"}, TROUBLE_REQUEST},
         {trouble_gemini, 400, {.message = "API key not valid. Please pass a valid API key.", .type = "INVALID_ARGUMENT"}, TROUBLE_KEY},
         {trouble_gemini, 400, {.message = "Function call is missing a thought_signature", .type = "INVALID_ARGUMENT"}, TROUBLE_REQUEST},
+        /* a caller's own words, quoted */
+        {trouble_openai, 400, {.type = "invalid_request_error", .message = "Invalid value: 'insufficient_quota'."}, TROUBLE_REQUEST},
+        {trouble_anthropic, 400, {.type = "invalid_request_error", .message = "role: unexpected 'billing_error'"}, TROUBLE_REQUEST},
+        {trouble_gemini, 400, {.message = "Invalid value at 'tools' (TYPE_ENUM), \"API key not valid\""}, TROUBLE_REQUEST},
         {trouble_gemini, 429, {.type = "RESOURCE_EXHAUSTED"}, TROUBLE_LIMITED},
     };
     (void)state;

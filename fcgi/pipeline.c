@@ -14,6 +14,7 @@
 #include "fcgi/stage/record.h"
 #include "fcgi/stage/request.h"
 #include "fcgi/stage/settle.h"
+#include "fcgi/stage/trim.h"
 #include "fcgi/stage/usage.h"
 
 struct route;
@@ -80,6 +81,7 @@ struct model_way {
     struct caller caller;
     struct buf body;
     struct buf with_preset; /* the body with what its alias says before it; empty if that is nothing */
+    struct buf fitted;      /* the body that is sent instead of either; empty if that is the same */
     struct chat chat;
     struct plan plan;
     struct ticket ticket;
@@ -106,12 +108,26 @@ static enum weir_err read_chat(struct way *w, struct model_way *m)
     return err == WEIR_OK ? take_preset(w, m) : err;
 }
 
+/* What came may be longer than what is sent: the rest of the way sees the latter. */
+static enum weir_err fit(struct way *w, struct model_way *m)
+{
+    struct problem *p = &m->out.problem;
+    const struct model_row *model = snapshot_model(m->caller.snap, m->chat.alias);
+    enum weir_err err = trim_chat(model, w->g->tools.book.experience, &w->memory, &m->chat, &m->fitted, &w->r.context, p);
+    bool is_long = m->chat.is_long;
+    if (err != WEIR_OK || !m->fitted.len) return err;
+    err = parse_chat(w->route->face, buf_all(&m->fitted), &w->memory, &m->chat, p);
+    m->chat.is_long = is_long;
+    return err;
+}
+
 /* Everything up to the relay; the first failure is the outcome. */
 static enum weir_err prepare(struct way *w, struct model_way *m)
 {
     struct problem *p = &m->out.problem;
     enum weir_err err = read_chat(w, m);
     if (err == WEIR_OK) err = parse_maximum(&m->chat, p);
+    if (err == WEIR_OK) err = fit(w, m);
     if (err == WEIR_OK) err = plan_targets(&m->caller, &m->chat, w->g->tools.pulse, &w->memory, &m->plan, p);
     conn_skip(w->r.conn, BOUND_BODY_MAX);
     if (err == WEIR_OK && http_client_is_gone(conn_watch_fd(w->r.conn))) err = problem_set(p, WEIR_GONE, NULL, NULL);
@@ -181,11 +197,13 @@ static void serve(struct way *w, bool ask)
     struct model_way m = {.out = {.first_byte_ms = -1}};
     buf_init(&m.body, BOUND_BODY_MAX + 1);
     buf_init(&m.with_preset, 2 * BOUND_BODY_MAX);
+    buf_init(&m.fitted, 2 * BOUND_BODY_MAX);
     writer_enter(store_writer(w->g->tools.book.store));
     serve_model(w, &m, ask);
     writer_leave(store_writer(w->g->tools.book.store));
     buf_free(&m.body);
     buf_free(&m.with_preset);
+    buf_free(&m.fitted);
     snapshot_release(m.caller.snap);
 }
 

@@ -253,7 +253,8 @@ static enum weir_err settle_run(struct job *j, struct db *db)
 static bool copy_bill(struct settle_job *s, const struct ledger_bill *bill)
 {
     const char **const all[] = {&s->row.request_id, &s->row.user, &s->row.team, &s->row.role, &s->row.rolegroup, &s->row.key,
-                                &s->row.ip, &s->row.alias, &s->row.provider, &s->row.model, &s->row.error};
+                                &s->row.ip, &s->row.alias, &s->row.provider, &s->row.model, &s->row.error,
+                                &s->row.context};
     struct ledger_use *uses;
     if (!copy_uses(&s->strings, bill->uses, bill->use_count, &uses)) return false;
     s->row = *bill->row;
@@ -271,6 +272,7 @@ static void learn(const struct book *b, const struct settle_job *s, const struct
     const struct audit_row *row = &s->row;
     if (!s->bill.ticket || strcmp(row->usage_source, "provider") != 0 || !row->alias || row->attempts != 1) return;
     experience_add(b->experience, row->alias, row->completion_tokens, e->samples, row->prompt_tokens > e->prompt_bound);
+    experience_add_prompt(b->experience, row->alias, row->prompt_tokens, e->prompt_estimate);
 }
 
 /* Here and not in the writer, which so never waits for it, and holds no plain text. */

@@ -50,7 +50,7 @@ static void fill_row(struct audit_row *row, const struct request *r, const struc
         .cache_write_tokens = o->usage.cache_write, .completion_tokens = o->usage.completion,
         .usage_source = !o->usage.known ? "none" : o->estimated ? "estimated" : "provider",
         .cost = cost_of(plan, o), .first_byte_ms = o->first_byte_ms,
-        .latency_ms = clock_mono_ms() - r->begun_mono_ms, .error = why(o),
+        .latency_ms = clock_mono_ms() - r->begun_mono_ms, .error = why(o), .context = r->context,
     };
     if (o->target) {
         row->provider = o->target->provider->name;

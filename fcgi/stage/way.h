@@ -28,6 +28,7 @@ struct request {
     const char *length;    /* CONTENT_LENGTH, NULL: none */
     /* Credentials and identity headers with how often each was given; a value is of the last. */
     struct header_seen { const char *value; int times; } api_key, authorization, user, team, role, rolegroup;
+    const char *context;   /* by trim: what was done to make the conversation fit, for x-weir-context; NULL: nothing */
     const char *anthropic_version, *anthropic_beta; /* NULL: not given */
     bool is_anthropic;     /* by the route: errors are told in Anthropic's form */
     struct header_seen forwarded_for, forwarded; /* what proxies say: X-Forwarded-For, Forwarded */

@@ -441,7 +441,7 @@ def until_rows(gateway, count):
 
 AUDIT_FIELDS = {"time", "request_id", "user", "team", "role", "rolegroup", "key", "ip", "endpoint", "alias", "provider", "model",
                 "stream", "status", "outcome", "attempts", "cache", "prompt_tokens", "cached_tokens", "cache_write_tokens",
-                "completion_tokens", "cost", "usage_source", "first_byte_ms", "latency_ms", "error"}
+                "completion_tokens", "cost", "usage_source", "first_byte_ms", "latency_ms", "error", "context"}
 
 
 def check_row(gateway, sent, row):

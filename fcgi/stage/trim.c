@@ -236,7 +236,7 @@ static enum weir_err act(struct fit *f, struct list *l, struct arena *a, struct 
     long long window = m->context_window;
     if (tokens > least(m->context_window * m->trim_at / 100, room)) {
         if (strcmp(m->context_action, "refuse") == 0)
-            return problem_set(p, WEIR_TOO_LONG, list_name(chat), "%s has about %lld tokens, and the model's context is %lld.",
+            return problem_set(p, WEIR_TOO_LONG, list_name(chat), "%s has about %lld tokens; the model's context has %lld.",
                                list_name(chat), (long long)tokens, window);
         if (strcmp(m->context_action, "fallback") == 0) {
             chat->is_long = true;

@@ -1,5 +1,5 @@
 -- What an alias does with answers it has given before, and with conversations that grow too long for it.
-ALTER TABLE model ADD COLUMN cache_scope TEXT;                             -- 'key', 'user', 'team', 'global'; NULL: by caller
+ALTER TABLE model ADD COLUMN cache_scope      TEXT;                        -- 'key', 'user', 'team', 'global'; NULL: his
 ALTER TABLE model ADD COLUMN cache_tool_calls INTEGER NOT NULL DEFAULT 0;  -- answers that call tools are kept too
 ALTER TABLE model ADD COLUMN stale_for        INTEGER NOT NULL DEFAULT 0;  -- seconds
 ALTER TABLE model ADD COLUMN context_action   TEXT;                        -- 'trim', 'refuse', 'fallback'; NULL: nothing

@@ -85,7 +85,9 @@ static void head_outcome(struct buf *head, const struct request *r, const struct
     if (!o->target) return;
     header(head, "x-weir-provider", span_of(o->target->provider->name));
     header(head, "x-weir-model", span_of(o->target->model));
-    buf_printf(head, "x-weir-attempts: %d\r\nx-weir-cache: bypass\r\n", o->attempts);
+    buf_printf(head, "x-weir-attempts: %d\r\n", o->attempts);
+    header(head, "x-weir-cache", span_of(r->cache ? r->cache : "bypass"));
+    if (r->cache && r->cache_age_s >= 0) buf_printf(head, "Age: %lld\r\n", (long long)r->cache_age_s);
 }
 
 static enum weir_err send_whole(const struct request *r, struct buf *head, struct span body)

@@ -462,7 +462,10 @@ def check_row(gateway, sent, row):
         assert row["outcome"] == "ok" and row["provider"] is None and row["attempts"] == row["prompt_tokens"] == 0, where
     elif sent.status == 200:
         assert row["outcome"] in ("ok", "truncated", "cancelled", "failed"), where
-        assert row["provider"] and row["model"] and row["attempts"] >= 1, where
+        assert row["provider"] and row["model"] and (row["attempts"] >= 1 or row["cache"] in ("hit", "joined", "stale")), where
+        assert row["cache"] == sent.headers.get("x-weir-cache", row["cache"]), where
+        if row["cache"] in ("hit", "joined"):
+            assert (row["attempts"], row["prompt_tokens"], row["completion_tokens"], row["cost"]) == (0, 0, 0, "0.00"), where
         assert row["first_byte_ms"] is not None, where
         assert str(row["attempts"]) == sent.headers.get("x-weir-attempts", str(row["attempts"])), where
         assert row["provider"] == sent.headers.get("x-weir-provider", row["provider"]), where

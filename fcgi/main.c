@@ -253,7 +253,8 @@ static bool serve(const struct start *s, struct gateway *g, int stop_fd)
     struct keyring *keyring;
     workers_prepare();
     int signal_fd = take_signals();
-    if (housekeeper_start(&g->tools.book, &keeper) != WEIR_OK) log_event(LOG_ERROR, "no_housekeeper");
+    if (housekeeper_start(&g->tools.book, g->tools.cache, g->tools.flights, &keeper) != WEIR_OK)
+        log_event(LOG_ERROR, "no_housekeeper");
     if (prober_start(g->tools.book.store, g->tools.pulse, s->data, &prober) != WEIR_OK) log_event(LOG_ERROR, "no_prober");
     if (keyring_start(g->tools.book.store, g->tools.pool, &keyring) != WEIR_OK) log_event(LOG_ERROR, "no_keyring");
     bool whole = workers_run(g, threads_of(s), signal_fd, stop_fd, s->drain_ms);

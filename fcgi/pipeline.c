@@ -184,8 +184,8 @@ static enum weir_err book_borrowed(struct way *w, struct model_way *m)
     const struct book *b = &w->g->tools.book;
     ask_only(w, m, &ask);
     if (m->caller.snap->settings.content != CONTENT_NONE) return admit_only(b, &ask, &m->ticket, p);
-    enum weir_err err = settle_at_once(b, &w->r, &m->caller, w->route->endpoint, &m->chat, &m->plan, &ask, &m->out, &w->memory,
-                                       &m->ticket.grant, &refusal);
+    enum weir_err err = settle_at_once(b, &w->r, &m->caller, w->route->endpoint, &m->chat, &m->plan, &ask, &m->out,
+                                       &w->memory, &m->ticket.grant, &refusal);
     if (err != WEIR_OK) return problem_set(p, err, NULL, NULL);
     m->settled = m->ticket.grant.ticket > 0;
     return m->settled ? WEIR_OK : refusal_problem(&refusal, p);
@@ -360,7 +360,8 @@ static enum weir_err find_answer(struct way *w, struct model_way *m)
     if (err == WEIR_OK) err = plan_model(&m->caller, &m->chat, &w->memory, &m->plan, p);
     conn_skip(w->r.conn, BOUND_BODY_MAX);
     if (err != WEIR_OK) return err;
-    if (m->chat.stream && m->caller.snap->settings.content == CONTENT_ALL) w->r.record = record_new(BOUND_CONTENT, &w->memory);
+    if (m->chat.stream && m->caller.snap->settings.content == CONTENT_ALL)
+        w->r.record = record_new(BOUND_CONTENT, &w->memory);
     cache_name_request(&w->r, &m->caller, &m->chat, m->plan.model, &w->memory, &m->reuse);
     if (cache_find(w->g->tools.cache, &m->reuse, &w->memory)) err = give_kept(w, m, "hit");
     if (m->reuse.fresh && err != WEIR_NOT_FOUND) return err;
@@ -372,7 +373,8 @@ static enum weir_err find_answer(struct way *w, struct model_way *m)
 static void answer_model(struct way *w, struct model_way *m)
 {
     if (!m->settled)
-        settle(&w->g->tools.book, &w->r, &m->caller, w->route->endpoint, &m->chat, &m->plan, &m->ticket, &m->out, &w->memory);
+        settle(&w->g->tools.book, &w->r, &m->caller, w->route->endpoint, &m->chat, &m->plan, &m->ticket, &m->out,
+               &w->memory);
     if (m->out.end != END_CANCELLED) answer_outcome(&w->r, &m->out);
     conn_end(w->r.conn);
     relay_end(&m->out);

@@ -78,8 +78,8 @@ static void begin_of_part(struct teller *t, const char *type, const char *index)
 /* A kind of part: which events tell its text, and under which name it stands in the last of them. */
 struct part_kind { const char *type, *index, *added, *delta, *done, *text, *part_done; };
 static const struct part_kind part_kinds[] = {
-    {"output_text", "content_index", "response.content_part.added", "response.output_text.delta", "response.output_text.done",
-     "text", "response.content_part.done"},
+    {"output_text", "content_index", "response.content_part.added", "response.output_text.delta",
+     "response.output_text.done", "text", "response.content_part.done"},
     {"refusal", "content_index", "response.content_part.added", "response.refusal.delta", "response.refusal.done", "refusal",
      "response.content_part.done"},
     {"reasoning_text", "content_index", "response.content_part.added", "response.reasoning_text.delta",
@@ -222,5 +222,6 @@ struct span response_of_event(struct span data)
     if (!data.at || !memmem(data.at, data.len, "response.completed", 18)) return SPAN_NONE;
     if (jscan_check(data, BOUND_JSON_DEPTH, &root, &bad) != WEIR_OK) return SPAN_NONE;
     struct jval response = jscan_find(root, "response");
-    return jval_is(jscan_find(root, "type"), "response.completed") && response.kind == JSON_OBJECT ? response.text : SPAN_NONE;
+    bool ends = jval_is(jscan_find(root, "type"), "response.completed") && response.kind == JSON_OBJECT;
+    return ends ? response.text : SPAN_NONE;
 }

@@ -73,7 +73,8 @@ static bool tell_next(struct teller *t, enum joined *how)
         break;
     case FLIGHT_END:
         t->out->end = END_OK;
-        *how = retell_end(t->retelling, record, &t->out->tail) ? JOINED : broken(t, WEIR_UPSTREAM, "The answer is not whole.");
+        *how = JOINED;
+        if (!retell_end(t->retelling, record, &t->out->tail)) *how = broken(t, WEIR_UPSTREAM, "The answer is not whole.");
         return false;
     case FLIGHT_TIMEOUT:
         if (clock_mono_ms() < t->until) {

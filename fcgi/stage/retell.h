@@ -1,5 +1,5 @@
-/* An answer that was kept (keep.h), told to a caller in the form that this one asked for: a stream as a plain answer, a plain
- * answer as a stream, in the caller's dialect; or as it is, where that is its form. */
+/* An answer that was kept (keep.h), told to a caller in the form that this one asked for: a stream as a plain answer, a
+ * plain answer as a stream, in the caller's dialect; or as it is, where that is its form. */
 #ifndef WEIR_STAGE_RETELL_H
 #define WEIR_STAGE_RETELL_H
 

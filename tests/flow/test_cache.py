@@ -369,3 +369,13 @@ def test_the_cache_may_be_deleted_while_it_is_used(gw):
         f.write(b"no database at all" * 100)
     for _ in range(5):
         assert gw.chat(alias).status_code == 200
+
+
+def test_the_command_line_tells_of_the_cache_and_clears_it(gw):
+    alias = gw.alias("ok", cache_ttl=60)
+    assert (gw.chat(alias), gw.chat(alias)) and cache_of(gw) == "hit"
+    stats = json.loads(gw.site.weir("cache", "stats", "--json").stdout)
+    assert stats["entries"] >= 1 and 0 < stats["bytes"] <= stats["file_bytes"] + 9_000_000 and stats["oldest"]
+    gw.site.weir("cache", "clear")
+    assert json.loads(gw.site.weir("cache", "stats", "--json").stdout) == {"entries": 0, "bytes": 0, "file_bytes": 0, "hits": 0, "oldest": None}
+    until("the gateway to see it", lambda: (gw.chat(alias), cache_of(gw))[1] == "miss")

@@ -23,6 +23,7 @@
 #define STEP_ROWS 8    /* let go in one transaction, which so stays short */
 #define PUT_STEPS 2    /* such steps a put may take, so that what comes in is outrun */
 #define READERS   8
+#define TAKE_MS   100  /* for a reader; a miss costs more than that */
 #define HITS      256  /* counted between two writings */
 
 struct side { struct db *db; int64_t checked; };      /* a connection; NULL until its first use, and after trouble */
@@ -36,6 +37,7 @@ struct cache {
     struct side side;
     int64_t quiet_until;      /* nothing is tried before; of the writing side */
     pthread_mutex_t lock;     /* the rest; never held while the file is asked */
+    pthread_cond_t given;     /* a reader is idle again */
     struct reader readers[READERS], *idle;
     struct hit hits[HITS];
     int hit_count;
@@ -117,9 +119,12 @@ static void trouble(struct cache *c, struct db *db, enum weir_err err)
 
 /* ---- reading ---- */
 
+/* NULL: the disk is slow, or a great many ask. */
 static struct reader *take(struct cache *c)
 {
     pthread_mutex_lock(&c->lock);
+    for (int64_t until = clock_mono_ms() + TAKE_MS, left = TAKE_MS; !c->idle && left > 0; left = until - clock_mono_ms())
+        background_wait(&c->given, &c->lock, left);
     struct reader *r = c->idle;
     if (r) c->idle = r->next;
     pthread_mutex_unlock(&c->lock);
@@ -132,6 +137,7 @@ static void give(struct cache *c, struct reader *r)
     r->next = c->idle;
     c->idle = r;
     pthread_mutex_unlock(&c->lock);
+    pthread_cond_signal(&c->given);
 }
 
 static bool is_ready(struct cache *c, struct side *s)
@@ -192,7 +198,7 @@ bool cache_get(struct cache *c, const struct cache_name *n, int64_t now_ms, stru
 {
     int64_t id = 0;
     struct reader *r = take(c);
-    if (!r) return false; /* all readers are busy: a miss costs less than waiting */
+    if (!r) return false;
     bool found = is_ready(c, &r->side) && find(r->side.db, n, now_ms, a, out, &id);
     if (!found && r->side.db && db_fault(r->side.db) != WEIR_OK && db_fault(r->side.db) != WEIR_BUSY) shut(&r->side);
     give(c, r);
@@ -383,6 +389,7 @@ enum weir_err cache_new(const char *data_dir, struct cache **out)
     if (!c) return WEIR_NOMEM;
     pthread_mutex_init(&c->writing, NULL);
     pthread_mutex_init(&c->lock, NULL);
+    background_cond(&c->given);
     for (int i = 0; i < READERS; i++) c->readers[i].next = i + 1 < READERS ? &c->readers[i + 1] : NULL;
     c->idle = c->readers;
     if (asprintf(&c->path, "%s/cache.db", data_dir) < 0) c->path = NULL;
@@ -401,6 +408,7 @@ void cache_free(struct cache *c)
     for (int i = 0; i < READERS; i++) shut(&c->readers[i].side);
     pthread_mutex_destroy(&c->writing);
     pthread_mutex_destroy(&c->lock);
+    pthread_cond_destroy(&c->given);
     free(c->path);
     free(c);
 }

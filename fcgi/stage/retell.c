@@ -150,14 +150,12 @@ void retell_break(struct retelling *t, const struct problem *p, struct buf *out)
 
 /* ---- what does not go through the model ---- */
 
-static bool says(struct jval v) { return v.kind > JSON_FALSE; }
-
 /* Tools of the provider's own answer with blocks that only their dialect has. */
-static bool has_hosted_tools(const struct chat *chat)
+static bool has_hosted_tools(struct jval tools)
 {
     struct span key;
     struct jval tool;
-    struct jiter it = jscan_iter(jscan_find(chat->root, "tools"));
+    struct jiter it = jscan_iter(tools);
     while (jscan_next(&it, &key, &tool)) {
         struct jval type = jscan_find(tool, "type");
         if (type.kind == JSON_STRING && !jval_is(type, "custom") && !jval_is(type, "function")) return true;
@@ -169,9 +167,14 @@ bool retell_needs_form(const struct chat *chat)
 {
     static const char *const fields[] = {"logprobs", "modalities", "audio", "web_search_options", "functions", "mcp_servers",
                                          "container", "echo"};
-    bool cited = chat->face == FACE_MESSAGES && memmem(chat->body.at, chat->body.len, "\"citations\"", 11);
+    struct span key;
+    struct jval v;
+    struct jiter it = jscan_iter(chat->root);
     if (chat->face == FACE_RESPONSES || chat->face == FACE_EMBEDDINGS) return false;
-    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
-        if (says(jscan_find(chat->root, fields[i]))) return true;
-    return cited || has_hosted_tools(chat);
+    while (jscan_next(&it, &key, &v)) {
+        for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+            if (jkey_is(key, fields[i]) && v.kind > JSON_FALSE) return true;
+        if (jkey_is(key, "tools") && has_hosted_tools(v)) return true;
+    }
+    return chat->face == FACE_MESSAGES && memmem(chat->body.at, chat->body.len, "\"citations\"", 11);
 }

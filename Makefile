@@ -137,7 +137,9 @@ fuzz-programs: $(FUZZ)
 	@:
 $(B)/bench/autocheckpoint.so: tests/bench/autocheckpoint.c
 	@mkdir -p $(@D); echo "cc $<"; $(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -shared -o $@ $<
-bench-programs: $(B)/bench/load $(B)/bench/upstream $(B)/bench/authenticate $(B)/bench/autocheckpoint.so
+$(B)/bench/cache: tests/bench/cache_bench.c $(B)/libweir.a $(GEN_H)
+	$(COMPILE) $(LDFLAGS) -o $@ $< $(B)/libweir.a $(LDLIBS)
+bench-programs: $(B)/bench/load $(B)/bench/upstream $(B)/bench/authenticate $(B)/bench/cache $(B)/bench/autocheckpoint.so
 	@:
 # Not of SAN: it is preloaded before a sanitizer starts.
 $(B)/fault/inject.so: tests/fault/inject.c
@@ -178,7 +180,7 @@ fuzz: need-test ## each fuzz target for FUZZ_SECONDS (60)
 bench: need-bench ## what Weir costs beside lighttpd's own mod_proxy; BENCH=ledger: that group; BENCH="--quick" ...
 	@$(SUB) programs bench-programs
 	@WEIR_BUILD=$(B) $(PYTHON) tests/bench/run.py $(BENCH)
-	@$(if $(filter ledger limits growth tail wal processes,$(BENCH)),:,$(B)/bench/authenticate)
+	@$(if $(filter ledger limits growth tail wal processes cache,$(BENCH)),:,$(B)/bench/authenticate)
 
 lint: need-build $(GEN_H) ## the rules of style that a script can see
 	@B=$(B) sh tests/lint.sh

@@ -38,7 +38,6 @@ static bool check_model(struct apply *a, struct jval v)
     struct doc_model d;
 
     if (!doc_model_read(&a->r, v, &d) || !add_name(a, SECTION_MODELS, "alias", d.row.alias)) return false;
-    pending_model(&a->out->pending, &d);
     return true;
 }
 

@@ -42,6 +42,7 @@ static const struct column audit_columns[] = {{"time", "TIME", 24},
                                               {"first_byte_ms", NULL, 0},
                                               {"latency_ms", "MS", 7},
                                               {"error", "ERROR", 0},
+                                              {"context", NULL, 0},
                                               {NULL, NULL, 0}};
 
 struct audit_words { const char *user, *since, *content; int64_t limit; bool follow, json; };
@@ -75,6 +76,7 @@ static void list_row(struct listing *l, const struct audit_row *r)
     else listing_text(l, SPAN_NONE);
     listing_int(l, r->latency_ms);
     listing_text(l, span_of(r->error));
+    listing_text(l, span_of(r->context));
 }
 
 /* Calls row for every row after *after, which it moves on. */

@@ -72,6 +72,8 @@ static void check_files(struct doctor *d)
     check_mode(d, "database file", d->w->db_path, true);
     snprintf(path, sizeof path, "%s-wal", d->w->db_path);
     check_mode(d, "database log", path, false);
+    snprintf(path, sizeof path, "%s/cache.db", d->w->data_dir);
+    check_mode(d, "answer cache", path, false);
 }
 
 static void check_file_system(struct doctor *d)

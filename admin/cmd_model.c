@@ -85,7 +85,9 @@ out:
 static const struct column columns[] = {{"alias", "ALIAS", 0},     {"strategy", "STRATEGY", 0},
                                         {"cache_ttl", "CACHE", 0}, {"targets", "TARGETS", 0},
                                         {"price", "IN/OUT", 0},    {"context_window", NULL, 0},
-                                        {"max_output", NULL, 0},   {"fallback", "FALLBACK", 0},
+                                        {"context", NULL, 0},      {"max_output", NULL, 0},
+                                        {"cache_scope", NULL, 0},  {"cache_tool_calls", NULL, 0},
+                                        {"stale_for", NULL, 0},    {"fallback", "FALLBACK", 0},
                                         {"context_fallback", NULL, 0}, {"hedge_after_ms", NULL, 0},
                                         {"system", NULL, 0},       {"defaults", NULL, 0},
                                         {"created", "CREATED", 0}, {NULL, NULL, 0}};
@@ -149,6 +151,18 @@ static void list_optional(struct listing *l, int64_t n) /* 0: null */
     else listing_text(l, SPAN_NONE);
 }
 
+static void list_context(struct listing *l, const struct model_row *m, struct buf *json)
+{
+    if (!m->context_action) {
+        listing_both(l, SPAN("null"), SPAN_NONE);
+        return;
+    }
+    buf_clear(json);
+    buf_printf(json, "{\"action\": \"%s\", \"trim_at\": %lld, \"trim_to\": %lld}", m->context_action,
+               (long long)m->trim_at, (long long)m->trim_to);
+    listing_both(l, buf_all(json), span_of(m->context_action));
+}
+
 int cmd_model_list(struct weir *w, int argc, char **argv)
 {
     bool json = false;
@@ -184,7 +198,11 @@ int cmd_model_list(struct weir *w, int argc, char **argv)
         list_targets(&l, m, health, &raw, &shown);
         list_price(&l, &m->price, &raw, &shown);
         list_optional(&l, m->context_window);
+        list_context(&l, m, &raw);
         list_optional(&l, m->max_output);
+        listing_text(&l, span_of(m->cache_scope));
+        listing_bool(&l, m->cache_tool_calls);
+        list_optional(&l, m->stale_for);
         listing_text(&l, span_of(m->fallback));
         listing_text(&l, span_of(m->context_fallback));
         list_optional(&l, m->hedge_after_ms);

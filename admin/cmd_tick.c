@@ -9,7 +9,9 @@
 #include "admin/option.h"
 #include "admin/tick_probe.h"
 #include "fcgi/base/clock.h"
+#include "fcgi/base/flight.h"
 #include "fcgi/provider/jwks.h"
+#include "sql/cache.h"
 #include "sql/content.h"
 #include "sql/key_sets.h"
 #include "sql/ledger.h"
@@ -124,6 +126,22 @@ static enum weir_err do_all(struct tick *t)
     return err;
 }
 
+/* The cache is disposable: what fails there is none of tick's failures. */
+static void tend_answers(const struct tick *t)
+{
+    struct cache *cache;
+    struct flights *flights;
+
+    if (!cache_new(t->w->data_dir, &cache)) {
+        cache_tend(cache, clock_wall_ms(), t->settings.cache_max_bytes);
+        cache_free(cache);
+    }
+    if (!flights_new(t->w->data_dir, &flights)) {
+        flights_sweep(flights);
+        flights_free(flights);
+    }
+}
+
 /* ---- key sets ---- */
 
 static enum weir_err due(struct tick *t)
@@ -201,6 +219,7 @@ int cmd_tick(struct weir *w, int argc, char **argv)
     if (err) say("%s" VAULT_NEW ": left of a rotation, cannot be put right: %s", w->master_path, err_words(err));
     err = ledger_open(w->data_dir, &t.ledger);
     if (!err) err = do_all(&t);
+    if (!err) tend_answers(&t);
     if (!err) err = fetch_sets(&t);
     if (!err) {
         err = db_checkpoint(t.db, false, &pages, &moved);

@@ -82,6 +82,8 @@ int cmd_limit_reset(struct weir *w, int argc, char **argv);
 int cmd_prices(struct weir *w, int argc, char **argv);
 int cmd_prices_import(struct weir *w, int argc, char **argv);
 int cmd_ledger_check(struct weir *w, int argc, char **argv);
+int cmd_cache_stats(struct weir *w, int argc, char **argv);
+int cmd_cache_clear(struct weir *w, int argc, char **argv);
 int cmd_tick(struct weir *w, int argc, char **argv);
 int cmd_usage(struct weir *w, int argc, char **argv);
 int cmd_admin_add(struct weir *w, int argc, char **argv);

@@ -9,6 +9,8 @@
 
 #define TIMEOUT_MOST 86400000  /* a day, ms */
 #define ENTRIES_MOST 1000      /* keys, headers or targets of one entry */
+#define TRIM_AT 90             /* percent of the window */
+#define TRIM_TO 60
 #define SYSTEM_MOST 65536      /* bytes of a system text, and of defaults */
 
 /* Names that stand before a colon on the command line and in answers' headers. */
@@ -236,7 +238,7 @@ bool doc_provider_read(struct reader *r, struct jval v, struct doc_provider *out
 
 /* ---- models ---- */
 
-struct model_text { struct model_row row; struct jval targets, price, defaults; };
+struct model_text { struct model_row row; struct jval targets, price, defaults, context; };
 
 static bool price_read(struct reader *r, struct jval v, struct price *out);
 
@@ -329,6 +331,30 @@ static bool defaults_read(struct reader *r, struct jval object, struct model_row
     return out->defaults || refuse_memory(r);
 }
 
+/* What happens to requests that fill the context window. */
+static bool context_read(struct reader *r, struct jval object, struct model_row *out)
+{
+    static const struct field table[] = {
+        {"action", FIELD_CHOICE, offsetof(struct model_row, context_action), false, 0, 0, CONTEXT_ACTIONS},
+        {"trim_at", FIELD_INT, offsetof(struct model_row, trim_at), false, 1, 100, NULL},
+        {"trim_to", FIELD_INT, offsetof(struct model_row, trim_to), false, 1, 100, NULL},
+        {NULL, FIELD_ANY, 0, false, 0, 0, NULL},
+    };
+    size_t before = path_member(r, "context");
+
+    out->context_action = "trim";
+    out->trim_at = TRIM_AT;
+    out->trim_to = TRIM_TO;
+    if (!fields_read(r, object, table, out)) return false;
+    if (!out->context_window) return refuse(r, "needs context_window");
+    if (strcmp(out->context_action, "trim") != 0) out->trim_to = TRIM_TO;
+    else if (out->trim_to > out->trim_at) return refuse_member(r, "trim_to", "must not be above trim_at");
+    if (strcmp(out->context_action, "fallback") == 0 && !out->context_fallback)
+        return refuse_member(r, "action", "needs context_fallback");
+    path_back(r, before);
+    return true;
+}
+
 bool doc_model_read(struct reader *r, struct jval v, struct doc_model *out)
 {
     static const struct field table[] = {
@@ -344,6 +370,10 @@ bool doc_model_read(struct reader *r, struct jval v, struct doc_model *out)
         {"hedge_after_ms", FIELD_INT, offsetof(struct model_text, row.hedge_after_ms), false, 0, TIMEOUT_MOST, NULL},
         {"system", FIELD_LINES, offsetof(struct model_text, row.system), false, 1, SYSTEM_MOST, NULL},
         {"defaults", FIELD_OBJECT, offsetof(struct model_text, defaults), false, 0, 0, NULL},
+        {"cache_scope", FIELD_CHOICE, offsetof(struct model_text, row.cache_scope), false, 0, 0, CACHE_SCOPES},
+        {"cache_tool_calls", FIELD_BOOL, offsetof(struct model_text, row.cache_tool_calls), false, 0, 0, NULL},
+        {"stale_for", FIELD_INT, offsetof(struct model_text, row.stale_for), false, 0, 31536000, NULL},
+        {"context", FIELD_OBJECT, offsetof(struct model_text, context), false, 0, 0, NULL},
         {NULL, FIELD_ANY, 0, false, 0, 0, NULL},
     };
     struct model_text text = {.row = {.strategy = "priority"}};
@@ -357,6 +387,7 @@ bool doc_model_read(struct reader *r, struct jval v, struct doc_model *out)
     if (text.row.context_fallback && strcmp(text.row.context_fallback, text.row.alias) == 0)
         return refuse_member(r, "context_fallback", "must not be the alias itself");
     if (text.defaults.kind && !defaults_read(r, text.defaults, &text.row)) return false;
+    if (text.context.kind && !context_read(r, text.context, &text.row)) return false;
     out->row = text.row;
     return true;
 }
@@ -465,5 +496,12 @@ enum weir_err doc_model_write(struct buf *out, const struct model_row *m)
     if (m->hedge_after_ms) buf_printf(out, ",\"hedge_after_ms\":%lld", (long long)m->hedge_after_ms);
     if (m->system) write_text(out, ",\"system\":", m->system);
     if (m->defaults) buf_printf(out, ",\"defaults\":%s", m->defaults);
+    if (m->cache_scope) write_text(out, ",\"cache_scope\":", m->cache_scope);
+    if (m->cache_tool_calls) buf_str(out, ",\"cache_tool_calls\":true");
+    if (m->stale_for) buf_printf(out, ",\"stale_for\":%lld", (long long)m->stale_for);
+    if (m->context_action) {
+        write_text(out, ",\"context\":{\"action\":", m->context_action);
+        buf_printf(out, ",\"trim_at\":%lld,\"trim_to\":%lld}", (long long)m->trim_at, (long long)m->trim_to);
+    }
     return buf_char(out, '}');
 }

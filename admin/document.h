@@ -18,6 +18,8 @@ struct document { struct jval sections[SECTION_COUNT], settings; }; /* JSON_ABSE
 #define DIALECTS "openai|anthropic|azure|gemini|groq|ollama|mock"
 #define STRATEGIES "priority|weighted|round_robin|least_latency|cheapest"
 #define AUTHS "bearer|x-api-key|api-key"
+#define CACHE_SCOPES "key|user|team|global"
+#define CONTEXT_ACTIONS "trim|refuse|fallback"
 #define KEY_STRATEGIES "priority|round_robin|least_used"
 #define LIMIT_METRICS "requests|tokens|cost|concurrency"
 #define LIMIT_SHAPES "bucket|window|calendar|total"

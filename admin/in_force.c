@@ -1,6 +1,5 @@
-/* What this version stores but does not act on yet. In force today: providers of all dialects, with their keys,
- * time-outs and headers; models with their routes, prices and max_output; all limits; keys with models, endpoints,
- * addresses, expiry and identity; token verifiers. All else that a document can say is named here. */
+/* What this version stores but does not act on yet: some settings, which say so in their table. All else that a document
+ * can say is in force. */
 #include "admin/in_force.h"
 
 #include <stdio.h>
@@ -27,14 +26,6 @@ static void note(struct pending *p, const char *what, const char *which)
     if (n < 0 || n >= (int)sizeof name || names_add(&p->seen, (struct span){name, (size_t)n}, 0)) return;
     if (p->text.len) buf_str(&p->text, ", ");
     buf_str(&p->text, name);
-}
-
-void pending_model(struct pending *p, const struct doc_model *d)
-{
-    const struct model_row *m = &d->row;
-
-    if (m->cache_ttl) note(p, "cache_ttl", "");
-    if (m->context_window) note(p, "context_window", "");
 }
 
 void pending_setting(struct pending *p, const struct setting_def *d)

@@ -5,12 +5,11 @@
 #include "admin/document.h"
 #include "admin/names.h"
 
-struct pending { struct names seen; struct buf text; }; /* text: "limits, cache_ttl"; zeroed by pending_init */
+struct pending { struct names seen; struct buf text; }; /* text: "setting durability"; zeroed by pending_init */
 
 void pending_init(struct pending *p);
 void pending_free(struct pending *p);
-/* Notes what the entry uses that is not in force. */
-void pending_model(struct pending *p, const struct doc_model *d);
+/* Notes the setting if it is not in force. */
 void pending_setting(struct pending *p, const struct setting_def *d);
 /* One line on stderr, if anything was noted. */
 void pending_say(struct pending *p);

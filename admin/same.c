@@ -53,7 +53,10 @@ bool model_same(const struct model_row *old, const struct model_row *now)
            text_same(old->fallback, now->fallback) && text_same(old->context_fallback, now->context_fallback) &&
            text_same(old->system, now->system) && text_same(old->defaults, now->defaults) &&
            old->cache_ttl == now->cache_ttl && old->context_window == now->context_window &&
-           old->max_output == now->max_output && old->hedge_after_ms == now->hedge_after_ms;
+           old->max_output == now->max_output && old->hedge_after_ms == now->hedge_after_ms &&
+           text_same(old->cache_scope, now->cache_scope) && old->cache_tool_calls == now->cache_tool_calls &&
+           old->stale_for == now->stale_for && text_same(old->context_action, now->context_action) &&
+           old->trim_at == now->trim_at && old->trim_to == now->trim_to;
 }
 
 bool model_targets_same(const struct model_row *old, const struct doc_model *now)

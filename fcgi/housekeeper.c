@@ -18,6 +18,8 @@
 
 struct housekeeper {
     struct book book;
+    struct cache *cache;
+    struct flights *flights;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t wake;
@@ -92,6 +94,21 @@ static int take_step(struct housekeeper *h, enum weir_err (*what)(struct step *,
     return done;
 }
 
+/* Answers are no part of the database: no step of the writer's. */
+static void tend_answers(struct housekeeper *h)
+{
+    struct arena none;
+    struct snapshot *snap;
+    arena_init(&none);
+    if (store_look(h->book.store, NULL, &none, &snap, NULL) == WEIR_OK) {
+        int64_t most = snap->settings.cache_max_bytes;
+        snapshot_release(snap);
+        cache_tend(h->cache, clock_wall_ms(), most);
+    }
+    flights_sweep(h->flights);
+    arena_end(&none);
+}
+
 /* ---- rounds ---- */
 
 static bool is_stopped(struct housekeeper *h, int64_t wait_ms)
@@ -118,6 +135,7 @@ static void go_round(struct housekeeper *h)
     if (now - h->forgot >= FORGET_MS) {
         while (take_step(h, forget_content, NULL) == CONTENT_STEP && !is_stopped(h, 1)) continue;
         while (take_step(h, forget, NULL) > 0 && !is_stopped(h, 1)) continue;
+        tend_answers(h);
         h->forgot = now;
     }
 }
@@ -130,12 +148,15 @@ static void *housekeeper_main(void *arg)
     return NULL;
 }
 
-enum weir_err housekeeper_start(const struct book *b, struct housekeeper **out)
+enum weir_err housekeeper_start(const struct book *b, struct cache *cache, struct flights *flights,
+                                struct housekeeper **out)
 {
     struct housekeeper *h = calloc(1, sizeof *h);
     *out = NULL;
     if (!h) return WEIR_NOMEM;
     h->book = *b;
+    h->cache = cache;
+    h->flights = flights;
     h->tidied = clock_mono_ms();
     pthread_mutex_init(&h->lock, NULL);
     background_cond(&h->wake);

@@ -175,6 +175,18 @@ static void raise_limits(void)
     mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
 }
 
+/* Answers that are kept, and those on their way. Without them every request goes its own. */
+static bool open_cache(const struct start *s, struct relay_tools *t)
+{
+    return cache_new(s->data, &t->cache) == WEIR_OK && flights_new(s->data, &t->flights) == WEIR_OK;
+}
+
+static void close_cache(struct relay_tools *t)
+{
+    flights_free(t->flights);
+    cache_free(t->cache);
+}
+
 static void close_store(struct book *b, struct pulse *pulse, int wait_ms)
 {
     pulse_flush(pulse, wait_ms);
@@ -241,7 +253,8 @@ static bool serve(const struct start *s, struct gateway *g, int stop_fd)
     struct keyring *keyring;
     workers_prepare();
     int signal_fd = take_signals();
-    if (housekeeper_start(&g->tools.book, &keeper) != WEIR_OK) log_event(LOG_ERROR, "no_housekeeper");
+    if (housekeeper_start(&g->tools.book, g->tools.cache, g->tools.flights, &keeper) != WEIR_OK)
+        log_event(LOG_ERROR, "no_housekeeper");
     if (prober_start(g->tools.book.store, g->tools.pulse, s->data, &prober) != WEIR_OK) log_event(LOG_ERROR, "no_prober");
     if (keyring_start(g->tools.book.store, g->tools.pool, &keyring) != WEIR_OK) log_event(LOG_ERROR, "no_keyring");
     bool whole = workers_run(g, threads_of(s), signal_fd, stop_fd, s->drain_ms);
@@ -268,7 +281,8 @@ static bool run(const struct start *s, bool is_cgi)
     ids_start(&ids);
     if (stop_fd < 0 || !make_directory(s) || !raise_fence(s) || open_store(s, &g.tools.book) != WEIR_OK) return false;
     if (pulse_open(g.tools.book.store, s->data, &g.tools.pulse) != WEIR_OK ||
-        http_pool_new(stop_fd, &g.tools.pool) != WEIR_OK) {
+        http_pool_new(stop_fd, &g.tools.pool) != WEIR_OK || !open_cache(s, &g.tools)) {
+        close_cache(&g.tools);
         close_store(&g.tools.book, g.tools.pulse, 0);
         return false;
     }
@@ -284,6 +298,7 @@ static bool run(const struct start *s, bool is_cgi)
         leave(store_writer(g.tools.book.store));
     }
     close_store(&g.tools.book, g.tools.pulse, CLOSE_MS);
+    close_cache(&g.tools);
     http_pool_free(g.tools.pool);
     brake_free(g.gate.brake);
     secret_free(own_secret);

@@ -8,12 +8,17 @@
 #include "fcgi/provider/preset.h"
 #include "fcgi/stage/admit.h"
 #include "fcgi/stage/answer.h"
+#include "fcgi/stage/cache.h"
 #include "fcgi/stage/cors.h"
+#include "fcgi/stage/join.h"
 #include "fcgi/stage/parse.h"
 #include "fcgi/stage/plan.h"
 #include "fcgi/stage/record.h"
+#include "fcgi/stage/refusal.h"
 #include "fcgi/stage/request.h"
+#include "fcgi/stage/retell.h"
 #include "fcgi/stage/settle.h"
+#include "fcgi/stage/trim.h"
 #include "fcgi/stage/usage.h"
 
 struct route;
@@ -80,10 +85,14 @@ struct model_way {
     struct caller caller;
     struct buf body;
     struct buf with_preset; /* the body with what its alias says before it; empty if that is nothing */
+    struct buf fitted;      /* the body that is sent instead of either; empty if that is the same */
     struct chat chat;
     struct plan plan;
+    struct reuse reuse;
+    struct flight *flight; /* that this request leads; NULL: none */
     struct ticket ticket;
     struct outcome out;
+    bool settled;          /* its row is written */
 };
 
 /* The request as its alias completes it. */
@@ -106,17 +115,16 @@ static enum weir_err read_chat(struct way *w, struct model_way *m)
     return err == WEIR_OK ? take_preset(w, m) : err;
 }
 
-/* Everything up to the relay; the first failure is the outcome. */
-static enum weir_err prepare(struct way *w, struct model_way *m)
+/* What came may be longer than what is sent: the rest of the way sees the latter. */
+static enum weir_err fit(struct way *w, struct model_way *m)
 {
     struct problem *p = &m->out.problem;
-    enum weir_err err = read_chat(w, m);
-    if (err == WEIR_OK) err = parse_maximum(&m->chat, p);
-    if (err == WEIR_OK) err = plan_targets(&m->caller, &m->chat, w->g->tools.pulse, &w->memory, &m->plan, p);
-    conn_skip(w->r.conn, BOUND_BODY_MAX);
-    if (err == WEIR_OK && http_client_is_gone(conn_watch_fd(w->r.conn))) err = problem_set(p, WEIR_GONE, NULL, NULL);
-    if (err == WEIR_OK)
-        err = admit(&w->g->tools.book, &w->r, &m->caller, w->route->endpoint, &m->chat, &m->plan, &m->ticket, p);
+    const struct model_row *model = snapshot_model(m->caller.snap, m->chat.alias);
+    enum weir_err err = trim_chat(model, w->g->tools.book.experience, &w->memory, &m->chat, &m->fitted, &w->r.context, p);
+    bool is_long = m->chat.is_long;
+    if (err != WEIR_OK || !m->fitted.len) return err;
+    err = parse_chat(w->route->face, buf_all(&m->fitted), &w->memory, &m->chat, p);
+    m->chat.is_long = is_long;
     return err;
 }
 
@@ -143,9 +151,230 @@ static enum weir_err count(struct way *w, struct model_way *m)
     return m->out.body.err ? problem_set(p, m->out.body.err, NULL, NULL) : WEIR_OK;
 }
 
+/* ---- an answer that is there already, or on its way to another ---- */
+
+#define FLIGHT_ROUNDS 3 /* so many leaders may fail; then everyone fetches for himself, all at once */
+
+/* The outcome is somebody else's answer: it cost nothing. False: memory is out. */
+static bool borrow(struct way *w, struct model_way *m, const struct keep_head *h, const char *how)
+{
+    static const struct price nothing = {.known = true};
+    struct provider_row *provider = arena_alloc(&w->memory, sizeof *provider);
+    struct target *target = arena_alloc(&w->memory, sizeof *target);
+    if (!provider || !target) return false;
+    *provider = (struct provider_row){.name = h->provider};
+    *target = (struct target){.provider = provider, .model = h->model, .price = &nothing};
+    m->out.target = target;
+    w->r.cache = h->stale_since ? "stale" : how;
+    if (h->stale_since) w->r.cache_age_s = (clock_wall_ms() - h->stale_since) / 1000;
+    return true;
+}
+
+static void ask_only(struct way *w, const struct model_way *m, struct ledger_ask *ask)
+{
+    admit_ask_only(&w->r, &m->caller, w->route->endpoint, &m->chat, m->plan.model, m->out.target, ask);
+}
+
+/* Counts it, and writes its row, in one step; in two where its content is kept, which is sealed for its ticket. */
+static enum weir_err book_borrowed(struct way *w, struct model_way *m)
+{
+    struct ledger_ask ask;
+    struct ledger_refusal refusal;
+    struct problem *p = &m->out.problem;
+    const struct book *b = &w->g->tools.book;
+    ask_only(w, m, &ask);
+    if (m->caller.snap->settings.content != CONTENT_NONE) return admit_only(b, &ask, &m->ticket, p);
+    enum weir_err err = settle_at_once(b, &w->r, &m->caller, w->route->endpoint, &m->chat, &m->plan, &ask, &m->out,
+                                       &w->memory, &m->ticket.grant, &refusal);
+    if (err != WEIR_OK) return problem_set(p, err, NULL, NULL);
+    m->settled = m->ticket.grant.ticket > 0;
+    return m->settled ? WEIR_OK : refusal_problem(&refusal, p);
+}
+
+static void forget(struct outcome *o)
+{
+    buf_free(&o->body);
+    buf_free(&o->tail);
+}
+
+/* The answer as this caller wants it, into the outcome. False: it cannot be told so. */
+static bool retell(struct way *w, struct model_way *m, const struct keep_form *form, struct span kept)
+{
+    struct outcome *o = &m->out;
+    struct buf *to = m->chat.stream ? &o->tail : &o->body;
+    buf_init(&o->body, BOUND_ANSWER);
+    buf_init(&o->tail, BOUND_ANSWER);
+    struct retelling *t = retell_new(&m->chat, form, w->r.id, clock_wall_ms() / 1000, &w->memory);
+    bool told = t && retell_end(t, kept, to);
+    retell_free(t);
+    if (!told) forget(o);
+    return told;
+}
+
+static void told_whole(struct way *w, struct model_way *m)
+{
+    m->out.end = END_OK;
+    m->out.status = 200;
+    m->out.first_byte_ms = clock_mono_ms() - w->r.begun_mono_ms;
+    m->out.requests = m->ticket.grant.requests;
+    m->out.tokens = m->ticket.grant.tokens;
+}
+
+static void begin_stream(struct way *w, struct model_way *m)
+{
+    if (!m->chat.stream) return;
+    m->out.begun = true;
+    answer_stream_begin(&w->r, &m->out);
+}
+
+/* Of an entry of the cache. WEIR_NOT_FOUND: it cannot be told to this caller. */
+static enum weir_err give_kept(struct way *w, struct model_way *m, const char *how)
+{
+    const struct cache_entry *e = &m->reuse.entry;
+    const struct keep_form form = keep_form_unpack(e->form);
+    const struct keep_head head = {.form = form, .provider = e->provider, .model = e->model};
+    if (!retell(w, m, &form, e->body)) return WEIR_NOT_FOUND;
+    if (!borrow(w, m, &head, how)) return problem_set(&m->out.problem, WEIR_NOMEM, NULL, NULL);
+    w->r.cache_age_s = (clock_wall_ms() - e->created) / 1000;
+    told_whole(w, m);
+    enum weir_err err = book_borrowed(w, m);
+    if (err != WEIR_OK) forget(&m->out);
+    else begin_stream(w, m);
+    return err;
+}
+
+/* Reads along. JOINED_FAILED: as if nothing had been; otherwise *err and the outcome say how it went. */
+static enum joined follow(struct way *w, struct model_way *m, struct flight *f, enum weir_err *err)
+{
+    struct ledger_ask ask;
+    struct outcome *o = &m->out;
+    struct join j = {.r = &w->r, .chat = &m->chat, .settings = &m->caller.snap->settings, .memory = &w->memory, .flight = f,
+                     .stop_fd = w->g->tools.stop_fd, .is_cgi = w->g->tools.is_cgi};
+    buf_init(&o->body, BOUND_ANSWER);
+    buf_init(&o->tail, BOUND_ANSWER);
+    w->r.cache = "joined";
+    enum joined how = join_wait(&j, o);
+    if (how == JOINED && !borrow(w, m, &j.head, "joined")) how = JOINED_FAILED;
+    if (how == JOINED && m->chat.stream) {
+        ask_only(w, m, &ask);
+        *err = admit_only(&w->g->tools.book, &ask, &m->ticket, &o->problem);
+        if (*err == WEIR_OK) how = join_stream(&j, o);
+    } else if (how == JOINED) {
+        how = join_plain(&j, o);
+        if (how == JOINED) *err = book_borrowed(w, m);
+    }
+    if (how == JOINED_FAILED || *err != WEIR_OK) forget(o);
+    if (how == JOINED_FAILED) o->target = NULL;
+    return how;
+}
+
+/* True: the request has its outcome, or *err. Otherwise it has to be fetched, and m->flight may be to be led. */
+static bool take_along(struct way *w, struct model_way *m, enum weir_err *err)
+{
+    char name[CACHE_FLIGHT_NAME];
+    struct flight *f;
+    bool leads;
+    cache_flight_name(&m->reuse, name);
+    for (int round = 0; round < FLIGHT_ROUNDS && flight_join(w->g->tools.flights, name, &leads, &f) == WEIR_OK; round++) {
+        if (!leads) {
+            enum joined how = follow(w, m, f, err);
+            flight_leave(f);
+            if (how != JOINED_FAILED) return true;
+            continue;
+        }
+        if (!cache_find(w->g->tools.cache, &m->reuse, &w->memory)) {
+            m->flight = f;
+            return false;
+        }
+        flight_leave(f); /* somebody's has come between the first look and now */
+        *err = give_kept(w, m, "hit");
+        return *err != WEIR_NOT_FOUND;
+    }
+    return false;
+}
+
+/* ---- an answer that is fetched ---- */
+
+static bool has_failed(const struct outcome *o)
+{
+    bool passing = o->status >= 500 || o->status == 429 || o->status == 408;
+    return o->end == END_FAILED && !o->begun && passing;
+}
+
+/* Where everything has failed, an answer that has expired is better than none, if the alias says so. */
+static enum weir_err give_stale(struct way *w, struct model_way *m, enum weir_err err)
+{
+    const struct cache_entry *e = &m->reuse.entry;
+    const struct keep_form form = keep_form_unpack(e->form);
+    const struct keep_head head = {.form = form, .provider = e->provider, .model = e->model, .stale_since = e->created};
+    bool failed = err == WEIR_OK ? has_failed(&m->out) : err == WEIR_UNAVAILABLE;
+    struct outcome before = m->out;
+    if (!failed || !m->reuse.found || m->reuse.stale_ms <= 0) return err;
+    if (!retell(w, m, &form, e->body) || !borrow(w, m, &head, "stale")) {
+        forget(&m->out);
+        m->out = before;
+        return err;
+    }
+    forget(&before);
+    told_whole(w, m);
+    if (m->flight) {
+        keep_tell_head(m->flight, &head);
+        flight_end(m->flight, e->body);
+    }
+    err = m->ticket.grant.ticket ? WEIR_OK : book_borrowed(w, m);
+    if (err != WEIR_OK) forget(&m->out);
+    else begin_stream(w, m);
+    return err;
+}
+
+static enum weir_err fetch(struct way *w, struct model_way *m)
+{
+    const struct relay_tools *tools = &w->g->tools;
+    struct problem *p = &m->out.problem;
+    w->r.cache = m->reuse.stores ? "miss" : NULL;
+    if (m->reuse.stores) w->r.keep = keep_new(m->flight, BOUND_CACHED, &w->memory);
+    enum weir_err err = plan_targets(&m->caller, &m->chat, tools->pulse, &w->memory, &m->plan, p);
+    if (err == WEIR_OK && http_client_is_gone(conn_watch_fd(w->r.conn))) err = problem_set(p, WEIR_GONE, NULL, NULL);
+    if (err == WEIR_OK) err = admit(&tools->book, &w->r, &m->caller, w->route->endpoint, &m->chat, &m->plan, &m->ticket, p);
+    if (err == WEIR_OK) relay_run(tools, &w->r, &m->caller, &m->chat, &m->plan, &m->ticket, &w->memory, &m->out);
+    if (w->r.keep) {
+        cache_store(tools->cache, &m->reuse, w->r.keep, m->plan.model, m->caller.snap->settings.cache_max_bytes);
+        keep_close(w->r.keep);
+        w->r.keep->flight = NULL;
+    }
+    err = give_stale(w, m, err);
+    flight_leave(m->flight);
+    m->flight = NULL;
+    return err;
+}
+
+/* ---- the whole ---- */
+
+/* From the body to an outcome; the first failure is that. */
+static enum weir_err find_answer(struct way *w, struct model_way *m)
+{
+    struct problem *p = &m->out.problem;
+    enum weir_err err = read_chat(w, m);
+    if (err == WEIR_OK) err = parse_maximum(&m->chat, p);
+    if (err == WEIR_OK) err = fit(w, m);
+    if (err == WEIR_OK) err = plan_model(&m->caller, &m->chat, &w->memory, &m->plan, p);
+    conn_skip(w->r.conn, BOUND_BODY_MAX);
+    if (err != WEIR_OK) return err;
+    if (m->chat.stream && m->caller.snap->settings.content == CONTENT_ALL)
+        w->r.record = record_new(BOUND_CONTENT, &w->memory);
+    cache_name_request(&w->r, &m->caller, &m->chat, m->plan.model, &w->memory, &m->reuse);
+    if (cache_find(w->g->tools.cache, &m->reuse, &w->memory)) err = give_kept(w, m, "hit");
+    if (m->reuse.fresh && err != WEIR_NOT_FOUND) return err;
+    err = WEIR_OK;
+    if (m->reuse.looks && !m->reuse.fresh && take_along(w, m, &err)) return err;
+    return fetch(w, m);
+}
+
 static void answer_model(struct way *w, struct model_way *m)
 {
-    settle(&w->g->tools.book, &w->r, &m->caller, w->route->endpoint, &m->chat, &m->plan, &m->ticket, &m->out, &w->memory);
+    if (!m->settled)
+        settle(&w->g->tools.book, &w->r, &m->caller, w->route->endpoint, &m->chat, &m->plan, &m->ticket, &m->out,
+               &w->memory);
     if (m->out.end != END_CANCELLED) answer_outcome(&w->r, &m->out);
     conn_end(w->r.conn);
     relay_end(&m->out);
@@ -163,16 +392,13 @@ static void serve_model(struct way *w, struct model_way *m, bool ask)
         return;
     }
     if (err == WEIR_OK && !book_is_able(&w->g->tools.book)) err = problem_set(p, WEIR_STORAGE, NULL, NULL);
-    if (err == WEIR_OK) err = ask ? prepare(w, m) : count(w, m);
+    if (err == WEIR_OK) err = ask ? find_answer(w, m) : count(w, m);
     if (err == WEIR_STORAGE) { /* nothing can be written, so nothing was sent, and there is no row */
         refuse(w, p);
         return;
     }
     conn_skip(w->r.conn, BOUND_BODY_MAX);
-    if (err == WEIR_OK && ask && m->chat.stream && m->caller.snap->settings.content == CONTENT_ALL)
-        w->r.record = record_new(BOUND_CONTENT, &w->memory);
     if (err != WEIR_OK) refused(m, err);
-    else if (ask) relay_run(&w->g->tools, &w->r, &m->caller, &m->chat, &m->plan, &m->ticket, &w->memory, &m->out);
     answer_model(w, m);
 }
 
@@ -181,11 +407,13 @@ static void serve(struct way *w, bool ask)
     struct model_way m = {.out = {.first_byte_ms = -1}};
     buf_init(&m.body, BOUND_BODY_MAX + 1);
     buf_init(&m.with_preset, 2 * BOUND_BODY_MAX);
+    buf_init(&m.fitted, 2 * BOUND_BODY_MAX);
     writer_enter(store_writer(w->g->tools.book.store));
     serve_model(w, &m, ask);
     writer_leave(store_writer(w->g->tools.book.store));
     buf_free(&m.body);
     buf_free(&m.with_preset);
+    buf_free(&m.fitted);
     snapshot_release(m.caller.snap);
 }
 

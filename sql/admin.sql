@@ -29,14 +29,17 @@ UPDATE provider_key SET priority = ?3 WHERE provider_id = ?1 AND name = ?2;
 
 -- name: model_put
 INSERT INTO model (alias, strategy, cache_ttl, context_window, max_output, fallback, price_input, price_cached_input,
-                   price_cache_write, price_output, created, hedge_after_ms, context_fallback, system, defaults)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+                   price_cache_write, price_output, created, hedge_after_ms, context_fallback, system, defaults,
+                   cache_scope, cache_tool_calls, stale_for, context_action, trim_at, trim_to)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)
 ON CONFLICT (alias) DO UPDATE SET strategy = excluded.strategy, cache_ttl = excluded.cache_ttl,
     context_window = excluded.context_window, max_output = excluded.max_output, fallback = excluded.fallback,
     price_input = excluded.price_input, price_cached_input = excluded.price_cached_input,
     price_cache_write = excluded.price_cache_write, price_output = excluded.price_output,
     hedge_after_ms = excluded.hedge_after_ms, context_fallback = excluded.context_fallback, system = excluded.system,
-    defaults = excluded.defaults
+    defaults = excluded.defaults, cache_scope = excluded.cache_scope, cache_tool_calls = excluded.cache_tool_calls,
+    stale_for = excluded.stale_for, context_action = excluded.context_action, trim_at = excluded.trim_at,
+    trim_to = excluded.trim_to
 RETURNING id;
 
 -- name: target_clear
@@ -124,7 +127,7 @@ SELECT name, body, sealed IS NOT NULL FROM jwt_verifier ORDER BY name;
 -- name: audit_page
 SELECT id, time, request_id, user, team, role, rolegroup, key, ip, endpoint, alias, provider, model, stream, status,
        outcome, attempts, cache, prompt_tokens, cached_tokens, cache_write_tokens, completion_tokens, cost,
-       usage_source, first_byte_ms, latency_ms, error
+       usage_source, first_byte_ms, latency_ms, error, context
 FROM audit
 WHERE id > max(?1, coalesce((SELECT id FROM audit WHERE time < ?2 - 86400000 ORDER BY time DESC LIMIT 1), 0))
   AND time >= ?2 AND (?3 IS NULL OR user = ?3)

@@ -32,6 +32,7 @@ enum weir_err audit_insert(struct db *db, const struct audit_row *r)
     if (r->over_bound) stmt_int(s, 28, 1); else stmt_null(s, 28);
     stmt_text(s, 29, span_of(r->warned));
     stmt_blob(s, 30, r->counters);
+    stmt_text(s, 31, span_of(r->context));
     return stmt_run(s);
 }
 
@@ -51,7 +52,7 @@ static enum weir_err read_row(struct stmt *s, struct arena *a, struct audit_row 
     const struct { int col; const char **to; } texts[] = {
         {2, &r->request_id}, {3, &r->user}, {4, &r->team}, {5, &r->role}, {6, &r->rolegroup}, {7, &r->key},
         {8, &r->ip}, {9, &r->endpoint}, {10, &r->alias}, {11, &r->provider}, {12, &r->model}, {15, &r->outcome},
-        {17, &r->cache}, {23, &r->usage_source}, {26, &r->error}};
+        {17, &r->cache}, {23, &r->usage_source}, {26, &r->error}, {27, &r->context}};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         struct span text = stmt_get_text(s, texts[i].col);
         if (text.at && !(*texts[i].to = arena_str(a, text))) return WEIR_NOMEM;

@@ -19,6 +19,7 @@ struct audit_row {
     int64_t first_byte_ms; /* -1: nothing was sent */
     int64_t latency_ms;
     const char *error;
+    const char *context;   /* what was done to make a long request fit; NULL: nothing */
     /* the ledger's; not read back by audit_page */
     int64_t ticket;        /* 0: was never admitted */
     bool over_bound;       /* used more than a hard limit held for it */

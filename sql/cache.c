@@ -1,5 +1,6 @@
 /* The cache's store. One connection writes, under a lock; some read. A file that was replaced or deleted is found out and
- * opened anew; one that is none is thrown away. */
+ * opened anew; one that is none is thrown away. No put waits for the disk; so what the power's going may have torn is found
+ * out by a sum over each entry. */
 #include "sql/cache.h"
 
 #include <errno.h>
@@ -23,6 +24,8 @@
 #define STEP_ROWS 8    /* let go in one transaction, which so stays short */
 #define PUT_STEPS 2    /* such steps a put may take, so that what comes in is outrun */
 #define READERS   8
+#define TAKE_MS   100  /* for a reader; a miss costs more than that */
+#define SUM_BYTES 16
 #define HITS      256  /* counted between two writings */
 
 struct side { struct db *db; int64_t checked; };      /* a connection; NULL until its first use, and after trouble */
@@ -36,6 +39,7 @@ struct cache {
     struct side side;
     int64_t quiet_until;      /* nothing is tried before; of the writing side */
     pthread_mutex_t lock;     /* the rest; never held while the file is asked */
+    pthread_cond_t given;     /* a reader is idle again */
     struct reader readers[READERS], *idle;
     struct hit hits[HITS];
     int hit_count;
@@ -73,7 +77,9 @@ static enum weir_err bring_up(struct db *db)
 static enum weir_err open_once(const char *path, struct side *s)
 {
     enum weir_err err = db_open(path, DB_WRITE, BUSY_MS, &sql_cache, &s->db);
-    if (err == WEIR_OK && (err = bring_up(s->db)) != WEIR_OK) shut(s);
+    if (err == WEIR_OK) err = db_careless(s->db);
+    if (err == WEIR_OK) err = bring_up(s->db);
+    if (err != WEIR_OK) shut(s);
     return err;
 }
 
@@ -117,9 +123,12 @@ static void trouble(struct cache *c, struct db *db, enum weir_err err)
 
 /* ---- reading ---- */
 
+/* NULL: the disk is slow, or a great many ask. */
 static struct reader *take(struct cache *c)
 {
     pthread_mutex_lock(&c->lock);
+    for (int64_t until = clock_mono_ms() + TAKE_MS, left = TAKE_MS; !c->idle && left > 0; left = until - clock_mono_ms())
+        background_wait(&c->given, &c->lock, left);
     struct reader *r = c->idle;
     if (r) c->idle = r->next;
     pthread_mutex_unlock(&c->lock);
@@ -132,6 +141,7 @@ static void give(struct cache *c, struct reader *r)
     r->next = c->idle;
     c->idle = r;
     pthread_mutex_unlock(&c->lock);
+    pthread_cond_signal(&c->given);
 }
 
 static bool is_ready(struct cache *c, struct side *s)
@@ -145,20 +155,48 @@ static bool is_ready(struct cache *c, struct side *s)
 static bool is_of_name(struct span packed, const struct cache_name *n)
 {
     struct buf text;
+    struct span plain = packed_plain(packed);
+    if (plain.at) return span_eq(plain, n->text);
     buf_init(&text, n->text.len);
     bool same = unpack(packed, &text) == WEIR_OK && span_eq(buf_all(&text), n->text);
     buf_free(&text);
     return same;
 }
 
-static bool read_entry(struct stmt *s, struct arena *a, struct cache_entry *out)
+/* Of a packed body and the name it belongs to. */
+struct sum { unsigned char at[SUM_BYTES]; };
+
+static struct sum sum_of(struct span packed, const struct cache_name *n)
+{
+    struct digest body = digest_of(packed);
+    struct sum sum = {{0}};
+    for (size_t i = 0; i < SUM_BYTES; i++) sum.at[i] = body.at[i] ^ n->hash.at[i];
+    return sum;
+}
+
+/* Takes the sum off the end. False: it is another's. */
+static bool is_whole(struct span *stored, const struct cache_name *n)
+{
+    if (stored->len < SUM_BYTES) return false;
+    stored->len -= SUM_BYTES;
+    struct sum sum = sum_of(*stored, n);
+    return memcmp(stored->at + stored->len, sum.at, SUM_BYTES) == 0;
+}
+
+static bool read_entry(struct stmt *s, const struct cache_name *n, struct arena *a, struct cache_entry *out)
 {
     struct buf body;
-    buf_init(&body, BOUND_ANSWER);
+    struct span packed = stmt_get_blob(s, 7);
+    if (!is_whole(&packed, n)) return false;
+    struct span plain = packed_plain(packed);
     *out = (struct cache_entry){.created = stmt_get_int(s, 1), .expires = stmt_get_int(s, 2),
                                 .form = (int)stmt_get_int(s, 3), .provider = arena_str(a, stmt_get_text(s, 4)),
                                 .model = arena_str(a, stmt_get_text(s, 5))};
-    bool fine = out->provider && out->model && unpack(stmt_get_blob(s, 7), &body) == WEIR_OK;
+    if (!out->provider || !out->model) return false;
+    if (plain.at) out->body = (struct span){arena_str(a, plain), plain.len};
+    if (plain.at) return out->body.at;
+    buf_init(&body, BOUND_ANSWER);
+    bool fine = unpack(packed, &body) == WEIR_OK;
     if (fine) out->body = (struct span){arena_str(a, buf_all(&body)), body.len};
     buf_free(&body);
     return fine && out->body.at;
@@ -171,7 +209,7 @@ static bool find(struct db *db, const struct cache_name *n, int64_t now_ms, stru
     struct stmt *s = db_stmt(db, SQL_CACHE_FIND);
     stmt_blob(s, 1, (struct span){(const char *)n->hash.at, sizeof n->hash.at});
     stmt_int(s, 2, now_ms);
-    bool found = stmt_step(s, &row) == WEIR_OK && row && is_of_name(stmt_get_blob(s, 6), n) && read_entry(s, a, out);
+    bool found = stmt_step(s, &row) == WEIR_OK && row && is_of_name(stmt_get_blob(s, 6), n) && read_entry(s, n, a, out);
     if (found) *id = stmt_get_int(s, 0);
     stmt_reset(s);
     return found;
@@ -192,7 +230,7 @@ bool cache_get(struct cache *c, const struct cache_name *n, int64_t now_ms, stru
 {
     int64_t id = 0;
     struct reader *r = take(c);
-    if (!r) return false; /* all readers are busy: a miss costs less than waiting */
+    if (!r) return false;
     bool found = is_ready(c, &r->side) && find(r->side.db, n, now_ms, a, out, &id);
     if (!found && r->side.db && db_fault(r->side.db) != WEIR_OK && db_fault(r->side.db) != WEIR_BUSY) shut(&r->side);
     give(c, r);
@@ -266,6 +304,8 @@ bool cache_put(struct cache *c, const struct cache_name *n, const struct cache_e
     buf_init(&body, SIZE_MAX - 1);
     pack(n->text, &name);
     pack(e->body, &body);
+    struct sum sum = sum_of(buf_all(&body), n);
+    buf_add(&body, sum.at, SUM_BYTES);
     bool fits = !name.err && !body.err && (int64_t)(name.len + body.len) <= most_bytes / 4;
     if (fits) {
         pthread_mutex_lock(&c->writing);
@@ -383,6 +423,7 @@ enum weir_err cache_new(const char *data_dir, struct cache **out)
     if (!c) return WEIR_NOMEM;
     pthread_mutex_init(&c->writing, NULL);
     pthread_mutex_init(&c->lock, NULL);
+    background_cond(&c->given);
     for (int i = 0; i < READERS; i++) c->readers[i].next = i + 1 < READERS ? &c->readers[i + 1] : NULL;
     c->idle = c->readers;
     if (asprintf(&c->path, "%s/cache.db", data_dir) < 0) c->path = NULL;
@@ -401,6 +442,7 @@ void cache_free(struct cache *c)
     for (int i = 0; i < READERS; i++) shut(&c->readers[i].side);
     pthread_mutex_destroy(&c->writing);
     pthread_mutex_destroy(&c->lock);
+    pthread_cond_destroy(&c->given);
     free(c->path);
     free(c);
 }

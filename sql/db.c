@@ -177,6 +177,12 @@ enum weir_err db_careful(struct db *db)
     return rc == SQLITE_OK ? WEIR_OK : fail(db, rc);
 }
 
+enum weir_err db_careless(struct db *db)
+{
+    int rc = sqlite3_exec(db->at, "PRAGMA synchronous=OFF;", NULL, NULL, NULL);
+    return rc == SQLITE_OK ? WEIR_OK : fail(db, rc);
+}
+
 const char *db_message(const struct db *db) { return db ? db->message : "no connection"; }
 enum weir_err db_fault(const struct db *db) { return db->fault; }
 

@@ -29,6 +29,8 @@ enum weir_err db_open(const char *path, enum db_mode mode, int busy_ms, const st
 void db_close(struct db *db); /* NULL is fine. Makes no checkpoint. */
 /* From now on a commit of this connection is on the disk when it returns, and what it deletes or overwrites is zeros. */
 enum weir_err db_careful(struct db *db);
+/* From now on this connection never waits for the disk: what it writes may be lost, or torn, when the power goes. */
+enum weir_err db_careless(struct db *db);
 /* What SQLite said of the last failure on this connection, for the log. */
 const char *db_message(const struct db *db);
 

@@ -30,7 +30,7 @@ SELECT count(*) FROM model;
 -- name: model_all
 SELECT id, alias, strategy, cache_ttl, context_window, max_output, fallback,
        price_input, price_cached_input, price_cache_write, price_output, created, hedge_after_ms, context_fallback,
-       system, defaults
+       system, defaults, cache_scope, cache_tool_calls, stale_for, context_action, trim_at, trim_to
 FROM model ORDER BY alias;
 
 -- name: target_count
@@ -83,9 +83,9 @@ UPDATE client_key SET last_used = ?2 WHERE id = ?1 AND (last_used IS NULL OR las
 INSERT INTO audit (time, request_id, user, team, role, rolegroup, key, ip, endpoint, alias, provider, model, stream,
                    status, outcome, attempts, cache, prompt_tokens, cached_tokens, cache_write_tokens,
                    completion_tokens, cost, usage_source, first_byte_ms, latency_ms, error, ticket, over_bound,
-                   warned, counters)
+                   warned, counters, context)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,
-        ?24, ?25, ?26, ?27, ?28, ?29, ?30);
+        ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31);
 
 -- ---- the ledger ----
 

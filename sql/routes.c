@@ -191,10 +191,12 @@ static enum weir_err read_model(struct load *l, struct stmt *s, struct model_row
     *m = (struct model_row){
         .id = stmt_get_int(s, 0), .cache_ttl = stmt_get_int(s, 3), .context_window = stmt_get_int(s, 4),
         .max_output = stmt_get_int(s, 5), .created = stmt_get_int(s, 11),
-        .price = read_price(s, 7), .hedge_after_ms = stmt_get_int(s, 12)};
+        .price = read_price(s, 7), .hedge_after_ms = stmt_get_int(s, 12), .cache_tool_calls = stmt_get_int(s, 17) != 0,
+        .stale_for = stmt_get_int(s, 18), .trim_at = stmt_get_int(s, 20), .trim_to = stmt_get_int(s, 21)};
     bool whole = copy_text(l, s, 1, &m->alias) && copy_text(l, s, 2, &m->strategy) && copy_text(l, s, 6, &m->fallback) &&
                  copy_text(l, s, 13, &m->context_fallback) && copy_text(l, s, 14, &m->system) &&
-                 copy_text(l, s, 15, &m->defaults);
+                 copy_text(l, s, 15, &m->defaults) && copy_text(l, s, 16, &m->cache_scope) &&
+                 copy_text(l, s, 19, &m->context_action);
     return whole ? WEIR_OK : WEIR_NOMEM;
 }
 
@@ -404,6 +406,12 @@ enum weir_err model_put(struct db *db, const struct model_row *m, int64_t *id)
     stmt_text(s, 13, span_of(m->context_fallback));
     stmt_text(s, 14, span_of(m->system));
     stmt_text(s, 15, span_of(m->defaults));
+    stmt_text(s, 16, span_of(m->cache_scope));
+    stmt_int(s, 17, m->cache_tool_calls);
+    stmt_int(s, 18, m->stale_for);
+    stmt_text(s, 19, span_of(m->context_action));
+    stmt_int(s, 20, m->trim_at);
+    stmt_int(s, 21, m->trim_to);
     return put_for_id(s, id);
 }
 

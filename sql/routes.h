@@ -42,6 +42,13 @@ struct model_row {
     const char *system, *defaults;   /* text, and a JSON object of parameters, that requests are given; NULL: none */
     int64_t hedge_after_ms;          /* 0: never */
     int64_t cache_ttl, context_window, max_output; /* 0: not set */
+    const char *cache_scope;         /* whose answers are found: 'key', 'user', 'team', 'global'; NULL: the widest of the
+                                      * first three that the caller has */
+    bool cache_tool_calls;           /* answers that call tools are kept too */
+    int64_t stale_for;               /* seconds for which an expired answer may stand in for a failure */
+    const char *context_action;      /* 'trim', 'refuse', 'fallback': what is done with requests that fill the window;
+                                      * NULL: nothing */
+    int64_t trim_at, trim_to;        /* percent of context_window */
     struct price price;
     const struct target_row *targets; int target_count; /* by position */
 };

@@ -38,6 +38,9 @@ const struct setting_def setting_defs[] = {
     {.name = "max_body", .type = SETTING_INT, .standard = "33554432", .least = 1024, .most = BOUND_BODY_MAX,
      .expected = "a whole number of bytes from 1024 to 268435456", .in_force = true,
      .meaning = "the largest request body, in bytes"},
+    {.name = "cache_max_bytes", .type = SETTING_INT, .standard = "268435456", .least = 0, .most = 1000000000000,
+     .expected = "a whole number of bytes, 0 to keep nothing", .in_force = true,
+     .meaning = "how much the answer cache holds, in bytes as stored; what was not used for longest leaves first"},
     {.name = "http2", BOOLEAN, .in_force = true, .meaning = "speak HTTP/2 to upstreams that offer it"},
     {.name = "keepalive_s", .type = SETTING_INT, .standard = "15", .least = 1, .most = 300,
      .expected = "a whole number of seconds from 1 to 300", .in_force = true,
@@ -173,6 +176,7 @@ static bool take(struct settings *out, struct arena *a, const char *name, struct
     else if (strcmp(name, "audit_keep_rows") == 0) jval_int(value, &out->audit_keep_rows);
     else if (strcmp(name, "http2") == 0) jval_bool(value, &out->http2);
     else if (strcmp(name, "max_body") == 0) jval_int(value, &out->max_body);
+    else if (strcmp(name, "cache_max_bytes") == 0) jval_int(value, &out->cache_max_bytes);
     else if (strcmp(name, "retries") == 0) jval_int(value, &out->retries);
     else if (strcmp(name, "direct_models") == 0) jval_bool(value, &out->direct_models);
     else if (strcmp(name, "fallback") == 0) take_alias(value, out->fallback);

@@ -40,6 +40,7 @@ struct settings {
     int64_t content_keep_days; /* 0: as long as the audit row */
     bool http2;
     int64_t max_body;     /* bytes */
+    int64_t cache_max_bytes;
     int64_t keepalive_ms;
     int64_t retries;
     int64_t deadline_ms;  /* from the request's beginning; what has begun to answer by then may go on */

@@ -37,6 +37,7 @@
 #define BOUND_DOCUMENT         (256L << 20)       /* a document given to `weir apply` */
 #define BOUND_ADMIN_BODY       (64L << 10)        /* a request's body to weir-admin.fcgi, bytes */
 #define BOUND_CONTENT          (256L << 10)       /* kept of a request, and of its answer, for the audit log, bytes */
+#define BOUND_CACHED           (8L << 20)         /* an answer that is kept for later, and what it was asked by, bytes */
 #define BOUND_LOG_LINE         8192
 #define BOUND_KEY_CACHE        1024               /* client keys kept in memory */
 #define BOUND_READERS          8                  /* read-only database connections in a process */

@@ -13,6 +13,8 @@ static const struct weir_err_info infos[WEIR_ERR_COUNT] = {
     [WEIR_OK] = {200, "none", "none", NULL, "OK.", false},
     [WEIR_INVALID] = {400, "invalid_request_error", "invalid_request_error", NULL,
         "The request is malformed.", true},
+    [WEIR_TOO_LONG] = {400, "invalid_request_error", "invalid_request_error", "context_length_exceeded",
+        "The conversation is too long for this model.", true},
     [WEIR_UNAUTHENTICATED] = {401, "invalid_request_error", "authentication_error", "invalid_api_key",
         "No valid API key or token was given.", true},
     [WEIR_MODEL_FORBIDDEN] = {403, "invalid_request_error", "permission_error", "model_not_allowed",

@@ -11,6 +11,7 @@ enum weir_err {
 
     /* what a caller is told (INTERFACE.md, table of errors) */
     WEIR_INVALID,           /* 400: malformed or of the wrong type; problem.param names the field */
+    WEIR_TOO_LONG,          /* 400: the conversation does not fit the model's context window */
     WEIR_UNAUTHENTICATED,   /* 401: no, unknown, expired or revoked key; one message for all */
     WEIR_MODEL_FORBIDDEN,   /* 403: the key may not use this alias */
     WEIR_IDENTITY_FORBIDDEN,/* 403: the key may not speak for others */

@@ -212,12 +212,12 @@ static void append(struct flight *t, enum mark mark, struct span record)
 void flight_tell(struct flight *t, struct span record) { append(t, MARK_RECORD, record); }
 
 /* The name goes first: whoever comes from now on does not join what is over. */
-void flight_end(struct flight *t)
+void flight_end(struct flight *t, struct span record)
 {
     char other[4200];
     unlink(t->path);
     if (snprintf(other, sizeof other, "%s.followed", t->path) < (int)sizeof other) unlink(other);
-    append(t, MARK_END, SPAN(""));
+    append(t, MARK_END, record);
     t->ended = !t->broken;
 }
 
@@ -283,16 +283,17 @@ static bool look(struct flight *t, enum flight_event *event, struct span *record
     }
 }
 
-enum flight_event flight_wait(struct flight *t, int client_fd, int64_t deadline, struct span *record)
+enum flight_event flight_wait(struct flight *t, int client_fd, int stop_fd, int64_t deadline, struct span *record)
 {
     enum flight_event event;
     while (!look(t, &event, record)) {
         int64_t left = deadline - clock_mono_ms(), most = t->bell >= 0 ? LOOK_MS : LOOK_BLIND_MS;
         uint64_t rung;
-        struct pollfd fds[] = {{t->bell, POLLIN, 0}, {client_fd, POLLRDHUP, 0}};
+        struct pollfd fds[] = {{t->bell, POLLIN, 0}, {client_fd, POLLRDHUP, 0}, {stop_fd, POLLIN, 0}};
         if (left <= 0) return FLIGHT_TIMEOUT;
-        poll(fds, 2, (int)(left < most ? left : most)); /* a descriptor of -1 is passed over */
+        poll(fds, 3, (int)(left < most ? left : most)); /* a descriptor of -1 is passed over */
         if (fds[1].revents & (POLLHUP | POLLRDHUP | POLLERR)) return FLIGHT_GONE;
+        if (fds[2].revents) return FLIGHT_STOP;
         if (fds[0].revents && read(t->bell, &rung, sizeof rung) < 0) continue;
     }
     return event;

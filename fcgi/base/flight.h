@@ -29,20 +29,21 @@ void flight_leave(struct flight *t);
 
 /* Appends a record. Failures stick: followers will find that the leader failed. */
 void flight_tell(struct flight *t, struct span record);
-/* The last record: all is told and nobody else may join. */
-void flight_end(struct flight *t);
+/* The last record: with it all is told, and nobody else may join. */
+void flight_end(struct flight *t, struct span record);
 bool flight_is_followed(struct flight *t); /* is anyone reading along now? */
 
 /* ---- following ---- */
 
 enum flight_event {
     FLIGHT_RECORD,  /* *record is the next one; valid until the next call */
-    FLIGHT_END,     /* there are no more, and that was all */
+    FLIGHT_END,     /* *record is the last one, and that was all */
     FLIGHT_FAILED,  /* the leader has gone without an end: leave, and join again to lead or follow anew */
     FLIGHT_TIMEOUT, /* the deadline passed */
-    FLIGHT_GONE     /* client_fd was closed by its peer */
+    FLIGHT_GONE,    /* client_fd was closed by its peer */
+    FLIGHT_STOP     /* stop_fd became readable */
 };
-/* client_fd: watched for its peer's going, -1 for none. deadline: clock_mono_ms. record_max: a longer one is a failure. */
-enum flight_event flight_wait(struct flight *t, int client_fd, int64_t deadline, struct span *record);
+/* client_fd: watched for its peer's going; -1 for none, of either. deadline: clock_mono_ms. */
+enum flight_event flight_wait(struct flight *t, int client_fd, int stop_fd, int64_t deadline, struct span *record);
 
 #endif

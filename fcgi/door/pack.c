@@ -5,7 +5,7 @@
 
 #define PLAIN 'p'
 #define ZSTD  'z'
-#define WORTH 512 /* bytes; less is not packed */
+#define WORTH 2048 /* bytes; less is not packed: undoing it would cost more than the room is worth */
 #define LEVEL 1
 
 enum weir_err pack(struct span bytes, struct buf *out)
@@ -25,6 +25,11 @@ enum weir_err pack(struct span bytes, struct buf *out)
     out->len = start;
     buf_char(out, PLAIN);
     return buf_span(out, bytes);
+}
+
+struct span packed_plain(struct span packed)
+{
+    return packed.len && *packed.at == PLAIN ? (struct span){packed.at + 1, packed.len - 1} : SPAN_NONE;
 }
 
 enum weir_err unpack(struct span packed, struct buf *out)

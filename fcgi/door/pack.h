@@ -9,4 +9,7 @@ enum weir_err pack(struct span bytes, struct buf *out);
 /* Appends what was packed, up to out's ceiling. WEIR_CORRUPT: it is none of ours. */
 enum weir_err unpack(struct span packed, struct buf *out);
 
+/* What is inside, if it was left as it is; absent otherwise. */
+struct span packed_plain(struct span packed);
+
 #endif

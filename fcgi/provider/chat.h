@@ -24,6 +24,7 @@ struct chat {
     /* max_tokens (responses: max_output_tokens) and max_completion_tokens as they stand in the body; may be null */
     struct jval maximum, newer_maximum;
     int64_t max_output;      /* the larger of their values; -1: neither is given */
+    bool is_long;            /* by trim: it fills its alias's context window, and the larger model is asked */
     int64_t prompt_bytes;    /* text that will be read by the model, in bytes */
 };
 

@@ -31,7 +31,7 @@ struct delta {
  * Anthropic's block numbers, OpenAI-like servers that leave out a tool call's index or id (WIRE.md 3), what was seen of
  * usage. */
 struct delta_reader;
-/* from: FACE_CHAT or FACE_MESSAGES. The reader is the arena's. NULL: no memory. */
+/* from: FACE_CHAT, FACE_COMPLETIONS or FACE_MESSAGES. The reader is the arena's. NULL: no memory. */
 struct delta_reader *delta_reader_new(enum face from, struct arena *a);
 /* One event's data (checked JSON or not: what is no event of the dialect's gives nothing; errors are the tap's). `give` is
  * called for each step; its spans live during the call. START comes with the first choice, FINISH and USAGE wait for

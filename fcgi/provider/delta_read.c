@@ -10,7 +10,8 @@ struct delta_reader *delta_reader_new(enum face from, struct arena *a)
 {
     struct delta_reader *r = arena_alloc(a, sizeof *r);
     if (!r) return NULL;
-    r->face = from == FACE_MESSAGES ? &delta_reads_messages : &delta_reads_chat;
+    r->face = from == FACE_MESSAGES ? &delta_reads_messages
+              : from == FACE_COMPLETIONS ? &delta_reads_completions : &delta_reads_chat;
     r->memory = a;
     r->input = r->cache_write = r->cache_read = r->output = -1;
     for (int i = 0; i < BOUND_CHOICES; i++) r->finish[i] = FINISH_UNTOLD;

@@ -37,7 +37,7 @@ struct delta_reader {
     int call_count;
 };
 
-extern const struct face_reader delta_reads_chat, delta_reads_messages;
+extern const struct face_reader delta_reads_chat, delta_reads_completions, delta_reads_messages;
 
 /* START, unless it was given already. Any of the values may be of another kind than it should be. */
 void delta_give_start(struct delta_reader *r, struct jval id, struct jval model, int64_t created);

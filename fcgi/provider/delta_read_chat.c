@@ -1,5 +1,5 @@
 /* OpenAI's chat answers and chunks, as OpenAI and the servers that are like it send them: calls without an index or an
- * id, choices without a delta, usage in other places (WIRE.md 3). */
+ * id, choices without a delta, usage in other places (WIRE.md 3). And completions, whose choices have a text instead. */
 #include "fcgi/provider/delta_read.h"
 #include "fcgi/provider/openai.h"
 
@@ -128,6 +128,9 @@ static void chat_said(struct delta_reader *r, int choice, struct jval said, bool
     chat_calls(r, choice, calls, whole);
 }
 
+/* What a choice says stands under one of these. */
+static const char in_delta[] = "delta", in_message[] = "message", in_text[] = "text";
+
 static int8_t chat_finish(struct jval v)
 {
     if (jval_is(v, "length")) return FINISH_LENGTH;
@@ -149,13 +152,14 @@ static bool chat_choice(struct delta_reader *r, const struct chat_root *c, struc
         } else if (jkey_is(key, "finish_reason")) finish = v;
         else if (jkey_is(key, part)) said = v;
     }
-    bool finished = delta_quoted(finish).len > 0;
-    if ((said.kind != JSON_OBJECT && !finished) || index < 0 || index >= BOUND_CHOICES) return false;
+    bool finished = delta_quoted(finish).len > 0, spoken = said.kind == (part == in_text ? JSON_STRING : JSON_OBJECT);
+    if ((!spoken && !finished) || index < 0 || index >= BOUND_CHOICES) return false;
     jval_int(c->created, &created);
     delta_give_start(r, c->id, c->model, created);
     delta_mark(r->seen, (int)index);
     if (finished) r->finish[index] = chat_finish(finish);
-    chat_said(r, (int)index, said, *part == 'm');
+    if (part == in_text) delta_give_text(r, DELTA_TEXT, (int)index, 0, said);
+    else chat_said(r, (int)index, said, part == in_message);
     return true;
 }
 
@@ -170,19 +174,28 @@ static bool chat_choices(struct delta_reader *r, const struct chat_root *c, cons
     return any;
 }
 
-static void chat_event(struct delta_reader *r, struct jval root)
+static void read_chunk(struct delta_reader *r, struct jval root, const char *part)
 {
     struct chat_root c = chat_root_of(root);
     chat_usage(r, c.usage);
     chat_usage(r, jscan_find(c.groq, "usage"));
-    chat_choices(r, &c, "delta");
+    chat_choices(r, &c, part);
 }
 
-static bool chat_answer(struct delta_reader *r, struct jval root)
+static void chat_event(struct delta_reader *r, struct jval root) { read_chunk(r, root, in_delta); }
+
+static void completion_event(struct delta_reader *r, struct jval root) { read_chunk(r, root, in_text); }
+
+static bool read_whole(struct delta_reader *r, struct jval root, const char *part)
 {
     struct chat_root c = chat_root_of(root);
     chat_usage(r, c.usage);
-    return chat_choices(r, &c, "message");
+    return chat_choices(r, &c, part);
 }
 
+static bool chat_answer(struct delta_reader *r, struct jval root) { return read_whole(r, root, in_message); }
+
+static bool completion_answer(struct delta_reader *r, struct jval root) { return read_whole(r, root, in_text); }
+
 const struct face_reader delta_reads_chat = {chat_event, chat_answer};
+const struct face_reader delta_reads_completions = {completion_event, completion_answer};

@@ -61,6 +61,24 @@ void wire_mark(uint64_t bits[2], int64_t i)
     if (i >= 0 && i < 128) bits[i / 64] |= (uint64_t)1 << (i % 64);
 }
 
+static bool is_one_of(struct jval v, const char *const *words)
+{
+    for (; *words; words++)
+        if (jval_is(v, *words)) return true;
+    return false;
+}
+
+void wire_ended(struct tap *t, struct jval reason)
+{
+    static const char *const cut[] = {"length", "max_tokens", "model_context_window_exceeded", "pause_turn", "incomplete",
+                                      NULL};
+    static const char *const refused[] = {"content_filter", "refusal", NULL};
+    static const char *const calls[] = {"tool_calls", "function_call", "tool_use", NULL};
+    t->is_cut |= is_one_of(reason, cut);
+    t->is_refused |= is_one_of(reason, refused);
+    t->calls_tools |= is_one_of(reason, calls);
+}
+
 static bool is_blank(struct span s)
 {
     while (s.len && (*s.at == ' ' || *s.at == '\t' || *s.at == '\n')) s.at++, s.len--;

@@ -26,6 +26,7 @@ struct tap {
     int64_t delivered;          /* characters of text, tool arguments and reasoning that went by */
     int64_t sequence;           /* responses: the last event's number, -1 before the first */
     bool done;                  /* the event that ends a stream was seen */
+    bool is_cut, is_refused, calls_tools; /* by what was told of the end: some choice is too long, filtered; has calls */
 };
 
 /* What one event was. */

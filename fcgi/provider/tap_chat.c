@@ -33,6 +33,8 @@ static bool delta_has_content(struct tap *t, struct jval delta)
     while (jscan_next(&it, &key, &v)) {
         if (jkey_is(key, "role") || wire_is_nothing(v)) continue;
         content = true;
+        t->calls_tools |= jkey_is(key, "tool_calls") || jkey_is(key, "function_call");
+        t->is_refused |= jkey_is(key, "refusal");
         if (t->counts) t->delivered += wire_all_characters(v);
     }
     return content;
@@ -51,6 +53,7 @@ static bool read_choice(struct tap *t, struct jval choice, int64_t place)
             if (!jval_int(v, &index)) index = place;
         } else if (jkey_is(key, "finish_reason")) {
             finished = v.kind == JSON_STRING && v.text.len > 2;
+            if (finished) wire_ended(t, v);
         } else if (jkey_is(key, "delta") || jkey_is(key, "message")) {
             content |= delta_has_content(t, v);
         } else if (jkey_is(key, "text") && !wire_is_nothing(v)) {

@@ -40,6 +40,7 @@ static int64_t written(struct jval part)
 static void finish(struct tap *t, struct jval reason)
 {
     if (reason.kind != JSON_STRING || reason.text.len <= 2) return;
+    wire_ended(t, reason);
     wire_mark(t->seen, 0);
     wire_mark(t->finished, 0);
 }

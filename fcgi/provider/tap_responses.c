@@ -50,8 +50,24 @@ static int64_t written(struct jval item)
     return n;
 }
 
+/* What a whole response says of itself: calls and refusals are items and parts of it. */
+static void read_ends(struct tap *t, struct jval response)
+{
+    struct span key;
+    struct jval item, part;
+    struct jiter it = jscan_iter(jscan_find(response, "output"));
+    wire_ended(t, jscan_find(response, "status"));
+    while (jscan_next(&it, &key, &item)) {
+        struct jval type = jscan_find(item, "type");
+        struct jiter parts = jscan_iter(jscan_find(item, "content"));
+        t->calls_tools |= type.kind == JSON_STRING && has_word((struct span){type.text.at + 1, type.text.len - 2}, "_call");
+        while (jscan_next(&parts, &key, &part)) wire_ended(t, jscan_find(part, "type"));
+    }
+}
+
 static enum event_kind take_end(struct tap *t, struct jval response)
 {
+    read_ends(t, response);
     read_usage(t, jscan_find(response, "usage"));
     wire_mark(t->seen, 0);
     wire_mark(t->finished, 0);
@@ -103,6 +119,7 @@ static bool read_answer(struct tap *t, struct jval root, struct fault *fault)
     if (!wire_is_nothing(error)) read_failure(error, fault);
     if (!wire_is_nothing(error) || output.kind != JSON_ARRAY) return false;
     t->counts = !t->usage.known;
+    read_ends(t, root);
     while (t->counts && jscan_next(&it, &key, &item)) t->delivered += written(item);
     wire_mark(t->seen, 0);
     wire_mark(t->finished, 0);

@@ -25,5 +25,7 @@ bool wire_is_nothing(struct jval v);
 /* A string, or a number as it is written; anything else leaves `to` empty. Cut at a character. */
 void wire_copy(struct jval v, char *to, size_t size);
 void wire_mark(uint64_t bits[2], int64_t i);
+/* Notes what the reason of an end says of the answer, be it a finish_reason, a stop_reason or a status. */
+void wire_ended(struct tap *t, struct jval reason);
 
 #endif

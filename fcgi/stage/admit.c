@@ -44,3 +44,26 @@ enum weir_err admit(const struct book *b, const struct request *r, const struct 
     t->skipped = refusal;
     return WEIR_OK;
 }
+
+/* ---- what another's answer serves ---- */
+
+void admit_ask_only(const struct request *r, const struct caller *c, const char *endpoint, const struct chat *chat,
+                    const struct model_row *model, const struct target *t, struct ledger_ask *ask)
+{
+    *ask = (struct ledger_ask){
+        .who = {.user = c->user, .team = c->team, .role = c->role, .rolegroup = c->rolegroup, .key = c->key.name,
+                .ip = c->ip, .model = model->alias},
+        .now_ms = r->begun_wall_ms, .choices = 1, .only_request = true, .request_id = r->id, .endpoint = endpoint,
+        .provider = t->provider->name, .model = t->model, .stream = chat->stream,
+    };
+}
+
+enum weir_err admit_only(const struct book *b, const struct ledger_ask *ask, struct ticket *t, struct problem *p)
+{
+    struct ledger_refusal refusal;
+    bool hard;
+    *t = (struct ticket){0};
+    enum weir_err err = book_admit(b, ask, NULL, &t->grant, &t->first, &hard, &refusal);
+    if (err != WEIR_OK) return problem_set(p, err, NULL, NULL);
+    return t->grant.ticket ? WEIR_OK : refusal_problem(&refusal, p);
+}

@@ -76,15 +76,18 @@ static void head_tight(struct buf *head, const char *metric, const struct ledger
     buf_str(head, "\r\n");
 }
 
-static void head_outcome(struct buf *head, const struct outcome *o)
+static void head_outcome(struct buf *head, const struct request *r, const struct outcome *o)
 {
+    if (r->context) header(head, "x-weir-context", span_of(r->context));
     if (!o) return;
     head_tight(head, "requests", &o->requests);
     head_tight(head, "tokens", &o->tokens);
     if (!o->target) return;
     header(head, "x-weir-provider", span_of(o->target->provider->name));
     header(head, "x-weir-model", span_of(o->target->model));
-    buf_printf(head, "x-weir-attempts: %d\r\nx-weir-cache: bypass\r\n", o->attempts);
+    buf_printf(head, "x-weir-attempts: %d\r\n", o->attempts);
+    header(head, "x-weir-cache", span_of(r->cache ? r->cache : "bypass"));
+    if (r->cache && r->cache_age_s >= 0) buf_printf(head, "Age: %lld\r\n", (long long)r->cache_age_s);
 }
 
 static enum weir_err send_whole(const struct request *r, struct buf *head, struct span body)
@@ -105,7 +108,7 @@ enum weir_err answer_json(const struct request *r, int status, struct span body,
     head_start(&head, r, status, "application/json");
     buf_printf(&head, "Content-Length: %zu\r\nCache-Control: no-store\r\n", body.len);
     if (allow) header(&head, "Allow", span_of(allow));
-    head_outcome(&head, o);
+    head_outcome(&head, r, o);
     return send_whole(r, &head, body);
 }
 
@@ -125,7 +128,7 @@ enum weir_err answer_stream_begin(const struct request *r, const struct outcome 
     buf_init(&head, HEAD_MAX);
     head_start(&head, r, 200, "text/event-stream; charset=utf-8");
     buf_str(&head, "Cache-Control: no-cache\r\n");
-    head_outcome(&head, o);
+    head_outcome(&head, r, o);
     return send_whole(r, &head, SPAN_NONE);
 }
 
@@ -155,7 +158,7 @@ static enum weir_err send_error(const struct request *r, int status, const struc
                                   : weir_err_info(p->err)->final;
     if (final) buf_str(&head, "x-should-retry: false\r\n");
     if (allow) header(&head, "Allow", span_of(allow));
-    head_outcome(&head, o);
+    head_outcome(&head, r, o);
     enum weir_err err = send_whole(r, &head, raw);
     buf_free(&body);
     return err;

@@ -7,6 +7,7 @@
 #include "fcgi/base/text.h"
 #include "fcgi/provider/limit_headers.h"
 #include "fcgi/stage/charge.h"
+#include "fcgi/stage/keep.h"
 
 /* ---- begin, step, end ---- */
 
@@ -70,10 +71,17 @@ void attempt_begin(struct attempt *a, int64_t deadline)
     if (err != WEIR_OK) attempt_failed(a, err, weir_err_info(err)->text);
 }
 
+/* An answer that its own caller does not hear is read on for its figure, or while others wait for it. */
+static bool is_wanted(const struct attempt *a)
+{
+    return !a->unheard || a->settings->drain_on_disconnect || keep_is_followed(a->r->keep);
+}
+
 void attempt_step(struct attempt *a, int64_t until)
 {
     if (a->stream) attempt_stream(a, until);
     else attempt_plain(a, until);
+    if (!a->over && !is_wanted(a)) attempt_over(a, VERDICT_GONE);
 }
 
 void attempt_end(struct attempt *a)
@@ -117,7 +125,7 @@ enum upstream_event attempt_wait(struct attempt *a, int64_t deadline)
 
 bool attempt_reads_on(struct attempt *a)
 {
-    a->unheard = a->settings->drain_on_disconnect && !a->tools->is_cgi;
+    a->unheard = !a->tools->is_cgi && (a->settings->drain_on_disconnect || keep_is_followed(a->r->keep));
     return a->unheard;
 }
 

@@ -43,7 +43,7 @@ struct attempt {
     int64_t head_at;      /* when the head came; 0: not yet */
     int64_t shown_at;     /* when `shown` became true */
     bool provider_is_hard; /* its limits demand a maximum */
-    bool unheard;         /* the client has gone and the stream is read on for its usage figure */
+    bool unheard;         /* the client has gone and the answer is read on, for its usage figure or for those who follow */
     bool shown;           /* the beginning of a good answer has come */
     bool over;            /* verdict holds */
     enum verdict verdict;

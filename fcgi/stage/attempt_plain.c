@@ -5,6 +5,7 @@
 #include "fcgi/base/clock.h"
 #include "fcgi/provider/embeddings.h"
 #include "fcgi/stage/attempt.h"
+#include "fcgi/stage/keep.h"
 
 #define RETRY_AFTER_MOST 60       /* seconds told; some SDKs sleep through whatever they are told (WIRE.md 1) */
 #define RETRY_AFTER_BELIEVED 86400 /* seconds heard; Azure has asked for a day (WIRE.md 3) */
@@ -73,6 +74,13 @@ static void judge_error(struct attempt *a)
 
 /* ---- answers ---- */
 
+/* As it came, but for embeddings: those are kept as they are told, packing them is work. */
+static void keep_answer(struct attempt *a)
+{
+    keep_begin(a->r->keep, a->target, false);
+    keep_end(a->r->keep, &a->tap, buf_all(&a->out->body));
+}
+
 static void judge_answer(struct attempt *a)
 {
     struct outcome *o = a->out;
@@ -91,6 +99,7 @@ static void judge_answer(struct attempt *a)
         attempt_failed(a, WEIR_UPSTREAM, *fault.message ? fault.message : "answered 200 with what is no answer");
         return;
     }
+    if (a->translation) keep_answer(a);
     if (a->translation && !translate_answer(a)) {
         buf_free(&o->body);
         attempt_failed(a, WEIR_UPSTREAM, "answered 200 with what cannot be translated");
@@ -101,6 +110,7 @@ static void judge_answer(struct attempt *a)
         attempt_failed(a, WEIR_UPSTREAM, "answered embeddings that are no numbers");
         return;
     }
+    if (!a->translation) keep_answer(a);
     o->end = END_OK;
     o->status = 200;
     if (!a->unheard) o->first_byte_ms = attempt_age(a);

@@ -4,12 +4,14 @@
 #include "fcgi/base/sse.h"
 #include "fcgi/stage/answer.h"
 #include "fcgi/stage/attempt.h"
+#include "fcgi/stage/keep.h"
 
 struct stream {
     struct attempt *a;
     struct sse sse;
     struct buf event;    /* the present one as it goes out, where that is not as it came */
     struct buf held;     /* events before the first content */
+    struct buf early;    /* the same as the upstream sent them, where they are kept */
     bool content;        /* the first content has come: there is no failover any more */
     bool over;           /* verdict holds */
     enum verdict verdict;
@@ -35,8 +37,16 @@ static void put(struct stream *s, struct span bytes)
     if (!s->a->unheard && answer_stream_part(s->a->r, bytes) != WEIR_OK) gone(s);
 }
 
+static void keep(struct stream *s, struct span raw)
+{
+    if (!s->a->r->keep) return;
+    if (s->content) keep_take(s->a->r->keep, raw);
+    else buf_span(&s->early, raw);
+}
+
 static void flush(struct stream *s)
 {
+    if (s->content) keep_flush(s->a->r->keep);
     if (s->content && !s->over && !s->a->unheard && conn_flush(s->a->r->conn) != WEIR_OK) gone(s);
 }
 
@@ -51,7 +61,10 @@ static void begin(struct stream *s)
         o->first_byte_ms = attempt_age(s->a);
         if (answer_stream_begin(s->a->r, o) != WEIR_OK) gone(s);
     }
+    keep_begin(s->a->r->keep, s->a->target, true);
+    keep_take(s->a->r->keep, buf_all(&s->early));
     if (!s->over) put(s, buf_all(&s->held));
+    buf_free(&s->early);
     buf_free(&s->held);
 }
 
@@ -90,8 +103,12 @@ static void done(struct stream *s, struct span last)
     a->out->end = END_OK;
     if (a->translation) translate_end(a, &a->out->tail);
     else buf_span(&a->out->tail, last);
-    if (a->out->tail.err) fail(s, WEIR_UPSTREAM, "its answer is longer than 64 MB", NULL);
-    else over(s, VERDICT_ANSWERED);
+    if (a->out->tail.err) {
+        fail(s, WEIR_UPSTREAM, "its answer is longer than 64 MB", NULL);
+        return;
+    }
+    keep_end(a->r->keep, &a->tap, last);
+    over(s, VERDICT_ANSWERED);
 }
 
 /* ---- events ---- */
@@ -137,14 +154,19 @@ static void take_event(struct stream *s, const struct sse_event *ev)
     switch (kind) {
     case EVENT_EMPTY: break; /* comments, and events that some SDKs choke on (WIRE.md 1) */
     case EVENT_CONTENT:
-        out = shown(s, ev);
         if (!s->content) begin(s);
+        keep(s, ev->raw);
+        out = shown(s, ev);
         if (!s->over && out.len) put(s, out);
         break;
     case EVENT_USAGE:
+        keep(s, ev->raw);
         if (a->translation || a->chat->wants_usage) pass(s, shown(s, ev));
         break;
-    case EVENT_HEAD: pass(s, shown(s, ev)); break;
+    case EVENT_HEAD:
+        keep(s, ev->raw);
+        pass(s, shown(s, ev));
+        break;
     case EVENT_DONE: done(s, ev->raw); break;
     case EVENT_ERROR:
         attempt_hush(a, &fault);
@@ -236,6 +258,7 @@ bool stream_start(struct attempt *a)
     sse_init(&s->sse, BOUND_SSE_EVENT);
     buf_init(&s->event, BOUND_ANSWER);
     buf_init(&s->held, BOUND_HELD_HEAD);
+    buf_init(&s->early, BOUND_HELD_HEAD);
     a->stream = s;
     return true;
 }
@@ -245,6 +268,7 @@ void stream_end(struct attempt *a)
     if (!a->stream) return;
     sse_free(&a->stream->sse);
     buf_free(&a->stream->held);
+    buf_free(&a->stream->early);
     buf_free(&a->stream->event);
     a->stream = NULL;
 }

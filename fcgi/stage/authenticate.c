@@ -184,7 +184,8 @@ enum weir_err authenticate(const struct gate *g, const struct request *r, const 
     if (err != WEIR_OK) return err;
     take_key(c);
     /* Of an address that only a proxy is known to have, a range that lets it in says nothing. */
-    if (!key_allows_ip(&c->key, c->ip_is_vague ? SPAN_NONE : span_of(c->ip))) return problem_set(p, WEIR_IP_FORBIDDEN, NULL, NULL);
+    if (!key_allows_ip(&c->key, c->ip_is_vague ? SPAN_NONE : span_of(c->ip)))
+        return problem_set(p, WEIR_IP_FORBIDDEN, NULL, NULL);
     if (endpoint && !key_allows_endpoint(&c->key, span_of(endpoint)))
         return problem_set(p, WEIR_ENDPOINT_FORBIDDEN, NULL, NULL);
     return take_identity(c, r, p);

@@ -61,7 +61,7 @@ static enum weir_err admit_run(struct job *j, struct db *db)
     if (a->abandoned) return WEIR_OK;
     enum weir_err err = ledger_admit(a->ledger, db, &a->ask, &a->grant, &a->refusal);
     a->may = LEDGER_GO;
-    if (err != WEIR_OK || !a->grant.ticket) return err;
+    if (err != WEIR_OK || !a->grant.ticket || !a->first.number) return err;
     a->first.ticket = a->grant.ticket;
     err = ledger_attempt(a->ledger, db, &a->first, &a->may, &skipped);
     if (err == WEIR_OK && a->may != LEDGER_GO) a->refusal = skipped;
@@ -111,7 +111,7 @@ static bool copy_ask(struct admit_job *a, const struct ledger_ask *ask, const st
                                 &a->ask.who.ip, &a->ask.who.model, &a->ask.request_id, &a->ask.provider, &a->ask.model,
                                 &a->first.provider};
     a->ask = *ask;
-    a->first = *first;
+    a->first = first ? *first : (struct ledger_try){.number = 0};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (*all[i] && !(*all[i] = copy(&a->strings, *all[i]))) return false;
     return true;
@@ -250,19 +250,24 @@ static enum weir_err settle_run(struct job *j, struct db *db)
     return err == WEIR_OK && s->key_id ? keys_touch(db, s->key_id, s->row.time) : err;
 }
 
+static bool copy_row(struct arena *a, const struct audit_row *from, struct audit_row *to)
+{
+    const char **const all[] = {&to->request_id, &to->user, &to->team, &to->role, &to->rolegroup, &to->key, &to->ip,
+                                &to->alias, &to->provider, &to->model, &to->error, &to->context};
+    *to = *from;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (*all[i] && !(*all[i] = copy(a, *all[i]))) return false;
+    return true;
+}
+
 static bool copy_bill(struct settle_job *s, const struct ledger_bill *bill)
 {
-    const char **const all[] = {&s->row.request_id, &s->row.user, &s->row.team, &s->row.role, &s->row.rolegroup, &s->row.key,
-                                &s->row.ip, &s->row.alias, &s->row.provider, &s->row.model, &s->row.error};
     struct ledger_use *uses;
     if (!copy_uses(&s->strings, bill->uses, bill->use_count, &uses)) return false;
-    s->row = *bill->row;
     s->bill = *bill;
     s->bill.row = &s->row;
     s->bill.uses = uses;
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (*all[i] && !(*all[i] = copy(&s->strings, *all[i]))) return false;
-    return true;
+    return copy_row(&s->strings, bill->row, &s->row);
 }
 
 /* What later estimates of this model go by. */
@@ -271,6 +276,7 @@ static void learn(const struct book *b, const struct settle_job *s, const struct
     const struct audit_row *row = &s->row;
     if (!s->bill.ticket || strcmp(row->usage_source, "provider") != 0 || !row->alias || row->attempts != 1) return;
     experience_add(b->experience, row->alias, row->completion_tokens, e->samples, row->prompt_tokens > e->prompt_bound);
+    experience_add_prompt(b->experience, row->alias, row->prompt_tokens, e->prompt_estimate);
 }
 
 /* Here and not in the writer, which so never waits for it, and holds no plain text. */
@@ -316,4 +322,72 @@ enum weir_err book_settle(const struct book *b, const struct ledger_bill *bill, 
         log_event(LOG_WARN, "over_bound", LOG_TEXT("request_id", s->row.request_id), LOG_TEXT("model", s->row.alias));
     job_release(&s->job);
     return err;
+}
+
+/* ---- both at once ---- */
+
+struct once_job {
+    struct job job; /* first */
+    struct ledger *ledger;
+    struct arena strings;
+    struct ledger_ask ask;
+    struct audit_row row;
+    struct ledger_grant grant;
+    struct ledger_refusal refusal;
+    int64_t key_id;
+    bool abandoned; /* atomic: nobody waits any more, and nothing is to be written */
+};
+
+static void once_free(struct job *j)
+{
+    arena_end(&((struct once_job *)j)->strings);
+    free(j);
+}
+
+static enum weir_err once_run(struct job *j, struct db *db)
+{
+    struct once_job *o = (struct once_job *)j;
+    struct ledger_settled settled;
+    o->grant = (struct ledger_grant){.ticket = 0};
+    if (__atomic_load_n(&o->abandoned, __ATOMIC_ACQUIRE)) return WEIR_OK;
+    enum weir_err err = ledger_admit(o->ledger, db, &o->ask, &o->grant, &o->refusal);
+    if (err != WEIR_OK || !o->grant.ticket) return err;
+    const struct ledger_bill bill = {.ticket = o->grant.ticket, .now_ms = o->grant.time, .row = &o->row};
+    err = ledger_settle(o->ledger, db, &bill, &settled);
+    return err == WEIR_OK && o->key_id ? keys_touch(db, o->key_id, o->row.time) : err;
+}
+
+/* The ask says what the row says, and no more. */
+static void ask_of_row(struct once_job *o)
+{
+    const struct audit_row *r = &o->row;
+    o->ask.who = (struct ledger_who){.user = r->user, .team = r->team, .role = r->role, .rolegroup = r->rolegroup,
+                                     .key = r->key, .ip = r->ip, .model = r->alias};
+    o->ask.request_id = r->request_id;
+    o->ask.provider = r->provider;
+    o->ask.model = r->model;
+}
+
+enum weir_err book_at_once(const struct book *b, const struct ledger_ask *ask, const struct audit_row *row, int64_t key_id,
+                           struct ledger_grant *grant, struct ledger_refusal *refusal)
+{
+    struct once_job *o = calloc(1, sizeof *o);
+    if (!o) return WEIR_NOMEM;
+    o->job = (struct job){.run = once_run, .dispose = once_free};
+    o->ledger = b->ledger;
+    o->key_id = key_id;
+    o->ask = *ask;
+    arena_init(&o->strings);
+    enum weir_err err = copy_row(&o->strings, row, &o->row) ? WEIR_OK : WEIR_NOMEM;
+    ask_of_row(o);
+    if (err == WEIR_OK) err = writer_run(store_writer(b->store), &o->job, ADMIT_MS, false);
+    if (err == WEIR_OK) {
+        *grant = o->grant;
+        *refusal = o->refusal;
+        log_warnings(&o->grant.warnings);
+    } else {
+        __atomic_store_n(&o->abandoned, true, __ATOMIC_RELEASE);
+    }
+    job_release(&o->job);
+    return err == WEIR_BUSY ? WEIR_STORAGE : err;
 }

@@ -14,13 +14,19 @@ struct book { struct store *store; struct ledger *ledger; struct experience *exp
 /* May a request be begun at all: can the database be written? */
 bool book_is_able(const struct book *b);
 
-/* Admits and, in the same step, books the first attempt at target 0 (try->ticket is filled in). On WEIR_OK either
+/* Admits and, in the same step, books the first attempt at target 0 (try->ticket is filled in; first NULL: there will be
+ * none). On WEIR_OK either
  * grant->ticket > 0 (then *may says whether target 0 may be asked, *refusal why not, and
  * *provider_is_hard whether its limits demand a maximum), or *refusal holds. Others: nothing
  * was booked, nor will be: WEIR_STORAGE, also when the database was busy for 10 s. */
 enum weir_err book_admit(const struct book *b, const struct ledger_ask *ask, const struct ledger_try *first,
                          struct ledger_grant *grant, enum ledger_may *may, bool *provider_is_hard,
                          struct ledger_refusal *refusal);
+
+/* Admits and settles at once, with its row: what neither asks anybody nor costs anything. On WEIR_OK as book_admit;
+ * the row is written with the ticket, or not at all. */
+enum weir_err book_at_once(const struct book *b, const struct ledger_ask *ask, const struct audit_row *row, int64_t key_id,
+                           struct ledger_grant *grant, struct ledger_refusal *refusal);
 
 /* Books the ends of attempts and the next one, in one step. */
 enum weir_err book_attempt(const struct book *b, const struct ledger_use *ended, int ended_count,

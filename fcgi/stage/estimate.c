@@ -166,9 +166,14 @@ static int64_t times(int64_t a, int64_t b)
 #define SCALE      16  /* means are kept in sixteenths of a token */
 #define FACTOR_MOST 16
 
+#define RATIO      256 /* of told to guessed prompt tokens is kept in this scale */
+#define RATIO_LEAST (RATIO / 4)
+#define RATIO_MOST (RATIO * 16)
+#define TELLING    200 /* tokens of a prompt that says something of the ratio */
+
 #define GOOD_ENOUGH 64 /* so many answers within the bound take half of a factor back */
 
-struct known { uint64_t name; int64_t mean, factor; int good; };
+struct known { uint64_t name; int64_t mean, factor, ratio; int good; };
 
 struct experience {
     pthread_mutex_t lock;
@@ -213,7 +218,7 @@ void experience_add(struct experience *x, const char *alias, int64_t output, int
     int64_t each = output * SCALE / (choices > 0 ? choices : 1);
     pthread_mutex_lock(&x->lock);
     struct known *k = place_of(x, name);
-    if (k->name != name) *k = (struct known){.name = name, .mean = each, .factor = 1};
+    if (k->name != name) *k = (struct known){.name = name, .mean = each, .factor = 1, .ratio = RATIO};
     k->mean += (each - k->mean) / WEIGHT;
     if (over_bound) k->good = 0;
     if (over_bound && k->factor < FACTOR_MOST) k->factor *= 2;
@@ -224,15 +229,56 @@ void experience_add(struct experience *x, const char *alias, int64_t output, int
     pthread_mutex_unlock(&x->lock);
 }
 
+static int64_t within(int64_t n, int64_t least, int64_t most) { return n < least ? least : n > most ? most : n; }
+
+void experience_add_prompt(struct experience *x, const char *alias, int64_t told, int64_t guessed)
+{
+    uint64_t name = hash_of(alias);
+    if (guessed < TELLING || told <= 0 || told > INT64_MAX / RATIO) return;
+    int64_t ratio = within(told * RATIO / guessed, RATIO_LEAST, RATIO_MOST);
+    pthread_mutex_lock(&x->lock);
+    struct known *k = place_of(x, name);
+    if (k->name != name) *k = (struct known){.name = name, .mean = OUTPUT_ESTIMATE * SCALE, .factor = 1, .ratio = RATIO};
+    k->ratio = ratio > k->ratio ? ratio : k->ratio + (ratio - k->ratio) / WEIGHT;
+    pthread_mutex_unlock(&x->lock);
+}
+
 static struct known experience_of(struct experience *x, const char *alias)
 {
     uint64_t name = hash_of(alias);
-    struct known none = {.mean = OUTPUT_ESTIMATE * SCALE, .factor = 1};
+    struct known none = {.mean = OUTPUT_ESTIMATE * SCALE, .factor = 1, .ratio = RATIO};
     pthread_mutex_lock(&x->lock);
     struct known *k = place_of(x, name);
     if (k->name == name) none = *k;
     pthread_mutex_unlock(&x->lock);
     return none;
+}
+
+/* ---- weights ---- */
+
+static int64_t weigh(const struct sum *s)
+{
+    int64_t tokens = s->messages * TOKENS_A_MESSAGE + s->images * TOKENS_IMAGE_ESTIMATE;
+    return s->bytes + tokens * CHARACTERS_A_TOKEN;
+}
+
+int64_t estimate_message(struct jval message)
+{
+    struct sum s = {0};
+    add_message(&s, message);
+    return weigh(&s);
+}
+
+int64_t estimate_weight(const struct chat *chat)
+{
+    struct sum s = {0};
+    add_all(&s, chat);
+    return weigh(&s) + TOKENS_A_REQUEST * CHARACTERS_A_TOKEN;
+}
+
+int64_t estimate_tokens(struct experience *x, const char *alias, int64_t weight)
+{
+    return (times(estimate_text(weight), experience_of(x, alias).ratio) + RATIO - 1) / RATIO;
 }
 
 /* ---- the whole ---- */

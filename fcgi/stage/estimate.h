@@ -24,6 +24,10 @@ void experience_free(struct experience *x);
  * many answers were within. */
 void experience_add(struct experience *x, const char *alias, int64_t output, int64_t choices, bool over_bound);
 
+/* An answer's prompt had `told` tokens by its provider's own figure, and `guessed` by estimate_request: from then on
+ * estimate_tokens of this alias goes by it, up at once, down slowly. Short prompts say nothing and are passed over. */
+void experience_add_prompt(struct experience *x, const char *alias, int64_t told, int64_t guessed);
+
 struct estimate {
     int64_t prompt_bound, prompt_estimate; /* tokens */
     int64_t output_bound;                  /* over all choices; 0 for embeddings */
@@ -33,6 +37,13 @@ struct estimate {
 
 /* Tokens of so many characters of text, about. */
 int64_t estimate_text(int64_t characters);
+
+/* What a prompt weighs, in quarters of a token: all that a model may read, and one message (or item of a response's input)
+ * of it. Without a message a request weighs that much less. */
+int64_t estimate_weight(const struct chat *chat);
+int64_t estimate_message(struct jval message);
+/* Tokens of such a weight, by what the alias's providers have told of earlier ones. */
+int64_t estimate_tokens(struct experience *x, const char *alias, int64_t weight);
 
 /* model: of the plan. The output bound is the caller's maximum, else the model's, each time samples. */
 void estimate_request(const struct chat *chat, const struct model_row *model, struct experience *x, struct estimate *out);

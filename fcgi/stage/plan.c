@@ -246,7 +246,7 @@ static enum weir_err fill(struct draft *d, struct plan *out, struct problem *p)
     struct chain chain = {.count = 0}, larger = {.count = 0};
     enum weir_err err = find_model(d, out, p);
     if (err != WEIR_OK) return err;
-    follow(d, out->model, &chain);
+    follow(d, d->chat->is_long ? model_of(d, out->model->context_fallback) : out->model, &chain);
     follow(d, model_of(d, d->c->snap->settings.fallback), &chain);
     follow(d, model_of(d, out->model->context_fallback), &larger);
     if (!add_chain(d, &chain, &out->targets, &out->count)) return problem_set(p, WEIR_NOMEM, NULL, NULL);

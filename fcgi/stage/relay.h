@@ -3,6 +3,8 @@
 #define WEIR_STAGE_RELAY_H
 
 #include "fcgi/stage/way.h"
+#include "fcgi/base/flight.h"
+#include "sql/cache.h"
 #include "sql/pulse.h"
 
 /* What the process lends to every relay. */
@@ -10,6 +12,8 @@ struct relay_tools {
     struct http_pool *pool;
     struct book book;
     struct pulse *pulse; /* NULL: nothing is remembered of who fails */
+    struct cache *cache; /* NULL: nothing is kept */
+    struct flights *flights;
     int stop_fd;     /* readable when the process must end now */
     bool is_cgi;     /* then a stop is the web server's way to say that the client has gone */
 };

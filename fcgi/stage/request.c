@@ -26,6 +26,8 @@ static void take(struct span name, const char *value, struct request *r, struct 
         {SPAN("HTTP_X_FORWARDED_FOR"), &r->forwarded_for, NULL}, {SPAN("HTTP_FORWARDED"), &r->forwarded, NULL},
         {SPAN("HTTP_ACCESS_CONTROL_REQUEST_METHOD"), NULL, &r->preflight_method},
         {SPAN("HTTP_ACCESS_CONTROL_REQUEST_HEADERS"), NULL, &r->preflight_headers},
+        {SPAN("HTTP_CACHE_CONTROL"), NULL, &r->cache_control}, {SPAN("HTTP_X_WEIR_CACHE"), NULL, &r->cache_wish},
+        {SPAN("HTTP_X_WEIR_CACHE_TTL"), NULL, &r->cache_ttl},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (!span_eq(name, all[i].name)) continue;
@@ -118,7 +120,8 @@ static void take_id(struct request *r, const char *given, struct id_source *ids)
 enum weir_err request_read(struct conn *conn, const char *mount, struct id_source *ids, struct arena *a, struct request *r)
 {
     struct variables v = {.mount = mount};
-    *r = (struct request){.conn = conn, .peer = "", .begun_wall_ms = clock_wall_ms(), .begun_mono_ms = clock_mono_ms()};
+    *r = (struct request){.conn = conn, .peer = "", .cache_age_s = -1, .begun_wall_ms = clock_wall_ms(),
+                          .begun_mono_ms = clock_mono_ms()};
     walk(conn_environ(conn), r, &v);
     r->method = method_of(v.method);
     take_path(r, &v, v.mount, a);

@@ -39,6 +39,18 @@ static int64_t cost_of(const struct plan *plan, const struct outcome *o)
     return o->unpriced || (!priced && !cost) ? -1 : cost;
 }
 
+/* A key's last use is written down once a minute. */
+static int64_t touched_key(const struct request *r, const struct caller *c)
+{
+    return c->key.last_used < r->begun_wall_ms - TOUCH_MS ? c->key.id : 0;
+}
+
+static void log_late(const struct request *r, enum weir_err err)
+{
+    log_event(err == WEIR_BUSY ? LOG_WARN : LOG_ERROR, "audit_row_late", LOG_TEXT("request_id", r->id),
+              LOG_TEXT("reason", weir_err_info(err)->text));
+}
+
 static void fill_row(struct audit_row *row, const struct request *r, const struct caller *c, const char *endpoint,
                      const struct chat *chat, const struct plan *plan, const struct outcome *o, struct arena *a)
 {
@@ -46,11 +58,11 @@ static void fill_row(struct audit_row *row, const struct request *r, const struc
         .time = r->begun_wall_ms, .request_id = r->id, .user = c->user, .team = c->team, .role = c->role,
         .rolegroup = c->rolegroup, .key = c->key.name, .ip = c->ip, .endpoint = endpoint, .alias = alias_of(chat, a),
         .stream = chat->stream, .status = o->status, .outcome = outcome_name(o->end), .attempts = o->attempts,
-        .cache = "bypass", .prompt_tokens = o->usage.prompt, .cached_tokens = o->usage.cached,
+        .cache = r->cache ? r->cache : "bypass", .prompt_tokens = o->usage.prompt, .cached_tokens = o->usage.cached,
         .cache_write_tokens = o->usage.cache_write, .completion_tokens = o->usage.completion,
         .usage_source = !o->usage.known ? "none" : o->estimated ? "estimated" : "provider",
         .cost = cost_of(plan, o), .first_byte_ms = o->first_byte_ms,
-        .latency_ms = clock_mono_ms() - r->begun_mono_ms, .error = why(o),
+        .latency_ms = clock_mono_ms() - r->begun_mono_ms, .error = why(o), .context = r->context,
     };
     if (o->target) {
         row->provider = o->target->provider->name;
@@ -82,14 +94,25 @@ void settle(const struct book *b, const struct request *r, const struct caller *
             const struct plan *plan, const struct ticket *t, const struct outcome *o, struct arena *a)
 {
     struct audit_row row;
-    int64_t touched = c->key.last_used < r->begun_wall_ms - TOUCH_MS ? c->key.id : 0;
+    int64_t touched = touched_key(r, c);
     fill_row(&row, r, c, endpoint, chat, plan, o, a);
     const struct ledger_bill bill = {.ticket = t->grant.ticket, .now_ms = clock_wall_ms(), .row = &row,
-                                     .give_back = !o->sent, .uses = o->uses, .use_count = o->use_count};
+                                     .give_back = !o->sent && o->end != END_OK, .uses = o->uses, .use_count = o->use_count};
     const struct content content = content_of(r, c->snap->settings.content, chat, t, o, a);
     enum weir_err err = book_settle(b, &bill, &t->estimate, touched, &content);
     if (err == WEIR_OK && touched) store_key_used(b->store, &c->hash, r->begun_wall_ms);
-    if (err != WEIR_OK)
-        log_event(err == WEIR_BUSY ? LOG_WARN : LOG_ERROR, "audit_row_late", LOG_TEXT("request_id", r->id),
-                  LOG_TEXT("reason", weir_err_info(err)->text));
+    if (err != WEIR_OK) log_late(r, err);
+}
+
+enum weir_err settle_at_once(const struct book *b, const struct request *r, const struct caller *c, const char *endpoint,
+                             const struct chat *chat, const struct plan *plan, const struct ledger_ask *ask,
+                             const struct outcome *o, struct arena *a, struct ledger_grant *grant,
+                             struct ledger_refusal *refusal)
+{
+    struct audit_row row;
+    int64_t touched = touched_key(r, c);
+    fill_row(&row, r, c, endpoint, chat, plan, o, a);
+    enum weir_err err = book_at_once(b, ask, &row, touched, grant, refusal);
+    if (err == WEIR_OK && grant->ticket && touched) store_key_used(b->store, &c->hash, r->begun_wall_ms);
+    return err;
 }

@@ -10,4 +10,12 @@ void settle(const struct book *b, const struct request *r, const struct caller *
             const struct chat *chat,
             const struct plan *plan, const struct ticket *t, const struct outcome *o, struct arena *a);
 
+/* Admits and settles in one step a request that cost nothing: o is how it will have been told, *ask counts as a request
+ * alone. On WEIR_OK either grant->ticket > 0, or *refusal holds and nothing was written. WEIR_STORAGE: nothing was, nor
+ * will be. */
+enum weir_err settle_at_once(const struct book *b, const struct request *r, const struct caller *c, const char *endpoint,
+                             const struct chat *chat, const struct plan *plan, const struct ledger_ask *ask,
+                             const struct outcome *o, struct arena *a, struct ledger_grant *grant,
+                             struct ledger_refusal *refusal);
+
 #endif

@@ -10,8 +10,10 @@
 #include "fcgi/provider/provider.h"
 #include "fcgi/stage/book.h"
 #include "fcgi/stage/estimate.h"
+#include "sql/cache.h"
 
 struct record; /* record.h */
+struct keep;   /* keep.h */
 
 enum method { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_OPTIONS, METHOD_OTHER };
 
@@ -19,6 +21,7 @@ enum method { METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_OPTIONS, METHOD_OTHER
 struct request {
     struct conn *conn;
     struct record *record; /* what the caller is told in a stream is kept there; NULL: it is not kept */
+    struct keep *keep;     /* the same of what the upstream says, for the cache and for who waits for it; NULL: not */
     enum method method;
     struct span path;      /* decoded, below the mount prefix, begins with '/'; terminated */
     bool path_is_bad;      /* could not be decoded */
@@ -28,6 +31,10 @@ struct request {
     const char *length;    /* CONTENT_LENGTH, NULL: none */
     /* Credentials and identity headers with how often each was given; a value is of the last. */
     struct header_seen { const char *value; int times; } api_key, authorization, user, team, role, rolegroup;
+    const char *context;   /* by trim: what was done to make the conversation fit, for x-weir-context; NULL: nothing */
+    const char *cache;     /* for x-weir-cache: "hit", "miss", "stale", "joined"; NULL: "bypass" */
+    int64_t cache_age_s;   /* of a hit or a stale answer */
+    const char *cache_control, *cache_wish, *cache_ttl; /* cache-control, x-weir-cache, x-weir-cache-ttl; NULL: not given */
     const char *anthropic_version, *anthropic_beta; /* NULL: not given */
     bool is_anthropic;     /* by the route: errors are told in Anthropic's form */
     struct header_seen forwarded_for, forwarded; /* what proxies say: X-Forwarded-For, Forwarded */
@@ -45,6 +52,17 @@ struct caller {
     bool ip_is_vague;      /* that is a proxy's: what it says of the caller's cannot be believed */
     const char *user, *team, *role, *rolegroup;
     struct snapshot *snap; /* the configuration this request is served by; held for the request */
+};
+
+/* By cache: may an answer be another's too, and is there one? */
+struct reuse {
+    bool stores;               /* what comes is kept */
+    bool looks;                /* what is kept is taken, and what is on its way waited for */
+    struct cache_name name;
+    int64_t ttl_ms, most_age_ms, stale_ms;
+    bool found;                /* entry holds: fresh, or to be used if all else fails */
+    bool fresh;
+    struct cache_entry entry;
 };
 
 /* By plan: whom to ask, in order. Each key of each target is a candidate of its own. */

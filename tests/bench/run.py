@@ -3,6 +3,7 @@
 
     python3 tests/bench/run.py                 the whole bench, some twelve minutes
     python3 tests/bench/run.py gateway         what the whole gateway costs, under six minutes
+    python3 tests/bench/run.py cache           what the answer cache saves and costs
     python3 tests/bench/run.py ledger          what the ledger costs: its groups limits, growth, tail, wal, processes
     python3 tests/bench/run.py tail wal        some groups
     python3 tests/bench/run.py --quick         some seconds: does the harness work? (its figures mean nothing)
@@ -39,6 +40,7 @@ import sys
 import tempfile
 import time
 
+import answers
 import gateway
 import ledger
 from gateway import Bench, Failed, cpu_seconds, memory_mb
@@ -54,6 +56,7 @@ TITLES = {"chat32": "short chat, 32 connections", "chat1": "short chat, 1 connec
           "prompt1": "200 KB prompt, 1 connection", "answer1": "200 KB answer, 1 connection"}
 CHECKS = [("bench-plain", False), ("bench-big", False), ("bench-sse-5-0", True), ("bench-sse-5-1", True)]  # model, streamed?
 SIDES = ["direct", "mod_proxy", "weir"]
+GROUPS = ledger.GROUPS | answers.GROUPS
 # The targets of the project's second issue; CPU of the third, for with the ledger no request goes without it.
 CPU_RATIO, THROUGHPUT_RATIO, ADDED_RATIO = 2.2, 0.55, 1.8
 STREAMS_MB, IDLE_MB, COLD_MS = 130, 25, 100
@@ -339,8 +342,8 @@ def whole(run, args):
         if "gateway" in args.groups:
             whole_gateway(run, args)
         for name in args.groups:
-            if name in ledger.GROUPS:
-                run.ledger[name] = ledger.GROUPS[name](run, args)
+            if name in GROUPS:
+                run.ledger[name] = GROUPS[name](run, args)
                 tell(name)
     finally:
         upstream.stop()
@@ -405,7 +408,7 @@ def arguments():
     p.add_argument("--json", metavar="FILE", help="write every run's figures there too")
     p.add_argument("--keep-log", metavar="FILE", help="copy the servers' logs there")
     args = p.parse_args()
-    names = ["gateway", *ledger.GROUPS]
+    names = ["gateway", *GROUPS]
     groups = [n for g in args.groups or (["gateway"] if args.only else names) for n in (ledger.GROUPS if g == "ledger" else [g])]
     for g in groups:
         if g not in names:

@@ -441,7 +441,7 @@ def until_rows(gateway, count):
 
 AUDIT_FIELDS = {"time", "request_id", "user", "team", "role", "rolegroup", "key", "ip", "endpoint", "alias", "provider", "model",
                 "stream", "status", "outcome", "attempts", "cache", "prompt_tokens", "cached_tokens", "cache_write_tokens",
-                "completion_tokens", "cost", "usage_source", "first_byte_ms", "latency_ms", "error"}
+                "completion_tokens", "cost", "usage_source", "first_byte_ms", "latency_ms", "error", "context"}
 
 
 def check_row(gateway, sent, row):
@@ -462,7 +462,10 @@ def check_row(gateway, sent, row):
         assert row["outcome"] == "ok" and row["provider"] is None and row["attempts"] == row["prompt_tokens"] == 0, where
     elif sent.status == 200:
         assert row["outcome"] in ("ok", "truncated", "cancelled", "failed"), where
-        assert row["provider"] and row["model"] and row["attempts"] >= 1, where
+        assert row["provider"] and row["model"] and (row["attempts"] >= 1 or row["cache"] in ("hit", "joined", "stale")), where
+        assert row["cache"] == sent.headers.get("x-weir-cache", row["cache"]), where
+        if row["cache"] in ("hit", "joined"):
+            assert (row["attempts"], row["prompt_tokens"], row["completion_tokens"], row["cost"]) == (0, 0, 0, "0.00"), where
         assert row["first_byte_ms"] is not None, where
         assert str(row["attempts"]) == sent.headers.get("x-weir-attempts", str(row["attempts"])), where
         assert row["provider"] == sent.headers.get("x-weir-provider", row["provider"]), where

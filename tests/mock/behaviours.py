@@ -704,6 +704,16 @@ def long_answer(asked):
     return note + plain(text(answer))
 
 
+def window(asked):
+    """window:W:C - a model whose context is W tokens, each of C tenths of a character; what is longer is refused."""
+    size, tenths = asked.arg(0, 1000), asked.arg(1, 40)
+    asked.prompt_tokens = len(asked.entry["body"]) * 10 // tenths
+    if asked.prompt_tokens > size:
+        return plain(text(error_body("This model's maximum context length is exceeded.", "invalid_request_error",
+                                     "context_length_exceeded", "messages")), 400)
+    return ok(asked)
+
+
 def script(asked):
     return plain(text(error_body("No script was posted for this request.")), 500)
 
@@ -772,7 +782,7 @@ BEHAVIOURS = {
     "gzip": gzipped, "gzip-bomb": gzip_bomb, "unknown-encoding": unknown_encoding, "garbage-json": garbage_json,
     "html-200": html_200, "array-200": array_200, "empty-200": empty_200, "wrong-content-type": wrong_content_type,
     "json-error-200": json_error_200, "stream-as-json": stream_as_json, "json-as-stream": json_as_stream,
-    "short-body": short_body, "too-long": too_long, "until-eof": until_eof, "long": long_answer, "script": script, "floats-always": ok,
+    "short-body": short_body, "too-long": too_long, "until-eof": until_eof, "long": long_answer, "window": window, "script": script, "floats-always": ok,
 } | wires.CHAT
 WIRES = {"/messages": wires.MESSAGES, "/responses": wires.RESPONSES}
 

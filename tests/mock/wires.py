@@ -139,6 +139,17 @@ MESSAGES = {"ok": claude_ok, "tools": claude_tools, "thinking": claude_thinking,
             "refusal": lambda a: message(a, [words_block()], "refusal")}
 
 
+def claude_window(asked):
+    size, tenths = asked.arg(0, 1000), asked.arg(1, 40)
+    asked.prompt_tokens = len(asked.entry["body"]) * 10 // tenths
+    if asked.prompt_tokens > size:
+        return plain(claude_error("invalid_request_error", "prompt is too long"), 400)
+    return claude_ok(asked)
+
+
+MESSAGES["window"] = claude_window
+
+
 # ---- responses ----
 def response(asked, output, status="completed"):
     used = {"input_tokens": asked.prompt_tokens, "input_tokens_details": {"cached_tokens": 1}, "output_tokens": len(WORDS),

@@ -97,6 +97,31 @@ static void a_hash_alone_finds_nothing(void **state)
     end(&r, c);
 }
 
+/* As the going of the power may leave it, for no put waits for the disk. */
+static void an_entry_that_was_torn_is_not_found(void **state)
+{
+    static const char *const torn[] = {"UPDATE entry SET body = substr(body, 1, length(body) - 1)",
+                                       "UPDATE entry SET body = CAST('q' || substr(body, 2) AS BLOB)",
+                                       "UPDATE entry SET body = (SELECT e.body FROM entry e WHERE e.id <> entry.id)",
+                                       "UPDATE entry SET body = x''"};
+    struct room r, other;
+    (void)state;
+    room_open(&r);
+    struct cache *c = start(&r);
+    other = r;
+    snprintf(other.db, sizeof other.db, "%s/cache.db", r.dir);
+    for (size_t i = 0; i < sizeof torn / sizeof *torn; i++) {
+        assert_true(keep(c, "one", "the answer", NOW, MUCH) && keep(c, "two", "another one", NOW, MUCH));
+        assert_string_equal(kept(c, "one", NOW), "the answer");
+        sqlite3 *db;
+        assert_int_equal(sqlite3_open(other.db, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, torn[i], NULL, NULL, NULL), SQLITE_OK);
+        sqlite3_close(db);
+        assert_string_equal(kept(c, "one", NOW), "");
+    }
+    end(&r, c);
+}
+
 static void the_least_recently_used_leave_first_and_the_bound_holds(void **state)
 {
     struct room r;
@@ -207,6 +232,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_put_is_found_whole_until_it_is_gone),
         cmocka_unit_test(a_hash_alone_finds_nothing),
+        cmocka_unit_test(an_entry_that_was_torn_is_not_found),
         cmocka_unit_test(the_least_recently_used_leave_first_and_the_bound_holds),
         cmocka_unit_test(a_file_that_is_deleted_or_damaged_is_only_a_miss),
         cmocka_unit_test(what_is_packed_comes_out_again_or_is_refused),

@@ -155,6 +155,40 @@ static void estimates_follow_what_was_seen(void **state)
     experience_free(x);
 }
 
+static void the_tokens_of_a_prompt_are_guessed_as_its_alias_has_told(void **state)
+{
+    struct experience *x = experience_new();
+    (void)state;
+    assert_int_equal(estimate_tokens(x, "m", 4000), 1000);
+    experience_add_prompt(x, "m", 50, 10); /* too short to say anything */
+    assert_int_equal(estimate_tokens(x, "m", 4000), 1000);
+    experience_add_prompt(x, "m", 1500, 1000);
+    assert_int_equal(estimate_tokens(x, "m", 4000), 1500);
+    for (int i = 0; i < 200; i++) experience_add_prompt(x, "m", 1000, 1000);
+    assert_in_range(estimate_tokens(x, "m", 4000), 1000, 1070);
+    assert_int_equal(estimate_tokens(x, "other", 4000), 1000);
+    experience_free(x);
+}
+
+/* What a message weighs is what the request would weigh less without it: to the quarter token. */
+static void weights_of_messages_add_up(void **state)
+{
+    static const char one[] = "{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"hm\"},{\"type\":\"image_url\",\"image_url\":{\"url\":\"u\"}}]}";
+    char body[600];
+    struct arena memory;
+    struct chat with, without;
+    struct problem p;
+    (void)state;
+    arena_init(&memory);
+    snprintf(body, sizeof body, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"},%s]}", one);
+    assert_int_equal(parse_chat(FACE_CHAT, span_of(body), &memory, &with, &p), WEIR_OK);
+    int64_t both = estimate_weight(&with);
+    assert_int_equal(parse_chat(FACE_CHAT, SPAN("{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}"), &memory, &without, &p), WEIR_OK);
+    assert_int_equal(both - estimate_weight(&without), estimate_message((struct jval){JSON_OBJECT, span_of(one)}));
+    assert_true(both > 4 * TOKENS_IMAGE_ESTIMATE);
+    arena_end(&memory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -165,6 +199,8 @@ int main(void)
         cmocka_unit_test(other_faces_are_held_alike),
         cmocka_unit_test(output_is_the_callers_maximum_else_the_models_for_every_sample),
         cmocka_unit_test(estimates_follow_what_was_seen),
+        cmocka_unit_test(the_tokens_of_a_prompt_are_guessed_as_its_alias_has_told),
+        cmocka_unit_test(weights_of_messages_add_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

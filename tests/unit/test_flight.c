@@ -41,7 +41,7 @@ static struct flight *join(struct flights *f, bool expected)
 
 static enum flight_event next(struct flight *t, struct span *record)
 {
-    return flight_wait(t, -1, clock_mono_ms() + LONG_MS, record);
+    return flight_wait(t, -1, -1, clock_mono_ms() + LONG_MS, record);
 }
 
 static void hears(struct flight *t, const char *text)
@@ -63,11 +63,11 @@ static void one_leads_and_the_others_hear_all_of_it(void **state)
     struct flight *early = join(f, false), *far = join(elsewhere, false);
     assert_true(flight_is_followed(leader));
     hears(early, "one");
-    assert_int_equal(flight_wait(early, -1, clock_mono_ms() + 5, &record), FLIGHT_TIMEOUT);
+    assert_int_equal(flight_wait(early, -1, -1, clock_mono_ms() + 5, &record), FLIGHT_TIMEOUT);
     flight_tell(leader, SPAN(""));
     flight_tell(leader, SPAN("two"));
     struct flight *late = join(f, false);
-    flight_end(leader);
+    flight_end(leader, SPAN(""));
     flight_leave(leader);
     struct flight *another = join(f, true); /* what is over is joined by nobody */
     flight_leave(another);
@@ -142,9 +142,9 @@ static void a_client_that_goes_ends_the_wait(void **state)
     (void)state;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
     struct flight *leader = join(f, true), *follower = join(f, false);
-    assert_int_equal(flight_wait(follower, ends[0], clock_mono_ms() + 5, &record), FLIGHT_TIMEOUT);
+    assert_int_equal(flight_wait(follower, ends[0], -1, clock_mono_ms() + 5, &record), FLIGHT_TIMEOUT);
     close(ends[1]);
-    assert_int_equal(flight_wait(follower, ends[0], clock_mono_ms() + LONG_MS, &record), FLIGHT_GONE);
+    assert_int_equal(flight_wait(follower, ends[0], -1, clock_mono_ms() + LONG_MS, &record), FLIGHT_GONE);
     flight_leave(follower);
     flight_leave(leader);
     close(ends[0]);
@@ -171,7 +171,7 @@ static void lead(struct caller *c, struct flight *t)
     c->leads++;
     c->fails += fails;
     if (fails) return;
-    flight_end(t);
+    flight_end(t, SPAN(""));
     c->heard++;
 }
 

@@ -1,0 +1,381 @@
+"""Answers from the cache: the same question is answered from memory, in the form asked for, to whom it belongs; and what is
+on its way is waited for."""
+import asyncio
+import json
+import os
+import signal
+import sqlite3
+import threading
+import time
+
+import anthropic
+import openai
+import pytest
+
+import behaviours
+from harness import MESSAGES, Web, until
+
+WHOLE = "".join(behaviours.WORDS)
+
+
+def cache_of(gw, which=-1):
+    """x-weir-cache of a sent request, which the audit row says too."""
+    said = gw.sent[which].headers["x-weir-cache"]
+    assert gw.audit(which)["cache"] == said
+    return said
+
+
+def chat(client, alias, stream=False, messages=None, **kw):
+    """The text of a chat, and its whole answer (of a stream: the helper's)."""
+    if not stream:
+        got = client.chat.completions.create(model=alias, messages=messages or MESSAGES, **kw)
+        return got.choices[0].message.content, got
+    with client.chat.completions.stream(model=alias, messages=messages or MESSAGES, **kw) as s:
+        got = s.get_final_completion()
+    return got.choices[0].message.content, got
+
+
+def completions(client, alias, stream=False, **kw):
+    got = client.completions.create(model=alias, prompt="What does a weir do?", stream=stream, **kw)
+    if not stream:
+        return got.choices[0].text, got
+    parts = list(got)
+    return "".join(c.choices[0].text for c in parts if c.choices), parts[-1]
+
+
+def responses(client, alias, stream=False, **kw):
+    if not stream:
+        got = client.responses.create(model=alias, input="What does a weir do?", **kw)
+        return got.output_text, got
+    with client.responses.stream(model=alias, input="What does a weir do?", **kw) as s:
+        got = s.get_final_response()
+    return got.output_text, got
+
+
+def messages(client, alias, stream=False, **kw):
+    if not stream:
+        got = client.messages.create(model=alias, messages=MESSAGES, max_tokens=100, **kw)
+    else:
+        with client.messages.stream(model=alias, messages=MESSAGES, max_tokens=100, **kw) as s:
+            got = s.get_final_message()
+    return "".join(b.text for b in got.content if b.type == "text"), got
+
+
+ENDPOINTS = {"chat": (chat, "mock"), "completions": (completions, "mock"), "responses": (responses, "responding"), "messages": (messages, "claude"),
+             "chat of claude": (chat, "claude"), "messages of chat": (messages, "mock"), "responses of chat": (responses, "mock"),
+             "responses of claude": (responses, "claude")}
+
+
+def usage_of(got):
+    u = got.usage
+    return (getattr(u, "input_tokens", None) or u.prompt_tokens, getattr(u, "output_tokens", None) or u.completion_tokens)
+
+
+@pytest.mark.parametrize("first", [False, True], ids=["plain first", "stream first"])
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_an_answer_serves_both_forms(gw, endpoint, first):
+    ask, provider = ENDPOINTS[endpoint]
+    client = gw.claude() if ask is messages else gw.sdk()
+    alias = gw.aliased([(provider, "ok")], cache_ttl=60)
+    made, whole = ask(client, alias, stream=first)
+    assert made == WHOLE and cache_of(gw) == "miss"
+    for form in (first, not first, first):
+        text, got = ask(client, alias, stream=form)
+        assert text == WHOLE and cache_of(gw) == "hit" and got.id == whole.id
+        assert int(gw.sent[-1].headers["age"]) >= 0
+        if not (form and ask in (completions,)) and not (form and ask is chat):
+            assert usage_of(got)[1] == len(behaviours.WORDS)
+    assert len(gw.seen(alias)) == 1
+
+
+def test_the_usage_chunk_comes_to_who_asked_for_it(gw):
+    alias = gw.alias("ok", cache_ttl=60)
+    for wanted in (False, True, False):
+        parts = list(gw.sdk().chat.completions.create(model=alias, messages=MESSAGES, stream=True, stream_options={"include_usage": wanted}))
+        assert bool(parts[-1].usage) == wanted and all(p.choices for p in parts[:-1])
+    assert len(gw.seen(alias)) == 1
+
+
+def test_the_same_form_comes_back_byte_by_byte(gw):
+    for stream in (False, True):
+        alias = gw.alias("ok", cache_ttl=60)
+        one, two = (gw.chat(alias, stream=stream).content for _ in range(2))
+        assert one == two and cache_of(gw) == "hit"
+
+
+def test_embeddings_are_kept_in_the_encoding_asked_for(gw):
+    alias = gw.alias("ok", cache_ttl=60)
+    client = gw.sdk()
+    one, two = (client.embeddings.create(model=alias, input="weir").data[0].embedding for _ in range(2))
+    floats = client.embeddings.create(model=alias, input="weir", encoding_format="float").data[0].embedding
+    assert one == two == pytest.approx(floats) and len(gw.seen(alias)) == 2
+
+
+def test_calls_of_tools_are_kept_where_the_alias_says_so(gw):
+    tools = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}]
+    for keeps in (False, True):
+        alias = gw.alias("tools", cache_ttl=60, cache_tool_calls=keeps)
+        for form in (False, True, False):
+            _, got = chat(gw.sdk(), alias, stream=form, tools=tools)
+            assert [json.loads(c.function.arguments)["city"] for c in got.choices[0].message.tool_calls] == ["Lyon", "K\u00f6ln"]
+        assert len(gw.seen(alias)) == (1 if keeps else 3)
+
+
+@pytest.mark.parametrize("behaviour", ["status:500", "error-event-first", "cut-after-content", "no-finish", "garbage-json", "error-event-late"])
+def test_what_went_wrong_is_not_kept(gw, behaviour):
+    alias = gw.alias(behaviour, cache_ttl=60)
+    for _ in range(2):
+        gw.chat(alias, stream=True)
+        gw.chat(alias)
+    assert len(gw.seen(alias)) >= 3
+
+
+@pytest.mark.parametrize("behaviour", ["max-tokens", "refusal"])
+def test_what_was_cut_or_refused_is_not_kept(gw, behaviour):
+    alias = gw.aliased([("claude", behaviour)], cache_ttl=60)
+    for form in (False, True, False):
+        messages(gw.claude(), alias, stream=form)
+    assert len(gw.seen(alias)) == 3
+
+
+def test_headers_of_the_request_are_followed(gw):
+    alias = gw.alias("ok", cache_ttl=60)
+    http = gw.http()
+
+    def ask(**headers):
+        gw.chat(alias, http, headers={k.replace("_", "-"): v for k, v in headers.items()})
+        return cache_of(gw)
+    assert ask(cache_control="no-store") == "bypass" and ask() == "miss" and ask() == "hit"
+    assert ask(cache_control="no-cache") == "miss" and ask(cache_control="private, max-age=0") == "miss"
+    assert ask(cache_control="max-age=30") == "hit" and ask(x_weir_cache="bypass") == "bypass"
+    assert ask(x_weir_cache_ttl="0") == "bypass" and ask(x_weir_cache_ttl="30") == "hit"
+    assert len(gw.seen(alias)) == 6
+    other = gw.alias("ok")
+    assert (gw.chat(other), gw.chat(other)) and cache_of(gw) == "bypass"
+
+
+def test_tenants_never_see_each_other_s_answers(gw):
+    secrets = {name: gw.site.create_key(f"{name}-{gw.gate()}", *words) for name, words in
+               {"ada": ("--user", "ada", "--team", "looms"), "bob": ("--user", "bob", "--team", "looms"), "eve": ("--user", "eve", "--team", "spies"),
+                "ada2": ("--user", "ada"), "ada3": ("--user", "ada"), "nobody": ()}.items()}
+
+    def hits(alias, *names):
+        return [(gw.chat(alias, gw.http(secrets[n])), cache_of(gw))[1] for n in names]
+    gw.usage_checked = False
+    assert hits(gw.alias("ok", cache_ttl=60), "ada", "bob", "eve", "ada2", "ada3", "nobody") == ["miss", "hit", "miss", "miss", "hit", "miss"]
+    assert hits(gw.alias("ok", cache_ttl=60, cache_scope="user"), "ada", "bob", "ada2", "eve") == ["miss", "miss", "hit", "miss"]
+    assert hits(gw.alias("ok", cache_ttl=60, cache_scope="key"), "ada", "ada2", "ada3", "ada") == ["miss", "miss", "miss", "hit"]
+    assert hits(gw.alias("ok", cache_ttl=60, cache_scope="global"), "ada", "eve", "nobody") == ["miss", "hit", "hit"]
+
+
+def test_another_order_is_the_same_question_and_another_word_is_not(gw):
+    alias, http = gw.alias("ok", cache_ttl=60), gw.http(headers={"content-type": "application/json"})
+    one = {"model": alias, "messages": MESSAGES, "temperature": 0.5, "seed": 7}
+
+    def ask(body):
+        http.post("/v1/chat/completions", content=body)
+        return cache_of(gw)
+    assert ask(json.dumps(one)) == "miss"
+    assert ask(json.dumps(dict(reversed(one.items())), indent=3)) == "hit"
+    assert ask(json.dumps(one).replace("weir", "w\\u0065ir")) == "hit"
+    for more in ({"temperature": 0.6}, {"seed": 8}, {"user": "x"}, {"stop": ["."]}, {"messages": MESSAGES * 2}, {"metadata": {"a": "b"}}):
+        assert ask(json.dumps(one | more)) == "miss"
+
+
+def test_hits_count_as_requests_and_nothing_else(gw):
+    name = f"counted-{gw.gate()}"
+    secret = gw.site.create_key(name)
+    alias = gw.alias("ok", cache_ttl=60, price={"input": "1", "output": "2"})
+    gw.site.weir("limit", "set", f"key/{name}", "--metric", "requests", "--shape", "total", "--amount", "3")
+    gw.site.weir("limit", "set", f"key/{name}", "--metric", "tokens", "--shape", "total", "--amount", "9000")
+    http = gw.http(secret)
+    assert [gw.chat(alias, http).status_code for _ in range(4)] == [200, 200, 200, 429]
+    used = {m["metric"]: m["used"] for m in json.loads(gw.site.weir("limit", "list", f"key/{name}", "--json").stdout)}
+    assert used["requests"] == 3 and used["tokens"] == gw.audit(-4)["prompt_tokens"] + len(behaviours.WORDS)
+    gw.site.weir("limit", "set", f"key/{name}", "--metric", "requests", "--shape", "total", "--amount", "9")
+    gw.site.weir("limit", "set", f"key/{name}", "--metric", "tokens", "--shape", "total", "--amount", "10")
+    assert gw.chat(alias, http).status_code == 200 and cache_of(gw) == "hit"  # no limit on tokens keeps a hit away
+    assert gw.site.books() == 0
+
+
+def test_content_of_hits_is_kept_too(gw):
+    alias = gw.alias("ok", cache_ttl=60)
+    gw.site.apply({"settings": {"audit_content": "all"}})
+    try:
+        for stream in (False, False, True):
+            gw.chat(alias, stream=stream)
+        assert cache_of(gw) == "hit"
+        kept = json.loads(gw.site.weir("audit", "--content", gw.sent[-1].id).stdout)
+        assert kept["answer"][0]["text"] == WHOLE
+    finally:
+        gw.site.apply({"settings": {"audit_content": "none"}})
+
+
+def test_another_target_behind_the_alias_is_asked_anew(gw):
+    alias = gw.alias("ok", cache_ttl=60)
+    gw.chat(alias)
+    gw.aliased([("mock", "stream:3")], name=str(alias), cache_ttl=60)
+    gw.usage_checked = False
+    gw.chat(alias, stream=True)
+    assert cache_of(gw) == "miss"
+
+
+# ---- stale ----
+@pytest.mark.parametrize("form", [False, True])
+def test_an_expired_answer_stands_in_where_everything_fails(gw, form):
+    alias = gw.aliased([("mock", "flaky:0:500")], cache_ttl=1, stale_for=60)
+    gw.usage_checked = False
+    assert gw.chat(alias).status_code == 200
+    gw.site.apply({"models": [{"alias": alias, "targets": [{"provider": "mock", "model": alias.first}], "cache_ttl": 1, "stale_for": 60}]})
+    db = sqlite3.connect(gw.site.data + "/cache.db", timeout=10)
+    with db:
+        db.execute("update entry set expires = created, created = created - 5000")
+    db.close()
+    gw.mock.script(alias.first, [{"status": 503, "headers": [["content-length", "0"]]}])
+    got, _ = chat(gw.sdk(), alias, stream=form)
+    assert got == WHOLE and cache_of(gw) == "stale" and int(gw.sent[-1].headers["age"]) >= 5
+    assert gw.audit()["attempts"] == 1 and gw.audit()["outcome"] == "ok" and gw.audit()["error"]
+
+
+# ---- together ----
+async def crowd(gw, clients, alias, n):
+    async def one(i):
+        client = clients[i % len(clients)]
+        got = await client.chat.completions.create(model=alias, messages=MESSAGES, stream=bool(i // 2 % 2))
+        if i // 2 % 2 == 0:
+            return got.choices[0].message.content
+        return "".join([c.choices[0].delta.content or "" async for c in got if c.choices])
+    return await asyncio.gather(*(one(i) for i in range(n)), return_exceptions=True)
+
+
+@pytest.fixture(scope="module")
+def second(site):
+    w = Web(site)
+    yield w.start()
+    w.stop()
+
+
+def clients_of(gw, second):
+    one, two = gw.async_sdk(), gw.async_sdk()
+    two.base_url = second.url + "/v1"
+    return [one, two]
+
+
+def rows_of(gw, alias, n):
+    return until(f"{n} rows", lambda: (r if len(r := [x for x in gw.site.audit() if x["alias"] == alias]) >= n else None), 20)
+
+
+def test_a_crowd_that_asks_the_same_is_served_by_one_call(gw, second):
+    n, gate = 500, gw.gate()
+    alias = gw.alias(f"gated:{gate}", cache_ttl=60, price={"input": "1", "output": "2"})
+
+    def open_gate():
+        gw.mock.asked(alias.first)
+        time.sleep(0.5)  # so that most of them wait
+        gw.mock.go(gate)
+    thread = threading.Thread(target=open_gate)
+    thread.start()
+    got = asyncio.run(crowd(gw, clients_of(gw, second), alias, n))
+    thread.join()
+    assert [g for g in got if g != WHOLE] == []
+    rows = rows_of(gw, alias, n)
+    assert len(gw.seen(alias)) == 1 and len(rows) == n
+    assert sum(r["cost"] != "0.00" for r in rows) == 1 and sum(r["cache"] == "miss" for r in rows) == 1
+    assert sum(r["cache"] == "joined" for r in rows) > n // 4
+    assert gw.site.books() == 0
+
+
+def test_a_leader_whose_client_leaves_goes_on_for_the_others(gw, second):
+    alias = gw.alias("stream:30:60", cache_ttl=60)
+    leader = gw.sdk().chat.completions.create(model=alias, messages=MESSAGES, stream=True)
+    next(iter(leader))
+
+    def leave():
+        until("a follower", lambda: any(f.endswith(".followed") for f in os.listdir(gw.site.data + "/flight")))
+        leader.close()
+    thread = threading.Thread(target=leave)
+    thread.start()
+    got = asyncio.run(crowd(gw, clients_of(gw, second), alias, 20))
+    thread.join()
+    assert got == ["".join(f"w{i} " for i in range(30))] * 20 and len(gw.seen(alias)) == 1
+    rows = rows_of(gw, alias, 21)
+    assert sum(r["cache"] == "joined" for r in rows) == 20 and [r["outcome"] for r in rows if r["cache"] == "miss"] == ["cancelled"]
+
+
+def test_a_leader_that_fails_is_followed_by_another(gw, second):
+    alias = gw.alias("flaky:1:500", cache_ttl=60)
+    got = asyncio.run(crowd(gw, clients_of(gw, second), alias, 40))
+    failed = [g for g in got if g != WHOLE]
+    assert len(failed) == 1 and isinstance(failed[0], openai.InternalServerError)
+    assert len(gw.seen(alias)) == 2
+    rows_of(gw, alias, 40)
+    gw.usage_checked = False
+
+
+def test_a_leader_that_is_killed_is_followed_by_another(make_site, make_gw):
+    site = make_site()
+    gw, other = make_gw(site), make_gw(site)
+    gate = gw.gate()
+    alias = gw.alias(f"gated:{gate}", cache_ttl=60)
+    gone = threading.Thread(target=lambda: pytest.raises(openai.APIError, gw.sdk().chat.completions.create, model=alias, messages=MESSAGES))
+    gone.start()
+    gw.mock.asked(alias.first)
+
+    def kill():
+        until("a follower", lambda: any(f.endswith(".followed") for f in os.listdir(site.data + "/flight")))
+        for pid in gw.web.responders():
+            os.kill(pid, signal.SIGKILL)
+        gw.mock.asked(alias.first, 2)
+        gw.mock.go(gate)
+    thread = threading.Thread(target=kill)
+    thread.start()
+    got = asyncio.run(crowd(other, [other.async_sdk()], alias, 30))
+    thread.join()
+    gone.join()
+    assert got == [WHOLE] * 30 and len(gw.seen(alias)) == 2
+    until("the orphan to be swept", lambda: site.open_tickets() == 0, 20)
+    assert site.books() == 0
+    gw.skip()
+    gw.usage_checked = other.usage_checked = False
+    other.rows_before, gw.rows_before = len(site.audit()), len(site.audit())
+    other.sent.clear()
+
+
+def test_a_follower_is_refused_by_a_limit_on_requests_before_it_is_told_anything(gw):
+    name, gate = f"few-{gw.gate()}", gw.gate()
+    secret = gw.site.create_key(name, "--team", "looms")
+    alias = gw.alias(f"gated:{gate}", cache_ttl=60)
+    gw.site.weir("limit", "set", f"key/{name}", "--metric", "requests", "--shape", "total", "--amount", "1")
+    gw.chat(gw.alias("ok"), gw.http(secret))
+    leader = gw.sdk().chat.completions.create(model=alias, messages=MESSAGES, stream=True)
+    next(iter(leader))
+    for stream in (True, False):
+        if not stream:
+            gw.mock.go(gate)
+        with pytest.raises(openai.RateLimitError):
+            gw.sdk(secret).chat.completions.create(model=alias, messages=MESSAGES, stream=stream)
+    assert "".join(c.choices[0].delta.content or "" for c in leader) == WHOLE
+
+
+def test_the_cache_may_be_deleted_while_it_is_used(gw):
+    alias = gw.alias("ok", cache_ttl=60)
+    assert (gw.chat(alias), gw.chat(alias)) and cache_of(gw) == "hit"
+    for f in ("cache.db", "cache.db-wal", "cache.db-shm"):
+        if os.path.exists(f"{gw.site.data}/{f}"):
+            os.unlink(f"{gw.site.data}/{f}")
+    until("the cache to be made anew", lambda: (gw.chat(alias).status_code, gw.chat(alias).status_code, cache_of(gw))[2] == "hit" and
+          os.path.exists(f"{gw.site.data}/cache.db"))
+    with open(f"{gw.site.data}/cache.db", "r+b") as f:
+        f.write(b"no database at all" * 100)
+    for _ in range(5):
+        assert gw.chat(alias).status_code == 200
+
+
+def test_the_command_line_tells_of_the_cache_and_clears_it(gw):
+    alias = gw.alias("ok", cache_ttl=60)
+    assert (gw.chat(alias), gw.chat(alias)) and cache_of(gw) == "hit"
+    stats = json.loads(gw.site.weir("cache", "stats", "--json").stdout)
+    assert stats["entries"] >= 1 and 0 < stats["bytes"] <= stats["file_bytes"] + 9_000_000 and stats["oldest"]
+    gw.site.weir("cache", "clear")
+    assert json.loads(gw.site.weir("cache", "stats", "--json").stdout) == {"entries": 0, "bytes": 0, "file_bytes": 0, "hits": 0, "oldest": None}
+    until("the gateway to see it", lambda: (gw.chat(alias), cache_of(gw))[1] == "miss")

@@ -164,7 +164,8 @@ static enum weir_err write_upstreams(struct web_way *w, struct buf *out, int64_t
         provider_state(health, s->providers[i].name, now, &state);
         bool bad = strcmp(state.breaker, "closed") != 0 || strcmp(state.health, "disconnected") == 0;
         HTML(out, "<li class=\"{}\">{} <small>{}, breaker {}{}</small></li>\n", H_TEXT(bad ? "bad" : ""),
-             H_NAME(s->providers[i].name), H_TEXT(state.health), H_TEXT(state.breaker), H_TEXT(state.forced ? ", forced" : ""));
+             H_NAME(s->providers[i].name), H_TEXT(state.health), H_TEXT(state.breaker),
+             H_TEXT(state.forced ? ", forced" : ""));
     }
     HTML(out, "</ul></section>\n");
     health_release(health);

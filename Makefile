@@ -137,9 +137,11 @@ fuzz-programs: $(FUZZ)
 	@:
 $(B)/bench/autocheckpoint.so: tests/bench/autocheckpoint.c
 	@mkdir -p $(@D); echo "cc $<"; $(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -shared -o $@ $<
+$(B)/bench/translate: tests/bench/translate_bench.c $(B)/libweir.a $(GEN_H)
+	@mkdir -p $(@D); echo "cc $<"; $(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(B)/libweir.a $(LDLIBS)
 $(B)/bench/cache: tests/bench/cache_bench.c $(B)/libweir.a $(GEN_H)
 	$(COMPILE) $(LDFLAGS) -o $@ $< $(B)/libweir.a $(LDLIBS)
-bench-programs: $(B)/bench/load $(B)/bench/upstream $(B)/bench/authenticate $(B)/bench/cache $(B)/bench/autocheckpoint.so
+bench-programs: $(B)/bench/load $(B)/bench/upstream $(B)/bench/authenticate $(B)/bench/translate $(B)/bench/cache $(B)/bench/autocheckpoint.so
 	@:
 # Not of SAN: it is preloaded before a sanitizer starts.
 $(B)/fault/inject.so: tests/fault/inject.c
@@ -180,7 +182,7 @@ fuzz: need-test ## each fuzz target for FUZZ_SECONDS (60)
 bench: need-bench ## what Weir costs beside lighttpd's own mod_proxy; BENCH=ledger: that group; BENCH="--quick" ...
 	@$(SUB) programs bench-programs
 	@WEIR_BUILD=$(B) $(PYTHON) tests/bench/run.py $(BENCH)
-	@$(if $(filter ledger limits growth tail wal processes cache,$(BENCH)),:,$(B)/bench/authenticate)
+	@$(if $(filter ledger limits growth tail wal processes cache routes,$(BENCH)),:,$(B)/bench/authenticate && $(B)/bench/translate)
 
 lint: need-build $(GEN_H) ## the rules of style that a script can see
 	@B=$(B) sh tests/lint.sh

@@ -43,6 +43,7 @@ import time
 import answers
 import gateway
 import ledger
+import routes
 from gateway import Bench, Failed, cpu_seconds, memory_mb
 
 MEASURES = {  # name: what the load tool is told
@@ -56,7 +57,7 @@ TITLES = {"chat32": "short chat, 32 connections", "chat1": "short chat, 1 connec
           "prompt1": "200 KB prompt, 1 connection", "answer1": "200 KB answer, 1 connection"}
 CHECKS = [("bench-plain", False), ("bench-big", False), ("bench-sse-5-0", True), ("bench-sse-5-1", True)]  # model, streamed?
 SIDES = ["direct", "mod_proxy", "weir"]
-GROUPS = ledger.GROUPS | answers.GROUPS
+GROUPS = ledger.GROUPS | answers.GROUPS | routes.GROUPS
 # The targets of the project's second issue; CPU of the third, for with the ledger no request goes without it.
 CPU_RATIO, THROUGHPUT_RATIO, ADDED_RATIO = 2.2, 0.55, 1.8
 STREAMS_MB, IDLE_MB, COLD_MS = 130, 25, 100

@@ -1,16 +1,18 @@
-/* What translating answers costs: one event of text read in one face and written in another, and a plain answer of 2 KB.
- * Not part of the tests. Build and run:
- *   make build/libweir.a && cc -O2 -std=c11 -D_GNU_SOURCE -I. -o /tmp/delta_bench tests/bench/delta_bench.c build/libweir.a \
- *   $(pkg-config --libs sqlite3 libsodium json-c libcurl) -lfcgi && /tmp/delta_bench */
+/* What translation costs: a request of 2 KB read from chat and written as Messages, one event of a stream read in one face and
+ * written in another, a plain answer of 2 KB. Process CPU time; the targets are of the project's fourth issue. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include "fcgi/base/bounds.h"
+#include "fcgi/provider/conversation.h"
 #include "fcgi/provider/delta.h"
 
 #define EVENTS 2000
 #define ROUNDS 200
 #define PLAIN 20000
+#define REQUESTS 20000
+#define REQUEST_AND_ANSWER_US 60.0
+#define EVENT_US 15.0
 
 static const struct { const char *name; enum face face; } faces[] = {
     {"chat", FACE_CHAT}, {"completions", FACE_COMPLETIONS}, {"responses", FACE_RESPONSES}, {"messages", FACE_MESSAGES},
@@ -103,19 +105,57 @@ static double plain_us(enum face from, enum face to, const struct chat *c)
     return (cpu_us() - began) / PLAIN;
 }
 
+static double request_us(void)
+{
+    struct chat c = {.face = FACE_CHAT, .max_output = 100};
+    struct jfault bad;
+    struct problem p;
+    struct buf body, out;
+    buf_init(&body, 1 << 16);
+    buf_init(&out, 1 << 16);
+    buf_str(&body, "{\"model\":\"m\",\"max_tokens\":100,\"temperature\":0.5,\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"weather\","
+                   "\"description\":\"Tells the weather\",\"parameters\":{\"type\":\"object\",\"properties\":{\"city\":{\"type\":\"string\"}}}}}],"
+                   "\"messages\":[{\"role\":\"system\",\"content\":\"Be brief.\"}");
+    while (body.len < 1980) buf_str(&body, ",{\"role\":\"user\",\"content\":\"How does a weir regulate a flow, and measure it?\\n\"},"
+                                           "{\"role\":\"assistant\",\"content\":\"By its crest, over which \\\"water\\\" falls.\"}");
+    buf_str(&body, ",{\"role\":\"user\",\"content\":\"Thanks.\"}]}");
+    double begun = cpu_us();
+    for (int i = 0; i < REQUESTS; i++) {
+        struct arena a;
+        struct conversation talk;
+        arena_init(&a);
+        buf_clear(&out);
+        must(jscan_check(buf_all(&body), BOUND_JSON_DEPTH, &c.root, &bad) == WEIR_OK);
+        must(conversation_read(&c, &a, &talk, &p) == WEIR_OK && conversation_fits(&talk, FACE_CHAT, FACE_MESSAGES, &p) == WEIR_OK);
+        conversation_write(&talk, FACE_MESSAGES, &(struct write_options){.model = "claude", .max_output = 100}, &out);
+        must(out.err == WEIR_OK);
+        arena_end(&a);
+    }
+    double us = (cpu_us() - begun) / REQUESTS;
+    buf_free(&body);
+    buf_free(&out);
+    return us;
+}
+
 int main(void)
 {
     struct chat c = {.face = FACE_RESPONSES};
     struct jfault bad;
+    double request = request_us(), worst_event = 0, worst_plain = 0;
     must(jscan_check(SPAN("{\"model\":\"m\",\"input\":\"hi\",\"tools\":[{\"type\":\"function\",\"name\":\"weather\",\"parameters\":{}}]}"),
                      BOUND_JSON_DEPTH, &c.root, &bad) == WEIR_OK);
     c.model = jscan_find(c.root, "model");
-    printf("%-10s %-12s %14s %16s\n", "from", "to", "us an event", "us an answer");
+    printf("translation, CPU: a 2 KB request from chat to messages %.1f us\n%-10s %-12s %14s %16s\n", request, "from", "to", "us an event",
+           "us an answer");
     for (int from = 0; from < 2; from++)
         for (size_t to = 0; to < sizeof faces / sizeof *faces; to++) {
             enum face face = from ? FACE_MESSAGES : FACE_CHAT;
-            printf("%-10s %-12s %14.2f %16.2f\n", from ? "messages" : "chat", faces[to].name, event_us(face, faces[to].face, &c),
-                   plain_us(face, faces[to].face, &c));
+            double event = event_us(face, faces[to].face, &c), plain = plain_us(face, faces[to].face, &c);
+            printf("%-10s %-12s %14.2f %16.2f\n", from ? "messages" : "chat", faces[to].name, event, plain);
+            worst_event = event > worst_event ? event : worst_event;
+            worst_plain = plain > worst_plain ? plain : worst_plain;
         }
+    printf("  request and answer %.1f us (target <= %.0f), an event %.2f us (<= %.0f): %s\n", request + worst_plain, REQUEST_AND_ANSWER_US,
+           worst_event, EVENT_US, request + worst_plain <= REQUEST_AND_ANSWER_US && worst_event <= EVENT_US ? "reached" : "NOT reached");
     return 0;
 }

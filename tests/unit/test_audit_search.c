@@ -24,9 +24,10 @@ static void fill(struct db *db, const struct room *room)
     for (int i = 1; i <= ROWS; i++) {
         unsigned u = draw(&state) % 40;
         struct row *r = &rows[i];
-        *r = (struct row){.time = START + i * (int64_t)STEP_MS - draw(&state) % 72000000, .user = users[u < 30 ? 1 : u < 39 ? 2 : 3],
+        *r = (struct row){.time = START + i * (int64_t)STEP_MS - draw(&state) % 80 * (int64_t)STEP_MS, .user = users[u < 30 ? 1 : u < 39 ? 2 : 3],
                           .team = u % 2 ? "looms" : NULL, .key = u % 3 ? "k1" : "k2", .outcome = outcomes[draw(&state) % 6]};
-        if (i > 100 && i < 104) r->user = "ada"; /* a rare one, long ago */
+        if (i > 100 && i < 104) /* a rare one, long ago, and long under way */
+            r->user = "ada", r->time = START + (i - 78) * (int64_t)STEP_MS;
         struct audit_row row = room_audit("r");
         row.time = r->time, row.user = r->user, row.team = r->team, row.key = r->key, row.outcome = r->outcome;
         assert_int_equal(audit_insert(db, &row), WEIR_OK);

@@ -1,11 +1,13 @@
 """The same binary as CGI under lighttpd's mod_cgi: nothing may depend on the process living on."""
+import concurrent.futures
+import os
 import pathlib
 
 import openai
 import pytest
 
 import behaviours
-from harness import MESSAGES, Gateway, Web
+from harness import MESSAGES, Gateway, Web, until
 
 HERE = pathlib.Path(__file__).parent
 
@@ -80,3 +82,23 @@ def test_the_other_paths(cgi):
     assert cgi.sdk().models.list().data
     assert cgi.http().head("/health").content == b""
     assert cgi.http().get("/v1/nothing").status_code == 404
+
+
+def test_answers_are_kept_and_waited_for_over_processes_that_do_not_stay(cgi):
+    gate = cgi.gate()
+    alias = cgi.alias(f"gated:{gate}", cache_ttl=60)
+
+    def ask(stream):
+        got = cgi.sdk().chat.completions.create(model=alias, messages=MESSAGES, stream=stream)
+        return "".join(c.choices[0].delta.content or "" for c in got) if stream else got.choices[0].message.content
+
+    with concurrent.futures.ThreadPoolExecutor(9) as pool:
+        first = pool.submit(ask, True)
+        cgi.mock.asked(alias.first)
+        others = [pool.submit(ask, i % 2 == 0) for i in range(8)]
+        until("a follower", lambda: any(f.endswith(".followed") for f in os.listdir(cgi.site.data + "/flight")))
+        cgi.mock.go(gate)
+        assert [f.result() for f in [first, *others]] == ["".join(behaviours.WORDS)] * 9
+    assert len(cgi.seen(alias)) == 1
+    assert ask(False) == "".join(behaviours.WORDS) and cgi.sent[-1].headers["x-weir-cache"] == "hit"
+    assert {s.headers["x-weir-cache"] for s in cgi.sent} <= {"miss", "joined", "hit"}

@@ -169,7 +169,7 @@ struct sum { unsigned char at[SUM_BYTES]; };
 static struct sum sum_of(struct span packed, const struct cache_name *n)
 {
     struct digest body = digest_of(packed);
-    struct sum sum = {{0}};
+    struct sum sum = {.at = {0}};
     for (size_t i = 0; i < SUM_BYTES; i++) sum.at[i] = body.at[i] ^ n->hash.at[i];
     return sum;
 }

@@ -114,7 +114,8 @@ static int number_turns(struct list *l)
     int turn = 0, round = 0;
     int64_t open = 0;
     enum part_of before = OF_NONE;
-    for (struct item *m = l->items; m < l->items + l->count; m++) {
+    for (int i = 0; i < l->count; i++) {
+        struct item *m = &l->items[i];
         m->weight = estimate_message(m->value);
         if (m->part == OF_NONE) continue;
         if (m->part == OF_USER && !open) turn++, round = 0;
@@ -191,10 +192,10 @@ static enum weir_err write_body(const struct chat *chat, const struct list *l, s
 {
     const char *behind = l->value.text.at + l->value.text.len, *end = chat->body.at + chat->body.len, *lead = "[";
     buf_span(out, (struct span){chat->body.at, (size_t)(l->value.text.at - chat->body.at)});
-    for (const struct item *m = l->items; m < l->items + l->count; m++) {
-        if (m->dropped) continue;
+    for (int i = 0; i < l->count; i++) {
+        if (l->items[i].dropped) continue;
         buf_str(out, lead);
-        write_item(m, out);
+        write_item(&l->items[i], out);
         lead = ",";
     }
     buf_char(out, ']');

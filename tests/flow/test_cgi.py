@@ -1,4 +1,6 @@
 """The same binary as CGI under lighttpd's mod_cgi: nothing may depend on the process living on."""
+import concurrent.futures
+import os
 import pathlib
 
 import openai
@@ -6,7 +8,7 @@ import pytest
 
 import behaviours
 from admin_site import logged_in
-from harness import MESSAGES, Gateway, Web, _serial
+from harness import MESSAGES, Gateway, Web, _serial, until
 
 HERE = pathlib.Path(__file__).parent
 
@@ -90,3 +92,23 @@ def test_the_pages_work_as_cgi_too(cgi):
     assert "The limit on team/cgi is in force" in page.said
     b.send(b.send(b.get("budget?scope=team/cgi&metric=requests&shape=total"), "budget-remove"), "budget-remove")
     b.close()
+
+
+def test_answers_are_kept_and_waited_for_over_processes_that_do_not_stay(cgi):
+    gate = cgi.gate()
+    alias = cgi.alias(f"gated:{gate}", cache_ttl=60)
+
+    def ask(stream):
+        got = cgi.sdk().chat.completions.create(model=alias, messages=MESSAGES, stream=stream)
+        return "".join(c.choices[0].delta.content or "" for c in got) if stream else got.choices[0].message.content
+
+    with concurrent.futures.ThreadPoolExecutor(9) as pool:
+        first = pool.submit(ask, True)
+        cgi.mock.asked(alias.first)
+        others = [pool.submit(ask, i % 2 == 0) for i in range(8)]
+        until("a follower", lambda: any(f.endswith(".followed") for f in os.listdir(cgi.site.data + "/flight")))
+        cgi.mock.go(gate)
+        assert [f.result() for f in [first, *others]] == ["".join(behaviours.WORDS)] * 9
+    assert len(cgi.seen(alias)) == 1
+    assert ask(False) == "".join(behaviours.WORDS) and cgi.sent[-1].headers["x-weir-cache"] == "hit"
+    assert {s.headers["x-weir-cache"] for s in cgi.sent} <= {"miss", "joined", "hit"}

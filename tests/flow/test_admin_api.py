@@ -39,7 +39,7 @@ def new(kind):
 
 
 def test_every_route_is_described_and_every_described_route_is_there():
-    described = {(p, m) for p, ms in DESCRIPTION["paths"].items() for m in ms if p.startswith(("/admin", "/config"))}
+    described = {(p, m) for p, ms in DESCRIPTION["paths"].items() for m in ms if p.startswith(("/admin", "/config", "/sync"))}
     assert described == {(p, m) for p, m, _ in ROUTES} and len(ROUTES) > 30
 
 

@@ -201,6 +201,16 @@ def test_a_form_of_another_type_is_refused(browser, name, type):
     assert r.status_code == 400
 
 
+def test_nor_does_a_get_that_sets_limits(web, browser, name):
+    browser.login(name, PASSWORD)
+    headers = {"cookie": "; ".join(f"{c.name}={c.value}" for c in browser.http.cookies.jar)}
+    r = browser.ask("GET", "/sync/openai-limits?provider=mock", headers=headers)
+    assert r.status_code == 403 and "takes POST" in r.json()["error"]["message"]
+    assert browser.ask("POST", "/sync/openai-limits?provider=nobody", headers=headers).status_code == 403
+    headers["x-csrf-token"] = browser.get("overview").csrf
+    assert browser.ask("POST", "/sync/openai-limits?provider=nobody", headers=headers).status_code == 404
+
+
 def test_json_that_changes_something_takes_no_cookie_alone(web, browser, name):
     browser.login(name, PASSWORD)
     entry = {"scope": "user/x", "metric": "requests", "shape": "total", "amount": 1}

@@ -172,7 +172,7 @@ static void take_event(struct stream *s, const struct sse_event *ev)
         break;
     case EVENT_DONE: done(s, ev->raw); break;
     case EVENT_ERROR:
-        attempt_hush(a, &fault);
+        attempt_hush(a, ev->data, &fault);
         fail(s, WEIR_UPSTREAM, *fault.message ? fault.message : "sent an error event", &fault);
         break;
     case EVENT_GARBAGE: fail(s, WEIR_UPSTREAM, "sent an event that is none", NULL); break;

@@ -304,7 +304,7 @@ static enum weir_err change_row(struct report_job *b, struct db *db, enum health
     enum weir_err err = health_read(db, &b->strings, kind, b->r.provider, name, &h);
     if (err != WEIR_OK) return err;
     /* A model's name that is the caller's makes no row; it may have claimed the probe of one that is there. */
-    if (b->r.unnamed && kind == HEALTH_TARGET && h.breaker.state != BREAKER_HALF_OPEN) return WEIR_OK;
+    if (b->r.unnamed && kind == HEALTH_TARGET && h.breaker.state == BREAKER_CLOSED) return WEIR_OK;
     if (b->claims) {
         if (breaker_may(&h.breaker, b->now) == BREAKER_GO) return WEIR_OK;
         if (!breaker_claim(&h.breaker, b->now)) return WEIR_EXISTS;

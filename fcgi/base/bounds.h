@@ -7,7 +7,7 @@
 #define BOUND_BODY_MAX         (256L << 20)       /* the highest max_body may be set to */
 #define BOUND_ANSWER           (64L << 20)        /* a plain answer from an upstream, bytes */
 #define BOUND_SSE_EVENT        (4L << 20)         /* one event of a stream, bytes */
-#define BOUND_HELD_HEAD        (1L << 20)         /* stream bytes held back before the first content */
+#define BOUND_HELD_HEAD        (1L << 20)         /* stream bytes held back before the first content; of responses more */
 #define BOUND_UPSTREAM_HEADERS (64L << 10)        /* all header lines of an upstream answer, bytes */
 #define BOUND_PENDING          (256L << 10)       /* upstream bytes waiting for the relay before it pauses */
 #define BOUND_JSON_DEPTH       64                 /* nested arrays and objects in a request or answer */

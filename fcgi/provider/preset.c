@@ -54,11 +54,17 @@ static void add_parameters(const struct model_row *m, const struct chat *c, stru
     struct jval defaults, v;
     struct jfault fault;
     struct span key;
+    bool bounded = false;
     if (!m->defaults || jscan_check(span_of(m->defaults), BOUND_JSON_DEPTH, &defaults, &fault) != WEIR_OK) return;
     struct jiter it = jscan_iter(defaults);
     while (jscan_next(&it, &key, &v)) {
         struct span name = name_on(c->face, key);
         if (!name.at || is_given(c, name)) continue;
+        /* Two maxima of chat's are one of the others'. */
+        if (c->face != FACE_CHAT && span_starts(name, "max_")) {
+            if (bounded) continue;
+            bounded = true;
+        }
         buf_str(out, ",\"");
         buf_span(out, name);
         buf_str(out, "\":");

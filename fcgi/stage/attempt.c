@@ -134,11 +134,11 @@ int64_t attempt_age(const struct attempt *a)
     return clock_mono_ms() - a->r->begun_mono_ms;
 }
 
-void attempt_hush(struct attempt *a, struct fault *fault)
+void attempt_hush(struct attempt *a, struct span said, struct fault *fault)
 {
     const struct secret *key = a->target->key ? a->target->key->secret : NULL;
     const char *const texts[] = {fault->message, fault->type, fault->code, fault->param};
-    bool quoted = secret_is_quoted(key, buf_all(&a->out->body));
+    bool quoted = secret_is_quoted(key, said);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) quoted |= secret_is_quoted(key, span_of(texts[i]));
     if (!quoted) return;
     buf_free(&a->out->body);

@@ -88,8 +88,9 @@ void attempt_shown(struct attempt *a); /* the beginning of a good answer has com
 void attempt_failed(struct attempt *a, enum weir_err err, const char *reason);
 /* What a call that failed by itself is told as. */
 enum weir_err attempt_breakage(const struct attempt *a);
-/* Forgets what the upstream said if it quotes the key that it was sent: out->body and *fault. */
-void attempt_hush(struct attempt *a, struct fault *fault);
+/* Forgets what the upstream said if it quotes the key that it was sent: out->body and *fault. said: all of it, for *fault
+ * may hold the key's beginning alone. */
+void attempt_hush(struct attempt *a, struct span said, struct fault *fault);
 /* Milliseconds since the request began. */
 int64_t attempt_age(const struct attempt *a);
 

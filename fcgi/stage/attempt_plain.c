@@ -51,7 +51,7 @@ static void judge_error(struct attempt *a)
     bool whole = tap_read_error(&a->tap, buf_all(&o->body), &o->fault) && is_family(a);
     enum trouble trouble = a->dialect->classify(status, &o->fault);
     bool ours = is_ours(status, trouble);
-    attempt_hush(a, &o->fault);
+    attempt_hush(a, buf_all(&o->body), &o->fault);
     int64_t wait_s = retry_after_s(a->up);
     if (ours) {
         o->fault = (struct fault){.message = ""};
@@ -93,7 +93,7 @@ static void judge_answer(struct attempt *a)
         return;
     }
     if (!answers) {
-        attempt_hush(a, &fault);
+        attempt_hush(a, buf_all(&o->body), &fault);
         buf_free(&o->body);
         o->fault = fault;
         attempt_failed(a, WEIR_UPSTREAM, *fault.message ? fault.message : "answered 200 with what is no answer");

@@ -37,13 +37,6 @@ static void put(struct stream *s, struct span bytes)
     if (!s->a->unheard && answer_stream_part(s->a->r, bytes) != WEIR_OK) gone(s);
 }
 
-static void keep(struct stream *s, struct span raw)
-{
-    if (!s->a->r->keep) return;
-    if (s->content) keep_take(s->a->r->keep, raw);
-    else buf_span(&s->early, raw);
-}
-
 static void flush(struct stream *s)
 {
     if (s->content) keep_flush(s->a->r->keep);
@@ -115,8 +108,16 @@ static void done(struct stream *s, struct span last)
 
 static void pass(struct stream *s, struct span raw)
 {
+    if (s->over) return;
     if (s->content) put(s, raw);
     else if (buf_span(&s->held, raw) != WEIR_OK) fail(s, WEIR_UPSTREAM, "its stream has no content for too long", NULL);
+}
+
+static void keep(struct stream *s, struct span raw)
+{
+    if (!s->a->r->keep) return;
+    if (s->content) keep_take(s->a->r->keep, raw);
+    else if (buf_span(&s->early, raw) != WEIR_OK) fail(s, WEIR_UPSTREAM, "its stream has no content for too long", NULL);
 }
 
 /* The event as its provider should have sent it. False: it is dropped. */
@@ -136,13 +137,15 @@ static bool mend(struct stream *s, struct sse_event *ev, struct buf *data)
     return true;
 }
 
-/* What the caller gets for the event. */
+/* What the caller gets for the event. One that cannot be told whole ends the attempt. */
 static struct span shown(struct stream *s, const struct sse_event *ev)
 {
     if (!s->a->translation) return ev->raw;
     buf_clear(&s->event);
     translate_event(s->a, ev->data, &s->event);
-    return buf_all(&s->event);
+    if (s->over || !s->event.err) return buf_all(&s->event);
+    fail(s, s->event.err == WEIR_NOMEM ? WEIR_NOMEM : WEIR_UPSTREAM, "sent what is too long to be translated", NULL);
+    return SPAN_NONE;
 }
 
 static void take_event(struct stream *s, const struct sse_event *ev)
@@ -154,9 +157,9 @@ static void take_event(struct stream *s, const struct sse_event *ev)
     switch (kind) {
     case EVENT_EMPTY: break; /* comments, and events that some SDKs choke on (WIRE.md 1) */
     case EVENT_CONTENT:
-        if (!s->content) begin(s);
         keep(s, ev->raw);
         out = shown(s, ev);
+        if (!s->content && !s->over) begin(s);
         if (!s->over && out.len) put(s, out);
         break;
     case EVENT_USAGE:
@@ -169,7 +172,7 @@ static void take_event(struct stream *s, const struct sse_event *ev)
         break;
     case EVENT_DONE: done(s, ev->raw); break;
     case EVENT_ERROR:
-        attempt_hush(a, &fault);
+        attempt_hush(a, ev->data, &fault);
         fail(s, WEIR_UPSTREAM, *fault.message ? fault.message : "sent an error event", &fault);
         break;
     case EVENT_GARBAGE: fail(s, WEIR_UPSTREAM, "sent an event that is none", NULL); break;
@@ -250,6 +253,13 @@ static bool is_json(const struct upstream *up)
     return span_is_nocase(span_trim((struct span){type.at, type.at ? strcspn(type.at, ";\n") : 0}), "application/json");
 }
 
+/* Responses repeat their request before the first content, twice, and its characters as escapes perhaps. */
+static size_t most_held(const struct chat *c)
+{
+    size_t most = BOUND_HELD_HEAD + (c->face == FACE_RESPONSES ? 6 * c->body.len : 0);
+    return most < BOUND_ANSWER ? most : BOUND_ANSWER;
+}
+
 bool stream_start(struct attempt *a)
 {
     struct stream *s = arena_alloc(a->memory, sizeof *s);
@@ -257,8 +267,8 @@ bool stream_start(struct attempt *a)
     *s = (struct stream){.a = a, .heard = a->started, .spoke = a->started};
     sse_init(&s->sse, BOUND_SSE_EVENT);
     buf_init(&s->event, BOUND_ANSWER);
-    buf_init(&s->held, BOUND_HELD_HEAD);
-    buf_init(&s->early, BOUND_HELD_HEAD);
+    buf_init(&s->held, most_held(a->chat));
+    buf_init(&s->early, most_held(a->chat));
     a->stream = s;
     return true;
 }

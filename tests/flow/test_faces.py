@@ -368,6 +368,16 @@ def test_a_native_response_that_breaks_off_raises(gw, behaviour):
     assert gw.audit()["outcome"] == "truncated"
 
 
+def test_long_instructions_that_a_response_repeats_break_no_stream(gw):
+    """They are told before the first content, twice."""
+    long = "Be brief. " * 80000
+    for wire in ("claude", "mock"):
+        alias = gw.alias(f"{wire}/ok")
+        events = list(gw.sdk().responses.create(model=alias, instructions=long, input="hi", stream=True))
+        assert events[0].response.instructions == long and events[-1].type == "response.completed"
+        assert len(gw.seen(alias)) == 1
+
+
 def test_a_message_that_lacks_only_its_last_event_gets_it(gw):
     with gw.claude().messages.stream(model=gw.alias("claude/no-done"), max_tokens=9, messages=MESSAGES) as s:
         assert [e.type for e in s][-1] == "message_stop"

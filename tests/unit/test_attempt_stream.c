@@ -721,6 +721,28 @@ static void trouble_with_our_key_is_not_passed_on(void **state)
     }
 }
 
+/* Also where the key stands at the end of what is kept of the message. */
+static void an_event_that_quotes_our_key_is_not_passed_on(void **state)
+{
+    static const char before[] = "data: {\"error\":{\"message\":\"", key[] = "sk-provider-0123456789abcdef";
+    char text[900];
+    assert_int_equal(secret_start(), WEIR_OK);
+    struct secret *secret = secret_new(span_of(key));
+    const struct upstream_key own = {.name = "k", .secret = secret};
+    (void)state;
+    for (int lead = 0; lead < 2; lead++) {
+        snprintf(text, sizeof text, "%s%*s%s\"}}\n\n", before, (int)sizeof rig.out.fault.message - 10, "", key);
+        const struct script s = {.steps = {{HEAD}, {BYTES, lead ? SAY("a") : ROLE}, {BYTES, text}, {END}}};
+        again();
+        rig.targets[0].key = &own;
+        relay(FACE_CHAT, STREAM, &s, 1);
+        assert_null(strstr(rig.out.error, "sk-prov"));
+        assert_null(strstr(finish(), "sk-prov"));
+    }
+    rig.targets[0].key = NULL;
+    secret_free(secret);
+}
+
 static void retry_after_is_never_above_a_minute(void **state)
 {
     static const struct { const char *header; int told; } all[] = {
@@ -1164,6 +1186,7 @@ int main(void)
         RELAYED(nothing_is_asked_elsewhere_after_content),
         RELAYED(a_request_the_provider_faults_goes_straight_back),
         RELAYED(trouble_with_our_key_is_not_passed_on),
+        RELAYED(an_event_that_quotes_our_key_is_not_passed_on),
         RELAYED(retry_after_is_never_above_a_minute),
         RELAYED(a_client_that_has_gone_costs_no_call),
         RELAYED(a_client_that_goes_ends_the_call_at_once),

@@ -56,10 +56,36 @@ static void each_face_has_its_own_place_for_a_preset(void **state)
     }
 }
 
+static void two_maxima_are_told_as_one(void **state)
+{
+    static const struct { enum face face; const char *in, *out; } all[] = {
+        {FACE_CHAT, "{\"model\":\"a\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}",
+         "{\"model\":\"a\",\"max_tokens\":50,\"max_completion_tokens\":50,\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}"},
+        {FACE_RESPONSES, "{\"model\":\"a\",\"input\":\"x\"}", "{\"model\":\"a\",\"max_output_tokens\":50,\"input\":\"x\"}"},
+        {FACE_COMPLETIONS, "{\"model\":\"a\",\"prompt\":\"x\"}", "{\"model\":\"a\",\"max_tokens\":50,\"prompt\":\"x\"}"},
+    };
+    const struct model_row m = {.alias = "a", .defaults = "{\"max_tokens\":50,\"max_completion_tokens\":50}"};
+    (void)state;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        struct arena memory;
+        struct chat chat;
+        struct problem p;
+        struct buf out;
+        arena_init(&memory);
+        buf_init(&out, 10000);
+        assert_int_equal(parse_chat(all[i].face, span_of(all[i].in), &memory, &chat, &p), WEIR_OK);
+        assert_int_equal(preset_write(&m, &chat, &memory, &out), WEIR_OK);
+        assert_string_equal(buf_cstr(&out), all[i].out);
+        buf_free(&out);
+        arena_end(&memory);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_face_has_its_own_place_for_a_preset),
+        cmocka_unit_test(two_maxima_are_told_as_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

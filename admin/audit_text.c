@@ -12,7 +12,7 @@ static const struct column { const char *name; enum kind kind; size_t offset; } 
     COLUMN(provider, TEXT), COLUMN(model, TEXT), COLUMN(stream, FLAG), COLUMN(status, COUNT), COLUMN(outcome, TEXT),
     COLUMN(attempts, COUNT), COLUMN(cache, TEXT), COLUMN(prompt_tokens, COUNT), COLUMN(cached_tokens, COUNT),
     COLUMN(cache_write_tokens, COUNT), COLUMN(completion_tokens, COUNT), COLUMN(cost, MONEY), COLUMN(usage_source, TEXT),
-    COLUMN(first_byte_ms, KNOWN), COLUMN(latency_ms, COUNT), COLUMN(error, TEXT),
+    COLUMN(first_byte_ms, KNOWN), COLUMN(latency_ms, COUNT), COLUMN(error, TEXT), COLUMN(context, TEXT),
 #undef COLUMN
 };
 #define COLUMNS (sizeof columns / sizeof *columns)

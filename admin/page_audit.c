@@ -195,6 +195,7 @@ static void write_who(struct buf *out, const struct audit_row *r)
     pair(out, "Its model", r->model);
     pair(out, "Streamed", r->stream ? "yes" : "no");
     pair(out, "Cache", r->cache);
+    pair(out, "Made to fit by", r->context);
     HTML(out, "</dl>\n");
 }
 

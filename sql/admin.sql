@@ -390,7 +390,7 @@ WHERE id < ?1 ORDER BY id DESC LIMIT ?2;
 -- name: audit_back
 SELECT id, time, request_id, user, team, role, rolegroup, key, ip, endpoint, alias, provider, model, stream, status,
        outcome, attempts, cache, prompt_tokens, cached_tokens, cache_write_tokens, completion_tokens, cost,
-       usage_source, first_byte_ms, latency_ms, error, ticket, over_bound, warned
+       usage_source, first_byte_ms, latency_ms, error, ticket, over_bound, warned, context
 FROM audit
 WHERE id >= ?1 AND id < ?2 AND time >= ?3 AND time < ?4
   AND (?5 IS NULL OR user = ?5) AND (?6 IS NULL OR team = ?6) AND (?7 IS NULL OR key = ?7)
@@ -401,7 +401,7 @@ ORDER BY id DESC LIMIT ?11;
 -- name: audit_trouble
 SELECT id, time, request_id, user, team, role, rolegroup, key, ip, endpoint, alias, provider, model, stream, status,
        outcome, attempts, cache, prompt_tokens, cached_tokens, cache_write_tokens, completion_tokens, cost,
-       usage_source, first_byte_ms, latency_ms, error, ticket, over_bound, warned
+       usage_source, first_byte_ms, latency_ms, error, ticket, over_bound, warned, context
 FROM audit INDEXED BY audit_trouble
 WHERE outcome = ?10 AND outcome <> 'ok' AND id >= ?1 AND id < ?2 AND time >= ?3 AND time < ?4
   AND (?5 IS NULL OR user = ?5) AND (?6 IS NULL OR team = ?6) AND (?7 IS NULL OR key = ?7)
@@ -411,13 +411,13 @@ ORDER BY id DESC LIMIT ?11;
 -- name: audit_of_request
 SELECT id, time, request_id, user, team, role, rolegroup, key, ip, endpoint, alias, provider, model, stream, status,
        outcome, attempts, cache, prompt_tokens, cached_tokens, cache_write_tokens, completion_tokens, cost,
-       usage_source, first_byte_ms, latency_ms, error, ticket, over_bound, warned
+       usage_source, first_byte_ms, latency_ms, error, ticket, over_bound, warned, context
 FROM audit WHERE request_id = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3;
 
 -- name: audit_one
 SELECT id, time, request_id, user, team, role, rolegroup, key, ip, endpoint, alias, provider, model, stream, status,
        outcome, attempts, cache, prompt_tokens, cached_tokens, cache_write_tokens, completion_tokens, cost,
-       usage_source, first_byte_ms, latency_ms, error, ticket, over_bound, warned
+       usage_source, first_byte_ms, latency_ms, error, ticket, over_bound, warned, context
 FROM audit WHERE id = ?1;
 
 -- name: audit_newest_before

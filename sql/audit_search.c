@@ -41,7 +41,7 @@ static struct audit_row read_row(struct stmt *s)
         .cache_write_tokens = stmt_get_int(s, 20), .completion_tokens = stmt_get_int(s, 21), .cost = known(s, 22),
         .usage_source = stmt_get_text(s, 23).at, .first_byte_ms = known(s, 24), .latency_ms = stmt_get_int(s, 25),
         .error = stmt_get_text(s, 26).at, .ticket = stmt_get_int(s, 27), .over_bound = stmt_get_int(s, 28) != 0,
-        .warned = stmt_get_text(s, 29).at};
+        .warned = stmt_get_text(s, 29).at, .context = stmt_get_text(s, 30).at};
 }
 
 static enum weir_err read_id(struct stmt *s, int64_t standard, int64_t *id)
@@ -189,7 +189,7 @@ enum weir_err audit_one(struct db *db, int64_t id, struct arena *a, struct audit
         *out = read_row(s);
         const char **const texts[] = {&out->request_id, &out->user, &out->team, &out->role, &out->rolegroup, &out->key,
                                       &out->ip, &out->endpoint, &out->alias, &out->provider, &out->model, &out->outcome,
-                                      &out->cache, &out->usage_source, &out->error, &out->warned};
+                                      &out->cache, &out->usage_source, &out->error, &out->warned, &out->context};
         for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
             if (*texts[i] && !(*texts[i] = arena_str(a, span_of(*texts[i])))) err = WEIR_NOMEM;
     }

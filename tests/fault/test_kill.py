@@ -16,7 +16,7 @@ def whole(stream, body):
     return body.endswith(b"data: [DONE]\n\n") if stream else body.endswith(b"}")
 
 
-async def load(gw, alias, kills, answered):
+async def load(gw, streamed, plain, kills, answered):
     """Keeps LIVE requests in flight, every other one a stream, while the responder is killed again and again. Notes in
     answered the ids of those that were answered whole with 200."""
     stop, count = asyncio.Event(), 0
@@ -31,7 +31,7 @@ async def load(gw, alias, kills, answered):
                 stream, request_id = worker % 2 == 1, f"kill-{worker}-{count}"
                 try:
                     r = await http.post(gw.base + "/chat/completions", headers={"x-request-id": request_id},
-                                        json={"model": alias, "messages": MESSAGES, "stream": stream})
+                                        json={"model": streamed if stream else plain, "messages": MESSAGES, "stream": stream})
                 except httpx2.HTTPError:
                     await asyncio.sleep(0.01)  # cut off: that is what was asked for
                     continue
@@ -64,9 +64,8 @@ async def load(gw, alias, kills, answered):
 @pytest.mark.timeout(180)
 def test_ten_kills_under_load_lose_no_row_of_a_whole_answer(make_site, make_gw):
     gw = make_gw(make_site())
-    alias = gw.alias("stream:8:20")
     answered = []
-    asyncio.run(load(gw, alias, 10, answered))
+    asyncio.run(load(gw, gw.alias("stream:8:20"), gw.alias("slow:160"), 10, answered))
     assert len(answered) >= 11 * LIVE and len(set(answered)) == len(answered)
     until("the last rows", lambda: set(answered) <= {r["request_id"] for r in gw.site.audit()}, 3)
     rows = {}

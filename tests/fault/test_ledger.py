@@ -271,7 +271,8 @@ def test_2000_mixed_requests_are_charged_to_the_token_and_the_nano_dollar(own):
     assert counter(gw.site, "global", "tokens") == counter(gw.site, "key/*", "tokens") == counter(gw.site, "provider/mock", "tokens") == (total(every), 0)
     sums_are_counters(gw.site, scopes)
     assert counter(gw.site, "role/dev", "cost") == counter(gw.site, "global", "cost")
-    assert counter(gw.site, "user/ada", "requests") == (2000, 0)
+    admitted = sum("x-weir-attempts" in a.headers for a, _ in asked.values())  # not those that every open breaker refused
+    assert counter(gw.site, "user/ada", "requests") == (admitted, 0) and admitted > 1500
     sums = gw.site.query("select sum(requests), sum(prompt_tokens + completion_tokens), sum(cost) from rollup")[0]
     assert sums == (2000, total(every), counter(gw.site, "global", "cost")[0])
     log_is_quiet(gw)

@@ -22,7 +22,7 @@ PKGS     := libcurl json-c sqlite3 libsodium libzstd libjwt libcrypto
 PKG_CPP  := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 WARN     := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wvla
-OPT      ?= -O2 -g
+OPT      ?= $(if $(SAN),-O1,-O2) -g
 CPPFLAGS += -I. -I$(B)/gen -D_GNU_SOURCE -DWEIR_VERSION='"$(VERSION)"' $(PKG_CPP)
 CFLAGS   += -std=c11 $(WARN) $(OPT) -fstack-protector-strong -fno-strict-aliasing -pthread $(if $(SAN),,$(if $(CI),-Werror))
 LDLIBS   += $(PKG_LIBS) -lfcgi -lm

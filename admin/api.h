@@ -35,6 +35,7 @@ API(api_keys); API(api_key_put); API(api_key_rotate); API(api_key_revoke);
 API(api_providers); API(api_provider_put); API(api_provider_delete); API(api_provider_key_delete); API(api_provider_test);
 API(api_provider_breaker);
 API(api_models); API(api_model_put); API(api_model_delete);
+API(api_cache); API(api_cache_clear);
 API(api_settings); API(api_settings_put); API(api_document_put);
 API(api_audit); API(api_usage); API(api_changes);
 API(api_administrators); API(api_administrator_add); API(api_administrator_reset); API(api_administrator_role);

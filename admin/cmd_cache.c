@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "admin/command.h"
+#include "admin/manage.h"
 #include "admin/option.h"
 #include "fcgi/base/text.h"
 #include "sql/cache.h"
@@ -52,18 +53,16 @@ int cmd_cache_stats(struct weir *w, int argc, char **argv)
 int cmd_cache_clear(struct weir *w, int argc, char **argv)
 {
     const struct option_def options[] = {{NULL, OPTION_FLAG, NULL}};
+    struct manager m = {.data_dir = w->data_dir, .db_path = w->db_path, .by = weir_actor(w), .memory = &w->memory};
+    struct cache_stats lost;
     struct words words;
-    struct cache *cache;
     enum weir_err err;
 
     if (!options_read(&w->memory, argc, argv, options, 0, 0, &words)) return EXIT_USAGE;
-    if (!cache_open(w, &cache)) return EXIT_REFUSED;
-    err = cache_clear(cache);
-    cache_free(cache);
-    if (err) {
-        say("the cache cannot be cleared: %s", err_words(err));
-        return EXIT_REFUSED;
-    }
-    say("all kept answers are forgotten");
-    return EXIT_DONE;
+    if (!weir_open(w, DB_WRITE, &m.db)) return EXIT_REFUSED;
+    err = manage_cache_clear(&m, &lost);
+    if (err) weir_failed("the cache cannot be cleared", err, m.db);
+    else say("all kept answers are forgotten");
+    db_close(m.db);
+    return err ? EXIT_REFUSED : EXIT_DONE;
 }

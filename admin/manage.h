@@ -6,6 +6,7 @@
 #include "admin/apply.h"
 #include "admin/document.h"
 #include "sql/administrators.h"
+#include "sql/cache.h"
 
 struct manager {
     const char *data_dir, *db_path;
@@ -41,6 +42,9 @@ enum weir_err manage_provider_key_remove(struct manager *m, const char *provider
 enum weir_err manage_provider_breaker(struct manager *m, const char *name, const char *wish);
 /* WEIR_EXISTS: it is another alias's fallback. */
 enum weir_err manage_model_remove(struct manager *m, const char *alias, const char **user);
+
+/* Forgets every kept answer; *lost: what there was. After an error the answers may be gone all the same. */
+enum weir_err manage_cache_clear(struct manager *m, struct cache_stats *lost);
 
 /* Administrators' keys. WEIR_EXISTS, WEIR_NOT_FOUND. secret: CLIENT_KEY_LEN + 1 bytes. */
 enum weir_err manage_admin_key_add(struct manager *m, const char *name, enum admin_role role, int64_t expires, char *secret);

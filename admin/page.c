@@ -28,6 +28,7 @@ static const struct { const char *code, *before, *behind; } said[] = {
     {"provider-key-removed", "A key of the provider ", " was removed."},
     {"model-saved", "The model ", " was saved; it is in force."},
     {"model-removed", "The model ", " was removed."},
+    {"cache-cleared", "All answers that were kept are forgotten.", NULL},
     {"setting-saved", "The setting ", " is in force."},
     {"administrator-role", "The role of ", " was changed, and all log-ins of that administrator ended."},
     {"administrator-disabled", "The administrator ", " cannot log in any more."},

@@ -79,7 +79,7 @@ PAGE(page_providers); PAGE(page_provider); PAGE(page_provider_do); PAGE(page_pro
 PAGE(page_provider_breaker_do);
 PAGE(page_provider_remove_do); PAGE(page_provider_key_remove_do);
 PAGE(page_models); PAGE(page_model); PAGE(page_model_do); PAGE(page_model_remove_do);
-PAGE(page_cache);
+PAGE(page_cache); PAGE(page_cache_clear_do);
 PAGE(page_audit); PAGE(page_request); PAGE(page_audit_csv); PAGE(page_audit_jsonl);
 PAGE(page_playground);
 PAGE(page_settings); PAGE(page_settings_do);

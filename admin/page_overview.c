@@ -27,6 +27,10 @@ static void card(struct buf *out, const char *title, const struct chart_sum *s)
          H_COUNT(s->requests), H_COUNT(s->tokens));
     if (s->requests) HTML(out, "<p class=\"faint\">{}.{} % failed or refused</p>",
                           H_INT(s->errors * 100 / s->requests), H_INT(s->errors * 1000 / s->requests % 10));
+    if (s->cache.asked) HTML(out, "<p class=\"faint\">{}.{} % of {} answered from the <a href=\"cache\">cache</a></p>",
+                              H_INT(s->cache.served * 100 / s->cache.asked),
+                              H_INT(s->cache.served * 1000 / s->cache.asked % 10),
+                              H_COUNT(s->cache.asked));
     if (s->unpriced) HTML(out, "<p class=\"bad\">{} without a price</p>", H_COUNT(s->unpriced));
     HTML(out, "</div>\n");
 }

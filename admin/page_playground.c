@@ -34,20 +34,3 @@ enum weir_err page_playground(struct web_way *w, struct buf *out)
     snapshot_release(s);
     return WEIR_OK;
 }
-
-enum weir_err page_cache(struct web_way *w, struct buf *out)
-{
-    struct snapshot *s = NULL;
-    int with = 0;
-    enum weir_err err = snapshot_load(w->db, NULL, &s);
-    if (err != WEIR_OK) return err;
-    for (int i = 0; i < s->model_count; i++) with += s->models[i].cache_ttl > 0;
-    page_start(w, out, "Cache", "cache");
-    page_empty(out, "No answers are cached in this version.",
-               "A model's cache time is stored and will hold once there is a cache.");
-    HTML(out, "<p>{} of {} models ask for one, under <a href=\"models\">Models and prices</a>.</p>\n", H_INT(with),
-         H_INT(s->model_count));
-    page_end(out);
-    snapshot_release(s);
-    return WEIR_OK;
-}

@@ -457,8 +457,20 @@ SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'rollup'), 0)
                 (SELECT seq FROM sqlite_sequence WHERE name = 'rollup'), 0);
 
 -- name: chart_total
-SELECT sum(requests), sum(prompt_tokens + completion_tokens), sum(cost), sum(errors), sum(unpriced)
+SELECT sum(requests), sum(prompt_tokens + completion_tokens), sum(cost), sum(errors), sum(unpriced), sum(cache_asked),
+       sum(cache_served)
 FROM rollup_route WHERE hour >= ?1;
+
+-- The aliases that keep answers, with what the cache did for them from ?1 on and from ?2, before it, on.
+-- name: chart_cache
+SELECT m.alias, m.cache_ttl, m.cache_scope, m.stale_for, coalesce(r.asked_late, 0), coalesce(r.served_late, 0),
+       coalesce(r.asked, 0), coalesce(r.served, 0)
+FROM model m LEFT JOIN (
+    SELECT alias, sum(cache_asked) AS asked, sum(cache_served) AS served,
+           sum(iif(hour >= ?1, cache_asked, 0)) AS asked_late, sum(iif(hour >= ?1, cache_served, 0)) AS served_late
+    FROM rollup_route WHERE hour >= ?2 GROUP BY alias
+) r ON r.alias = m.alias
+WHERE m.cache_ttl > 0 ORDER BY m.alias;
 
 -- name: chart_latency
 SELECT nullif(alias, ''), nullif(provider, ''), sum(requests), sum(errors), sum(l0), sum(l1), sum(l2), sum(l3),

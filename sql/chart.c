@@ -13,6 +13,11 @@ static struct chart_sum read_sum(struct stmt *s, int col)
                               .unpriced = stmt_get_int(s, col + 4)};
 }
 
+static struct chart_cached read_cached(struct stmt *s, int col)
+{
+    return (struct chart_cached){.asked = stmt_get_int(s, col), .served = stmt_get_int(s, col + 1)};
+}
+
 enum weir_err chart_cells(struct db *db, enum chart_by by, int64_t since_ms,
                           void (*cell)(int64_t hour, const char *name, const struct chart_sum *, void *), void *arg)
 {
@@ -50,6 +55,25 @@ enum weir_err chart_total(struct db *db, int64_t since_ms, struct chart_sum *out
     stmt_int(s, 1, since_ms);
     enum weir_err err = stmt_step(s, &row);
     *out = err == WEIR_OK && row ? read_sum(s, 0) : (struct chart_sum){0};
+    if (err == WEIR_OK && row) out->cache = read_cached(s, 5);
+    stmt_reset(s);
+    return err;
+}
+
+enum weir_err chart_caches(struct db *db, int64_t today_ms, int64_t month_ms,
+                           void (*row)(const struct chart_cache *, void *), void *arg)
+{
+    struct stmt *s = db_stmt(db, SQL_CHART_CACHE);
+    bool more;
+    enum weir_err err;
+    stmt_int(s, 1, today_ms);
+    stmt_int(s, 2, month_ms);
+    while ((err = stmt_step(s, &more)) == WEIR_OK && more) {
+        const struct chart_cache c = {.alias = stmt_get_text(s, 0).at, .ttl = stmt_get_int(s, 1),
+                                      .scope = stmt_get_text(s, 2).at, .stale_for = stmt_get_int(s, 3),
+                                      .today = read_cached(s, 4), .month = read_cached(s, 6)};
+        row(&c, arg);
+    }
     stmt_reset(s);
     return err;
 }

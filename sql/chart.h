@@ -4,7 +4,9 @@
 
 #include "sql/db.h"
 
-struct chart_sum { int64_t requests, tokens, cost, errors, unpriced; }; /* cost: nano-dollars */
+struct chart_cached { int64_t asked, served; }; /* requests; served: answered from the cache */
+/* cost: nano-dollars; cache: of chart_total alone */
+struct chart_sum { int64_t requests, tokens, cost, errors, unpriced; struct chart_cached cache; };
 
 enum chart_by { CHART_MODEL, CHART_PROVIDER, CHART_TEAM, CHART_USER, CHART_BY_COUNT };
 extern const char *const chart_by_names[CHART_BY_COUNT];
@@ -19,6 +21,12 @@ enum weir_err chart_rows(struct db *db, enum chart_by by, int64_t since_ms, int6
 
 /* All of the hours from since_ms on. */
 enum weir_err chart_total(struct db *db, int64_t since_ms, struct chart_sum *out);
+
+/* The aliases that keep answers, in order of their names: ttl and stale_for in seconds, scope NULL for the usual one; what
+ * the cache did since today_ms and since month_ms, both whole hours. Strings live during the call of row. */
+struct chart_cache { const char *alias, *scope; int64_t ttl, stale_for; struct chart_cached today, month; };
+enum weir_err chart_caches(struct db *db, int64_t today_ms, int64_t month_ms,
+                           void (*row)(const struct chart_cache *, void *), void *arg);
 
 #define LATENCY_BUCKETS 10
 /* How long answers took, by model and provider: how many in each bucket; bucket i holds those up to latency_bounds[i] ms,

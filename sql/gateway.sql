@@ -219,7 +219,7 @@ VALUES (?1, ?2, ?3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
 UPDATE rollup_route SET requests = requests + ?2, prompt_tokens = prompt_tokens + ?3, cached_tokens = cached_tokens + ?4,
     completion_tokens = completion_tokens + ?5, cost = cost + ?6, unpriced = unpriced + ?7, errors = errors + ?8,
     l0 = l0 + ?9, l1 = l1 + ?10, l2 = l2 + ?11, l3 = l3 + ?12, l4 = l4 + ?13, l5 = l5 + ?14, l6 = l6 + ?15,
-    l7 = l7 + ?16, l8 = l8 + ?17, l9 = l9 + ?18
+    l7 = l7 + ?16, l8 = l8 + ?17, l9 = l9 + ?18, cache_asked = cache_asked + ?19, cache_served = cache_served + ?20
 WHERE id = ?1;
 
 -- A piece of all counters, and whether each may be idle.

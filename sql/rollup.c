@@ -12,15 +12,17 @@
 #define PLACES 256
 #define NAMES_MAX 240 /* bytes of all names of a row that is remembered */
 
-/* The tables: their statements, and by which of the names they tell rows apart. */
-static const struct table { int find, add_row, add, names, at[NAMES]; char mark; } tables[] = {
-    {SQL_ROLLUP_FIND, SQL_ROLLUP_NEW, SQL_ROLLUP_ADD, NAMES, {0, 1, 2, 3, 4, 5}, 'c'},
-    {SQL_ROUTE_FIND, SQL_ROUTE_NEW, SQL_ROUTE_ADD, 2, {3, 4}, 'r'},
+/* In the order of statements rollup_add, which ends before the cache's, and route_add. */
+enum { REQUESTS, PROMPT, CACHED, COMPLETION, COST, UNPRICED, ERRORS, LATENCY, CALLER_SUMS = LATENCY + 10,
+       CACHE_ASKED = CALLER_SUMS, CACHE_SERVED, SUMS };
+
+/* The tables: their statements, by which of the names they tell rows apart, and how many sums they have. */
+static const struct table { int find, add_row, add, names, at[NAMES]; char mark; int sums; } tables[] = {
+    {SQL_ROLLUP_FIND, SQL_ROLLUP_NEW, SQL_ROLLUP_ADD, NAMES, {0, 1, 2, 3, 4, 5}, 'c', CALLER_SUMS},
+    {SQL_ROUTE_FIND, SQL_ROUTE_NEW, SQL_ROUTE_ADD, 2, {3, 4}, 'r', SUMS},
 };
 #define TABLES (sizeof tables / sizeof *tables)
 
-/* In the order of statement rollup_add. */
-enum { REQUESTS, PROMPT, CACHED, COMPLETION, COST, UNPRICED, ERRORS, LATENCY, SUMS = LATENCY + 10 };
 struct sums { const struct table *table; int64_t row, of[SUMS]; };
 
 struct stored_rollup {
@@ -128,6 +130,12 @@ static enum weir_err behind_for(struct ledger *l, struct db *db, const struct ta
 static bool is_error(const struct audit_row *r) { return strcmp(r->outcome, "ok") != 0 && strcmp(r->outcome,
                      "cancelled") != 0; }
 
+/* The cache, for this request. What became of an orphan nobody saw. */
+static bool was_asked(const struct audit_row *r)
+{
+    return strcmp(r->cache, "bypass") != 0 && strcmp(r->outcome, "orphaned") != 0;
+}
+
 static enum weir_err add(struct ledger *l, struct db *db, const struct table *t, const char *const *names,
                          const struct audit_row *r)
 {
@@ -141,6 +149,8 @@ static enum weir_err add(struct ledger *l, struct db *db, const struct table *t,
     for (int i = 0; i < LATENCY; i++)
         if (__builtin_add_overflow(to->of[i], amounts[i], &to->of[i])) to->of[i] = INT64_MAX;
     to->of[LATENCY + latency_bucket(r->latency_ms)]++;
+    to->of[CACHE_ASKED] += was_asked(r);
+    to->of[CACHE_SERVED] += was_asked(r) && strcmp(r->cache, "miss") != 0;
     return WEIR_OK;
 }
 
@@ -162,7 +172,7 @@ enum weir_err rollup_write(struct ledger *l, struct db *db)
         const struct sums *from = &l->rollups->behind[i];
         struct stmt *s = db_stmt(db, from->table->add);
         stmt_int(s, 1, from->row);
-        for (int n = 0; n < SUMS; n++) stmt_int(s, 2 + n, from->of[n]);
+        for (int n = 0; n < from->table->sums; n++) stmt_int(s, 2 + n, from->of[n]);
         err = stmt_run(s);
     }
     rollup_undo(l);

@@ -68,6 +68,17 @@ def test_a_limit_is_set_listed_reset_and_removed(api, gw):
     assert {c["via"] for c in changes} == {"key"}
 
 
+def test_the_cache_is_counted_and_cleared(api, gw):
+    alias = gw.alias("ok", cache_ttl=60, cache_scope="team", stale_for=5)
+    assert [gw.chat(alias).headers["x-weir-cache"] for _ in range(2)] == ["miss", "hit"]
+    counts = {"asked": 2, "served": 1}
+    assert {"alias": alias, "cache_ttl": 60, "stale_for": 5, "cache_scope": "team", "today": counts, "month": counts} in \
+        api.ask("GET", "/cache", role="viewer")["models"]
+    assert api.ask("DELETE", "/cache", role="operator")["removed"] >= 1
+    assert api.ask("GET", "/changes")["data"][0]["action"] == "cache cleared"
+    assert api.ask("GET", "/cache")["entries"] == 0
+
+
 def test_lists_go_on_where_they_ended(api):
     lead = new("scope")
     api.ask("PUT", "/document", json={"limits": [{"scope": f"user/{lead}-{i}", "metric": "requests", "shape": "total", "amount": 1} for i in range(9)]})

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+import harness
 from admin_site import Page, logged_in, secret_of
 from harness import MESSAGES, _serial
 
@@ -41,6 +42,25 @@ def test_every_page_is_whole_and_has_one_heading_and_labelled_fields(admin, page
     for form in p.forms:
         if form["method"] == "post":
             assert any(k == "csrf" and v for k, v in form["fields"]), form["action"]
+
+
+# ---- the cache ----
+
+def test_kept_answers_are_counted_by_model_and_forgotten_by_an_operator(admin, web, gw):
+    alias = gw.alias("ok", cache_ttl=60)
+    assert [gw.chat(alias).headers["x-weir-cache"] for _ in range(3)] == ["miss", "hit", "hit"]
+    assert f"{alias}60 s\N{EN DASH}the caller's own66.6 % of 366.6 % of 3" in admin.get("cache").said
+    assert "answered from the cache" in admin.get("overview").said
+    operator, viewer = (logged_in(web, new(role), role) for role in ("operator", "viewer"))
+    assert not [f for f in viewer.get("cache").forms if f["action"] == "cache-clear"]
+    assert viewer.ask("POST", "cache-clear", data={"csrf": viewer.get("cache").csrf, "confirm": "1"}).status_code == 403
+    asked = operator.send(operator.get("cache"), "cache-clear")
+    assert "cannot be brought back" in asked.said and gw.chat(alias).headers["x-weir-cache"] == "hit"
+    assert "are forgotten" in operator.send(asked, "cache-clear").said
+    change = last_change(gw.site)
+    assert change["action"] == "cache cleared" and json.loads(change["before"])["entries"] >= 1
+    harness.until("a miss", lambda: gw.chat(alias).headers["x-weir-cache"] == "miss")
+    operator.close(), viewer.close()
 
 
 # ---- budgets ----

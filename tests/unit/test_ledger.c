@@ -755,6 +755,7 @@ static void the_rollup_sums_by_the_hour_of_admission(void **state)
         struct ledger_bill b = {.ticket = i + 1, .now_ms = hour + i, .row = &row};
         row.provider = "p";
         row.latency_ms = i * 100;
+        row.cache = i == 0 ? "miss" : i == 1 ? "hit" : "bypass";
         if (i == 2) row.outcome = "truncated";
         assert_int_equal(db_begin(d.db), WEIR_OK);
         assert_int_equal(ledger_settle(d.l, d.db, &b, &d.s), WEIR_OK);
@@ -775,6 +776,7 @@ static void the_rollup_sums_by_the_hour_of_admission(void **state)
     assert_int_equal(number(&d, "SELECT requests * 1000000 + prompt_tokens * 1000 + completion_tokens FROM rollup WHERE provider = 'p'"), 3030015);
     assert_int_equal(number(&d, "SELECT cost * 10000 + errors * 1000 + l0 * 100 + l1 * 10 + l2 FROM rollup WHERE provider = 'p'"), 211111);
     assert_int_equal(number(&d, "SELECT errors FROM rollup WHERE provider = ''"), 1);
+    assert_int_equal(number(&d, "SELECT cache_asked * 10 + cache_served FROM rollup_route WHERE provider = 'p'"), 21);
     desk_close(&d);
 }
 

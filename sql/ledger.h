@@ -165,6 +165,10 @@ struct ledger_settled {
  * none. */
 enum weir_err ledger_settle(struct ledger *l, struct db *db, const struct ledger_bill *bill, struct ledger_settled *out);
 
+/* Ends a ticket that had no attempts as if it had never been: all is given back, the request does not count, and there is
+ * no row, for the request goes another way. Repeating it changes nothing. */
+enum weir_err ledger_release(struct ledger *l, struct db *db, int64_t ticket, int64_t now_ms);
+
 /* An audit row, with its rollup, of a request that was never admitted. row->time is the caller's. */
 enum weir_err ledger_record(struct ledger *l, struct db *db, const struct audit_row *row);
 

@@ -1,6 +1,7 @@
 /* The playground and the cache: a page that needs its script, and one that says what there is. */
 #include "admin/page.h"
 
+#include "sql/cache.h"
 #include "sql/routes.h"
 
 enum weir_err page_playground(struct web_way *w, struct buf *out)
@@ -23,8 +24,8 @@ enum weir_err page_playground(struct web_way *w, struct buf *out)
               "rows=\"4\" required>What does a weir do?</textarea></div>\n"
               "<div class=\"field\"><input type=\"checkbox\" id=\"f-stream\" name=\"stream\" value=\"1\" checked><label "
               "for=\"f-stream\">Stream the answer</label></div>\n"
-              "<div class=\"actions\"><button>Send</button> <button type=\"button\" class=\"plain\" id=\"stop\" "
-              "disabled>Stop</button></div>\n</form>\n"
+              "<div class=\"actions\"><button id=\"send\" disabled>Send</button> "
+              "<button type=\"button\" class=\"plain\" id=\"stop\" disabled>Stop</button></div>\n</form>\n"
               "<section aria-live=\"polite\"><h2>Answer</h2>\n<pre id=\"answer\" class=\"answer\" tabindex=\"0\"></pre>"
               "\n<h2>What came with it</h2>\n"
               "<dl id=\"facts\" class=\"known\"></dl></section>\n<p class=\"note\" id=\"needs-script\">This page needs "
@@ -35,18 +36,33 @@ enum weir_err page_playground(struct web_way *w, struct buf *out)
     return WEIR_OK;
 }
 
+static enum weir_err read_stats(struct web_way *w, struct cache_stats *out)
+{
+    struct cache *cache;
+    enum weir_err err = cache_new(w->web->data_dir, &cache);
+    if (err != WEIR_OK) return err;
+    err = cache_stats(cache, out);
+    cache_free(cache);
+    return err;
+}
+
 enum weir_err page_cache(struct web_way *w, struct buf *out)
 {
     struct snapshot *s = NULL;
+    struct cache_stats stats;
     int with = 0;
-    enum weir_err err = snapshot_load(w->db, NULL, &s);
+    enum weir_err err = read_stats(w, &stats);
+    if (err == WEIR_OK) err = snapshot_load(w->db, NULL, &s);
     if (err != WEIR_OK) return err;
     for (int i = 0; i < s->model_count; i++) with += s->models[i].cache_ttl > 0;
     page_start(w, out, "Cache", "cache");
-    page_empty(out, "No answers are cached in this version.",
-               "A model's cache time is stored and will hold once there is a cache.");
-    HTML(out, "<p>{} of {} models ask for one, under <a href=\"models\">Models and prices</a>.</p>\n", H_INT(with),
-         H_INT(s->model_count));
+    if (!stats.entries) page_empty(out, "No answer is kept.",
+                                   "Answers of models with a cache time are, once there are some.");
+    else HTML(out, "<dl class=\"known\"><div><dt>Answers kept</dt><dd>{}</dd></div><div><dt>Bytes</dt><dd>{}</dd></div>"
+                   "<div><dt>Served from them</dt><dd>{}</dd></div><div><dt>The oldest</dt><dd>{}</dd></div></dl>\n",
+              H_COUNT(stats.entries), H_COUNT(stats.bytes), H_COUNT(stats.hits), H_TIME(stats.oldest));
+    HTML(out, "<p>{} of {} models have a cache time, under <a href=\"models\">Models and prices</a>. "
+              "<code>weir cache clear</code> forgets all answers.</p>\n", H_INT(with), H_INT(s->model_count));
     page_end(out);
     snapshot_release(s);
     return WEIR_OK;

@@ -440,6 +440,18 @@ def test_the_cache_may_be_deleted_while_it_is_used(gw):
         assert gw.chat(alias).status_code == 200
 
 
+@pytest.mark.parametrize("form", [15, -1, 9])
+def test_an_entry_that_nobody_can_have_written_is_none(gw, form):
+    alias = gw.alias("ok", cache_ttl=60)
+    gw.chat(alias)
+    db = sqlite3.connect(gw.site.data + "/cache.db", timeout=10)
+    with db:
+        db.execute("update entry set form = ?", (form,))
+    db.close()
+    assert gw.chat(alias, stream=True).status_code == 200 and cache_of(gw) == "miss"
+    assert gw.chat(alias).status_code == 200 and cache_of(gw) == "hit"
+
+
 def test_the_command_line_tells_of_the_cache_and_clears_it(gw):
     alias = gw.alias("ok", cache_ttl=60)
     assert (gw.chat(alias), gw.chat(alias)) and cache_of(gw) == "hit"

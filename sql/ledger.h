@@ -148,7 +148,7 @@ struct ledger_bill {
     int64_t ticket, now_ms;
     const struct audit_row *row; /* prompt_tokens + completion_tokens and cost (-1 unpriced: 0) are charged; over all
                                     attempts. time, ticket, over_bound, warned, counters are filled in */
-    bool give_back;              /* nothing was sent upstream and it is no hit: the request does not count */
+    bool give_back;              /* nothing was sent upstream nor told of another's answer: the request does not count */
     const struct ledger_use *uses; int use_count; /* attempts that have not ended; one that is not named gets what the
                                     others leave of the row's totals (of several the last, and the others nothing) */
 };

@@ -386,6 +386,25 @@ def test_who_waits_is_in_flight_like_any_other(gw, stream):
     gw.usage_checked = False
 
 
+def test_who_leaves_a_joined_stream_has_made_a_request(gw):
+    """Or all but the last word of every answer that is under way would be free of the limit on requests."""
+    name, gate = f"nibbler-{gw.gate()}", gw.gate()
+    secret = gw.site.create_key(name)
+    alias = gw.alias(f"gated:{gate}", cache_ttl=60, cache_scope="global")
+    gw.site.weir("limit", "set", f"key/{name}", "--metric", "requests", "--shape", "total", "--amount", "1")
+    leader = gw.sdk().chat.completions.create(model=alias, messages=MESSAGES, stream=True)
+    next(iter(leader))
+    nibbler = gw.sdk(secret).chat.completions.create(model=alias, messages=MESSAGES, stream=True)
+    next(iter(nibbler))
+    nibbler.close()
+    gw.mock.go(gate)
+    assert len("".join(c.choices[0].delta.content or "" for c in leader)) > 0
+    row = next(r for r in rows_of(gw, alias, 2) if r["key"] == name)
+    assert (row["cache"], row["outcome"]) in (("joined", "cancelled"), ("joined", "ok"))
+    assert json.loads(gw.site.weir("limit", "list", f"key/{name}", "--json").stdout)[0]["used"] == 1 and gw.site.books() == 0
+    gw.usage_checked = False
+
+
 def test_who_waited_in_vain_is_counted_once(gw):
     name, gate = f"vain-{gw.gate()}", gw.gate()
     secret = gw.site.create_key(name)

@@ -1,4 +1,4 @@
-/* The playground and the cache: a page that needs its script, and one that says what there is. */
+/* The playground: the one page that needs its script. */
 #include "admin/page.h"
 
 #include "sql/routes.h"
@@ -23,8 +23,8 @@ enum weir_err page_playground(struct web_way *w, struct buf *out)
               "rows=\"4\" required>What does a weir do?</textarea></div>\n"
               "<div class=\"field\"><input type=\"checkbox\" id=\"f-stream\" name=\"stream\" value=\"1\" checked><label "
               "for=\"f-stream\">Stream the answer</label></div>\n"
-              "<div class=\"actions\"><button>Send</button> <button type=\"button\" class=\"plain\" id=\"stop\" "
-              "disabled>Stop</button></div>\n</form>\n"
+              "<div class=\"actions\"><button id=\"send\" disabled>Send</button> "
+              "<button type=\"button\" class=\"plain\" id=\"stop\" disabled>Stop</button></div>\n</form>\n"
               "<section aria-live=\"polite\"><h2>Answer</h2>\n<pre id=\"answer\" class=\"answer\" tabindex=\"0\"></pre>"
               "\n<h2>What came with it</h2>\n"
               "<dl id=\"facts\" class=\"known\"></dl></section>\n<p class=\"note\" id=\"needs-script\">This page needs "

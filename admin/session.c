@@ -125,6 +125,7 @@ enum weir_err session_begin(struct web_way *w, const struct administrator *a)
     secret_client_hash(w->web->master, span_of(cookie), &hash);
     int lock = writer_lock(w->web->data_dir);
     enum weir_err err = lock < 0 ? WEIR_BUSY : session_add(w->db, &hash, a->id, w->r.ip, w->r.begun_wall_ms);
+    if (err == WEIR_OK && w->who.administrator) err = session_end(w->db, &w->who.session); /* its cookie is overwritten */
     if (lock >= 0) close(lock);
     if (err == WEIR_OK) err = cookie_set(w, COOKIE, cookie);
     if (err == WEIR_OK) err = cookie_set(w, VISITOR, "");

@@ -115,6 +115,12 @@ static void take_id(struct web_request *r, const char *given, struct web_ids *id
     r->id[36] = '\0';
 }
 
+/* Of several proxies the first is the one that the browser speaks with. */
+static bool is_https_of_first(const char *protocols)
+{
+    return protocols && span_is_nocase(span_trim((struct span){protocols, strcspn(protocols, ",")}), "https");
+}
+
 enum weir_err web_request_read(struct conn *conn, const char *mount, struct web_ids *ids, struct arena *a,
                                struct web_request *r)
 {
@@ -124,7 +130,7 @@ enum weir_err web_request_read(struct conn *conn, const char *mount, struct web_
     r->method = method_of(v.method);
     r->query = span_of(v.query);
     r->is_https = (v.https && strcasecmp(v.https, "off") != 0 && *v.https) || span_is(span_of(v.scheme), "https") ||
-                  span_is(span_of(v.forwarded), "https");
+                  is_https_of_first(v.forwarded);
     if (!r->ip) r->ip = "";
     take_id(r, v.id, ids);
     take_path(r, &v, a);

@@ -182,6 +182,7 @@ static enum weir_err book_borrowed(struct way *w, struct model_way *m)
     struct ledger_refusal refusal;
     struct problem *p = &m->out.problem;
     const struct book *b = &w->g->tools.book;
+    if (m->ticket.grant.ticket) return WEIR_OK; /* from when it waited, or tried */
     ask_only(w, m, &ask);
     if (m->caller.snap->settings.content != CONTENT_NONE) return admit_only(b, &ask, &m->ticket, p);
     enum weir_err err = settle_at_once(b, &w->r, &m->caller, w->route->endpoint, &m->chat, &m->plan, &ask, &m->out,
@@ -243,28 +244,41 @@ static enum weir_err give_kept(struct way *w, struct model_way *m, const char *h
     return err;
 }
 
+/* Who waits is a request in flight like any other: it is counted before, once for all that it waits for. */
+static enum weir_err enter(struct way *w, struct model_way *m)
+{
+    struct ledger_ask ask;
+    enum weir_err err = WEIR_OK;
+    ask_only(w, m, &ask);
+    if (!m->ticket.grant.ticket) err = admit_only(&w->g->tools.book, &ask, &m->ticket, &m->out.problem);
+    m->out.requests = m->ticket.grant.requests;
+    m->out.tokens = m->ticket.grant.tokens;
+    return err;
+}
+
+/* Nothing came of waiting: what is fetched is admitted for what it may use. */
+static void give_up(struct way *w, struct model_way *m)
+{
+    if (m->ticket.grant.ticket) book_release(&w->g->tools.book, m->ticket.grant.ticket);
+    m->ticket = (struct ticket){0};
+}
+
 /* Reads along. JOINED_FAILED: as if nothing had been; otherwise *err and the outcome say how it went. */
 static enum joined follow(struct way *w, struct model_way *m, struct flight *f, enum weir_err *err)
 {
-    struct ledger_ask ask;
     struct outcome *o = &m->out;
     struct join j = {.r = &w->r, .chat = &m->chat, .settings = &m->caller.snap->settings, .memory = &w->memory, .flight = f,
                      .stop_fd = w->g->tools.stop_fd, .is_cgi = w->g->tools.is_cgi};
+    w->r.cache = "joined";
+    if ((*err = enter(w, m)) != WEIR_OK) return JOINED;
     buf_init(&o->body, BOUND_ANSWER);
     buf_init(&o->tail, BOUND_ANSWER);
-    w->r.cache = "joined";
     enum joined how = join_wait(&j, o);
     if (how == JOINED && !borrow(w, m, &j.head, "joined")) how = JOINED_FAILED;
-    if (how == JOINED && m->chat.stream) {
-        ask_only(w, m, &ask);
-        *err = admit_only(&w->g->tools.book, &ask, &m->ticket, &o->problem);
-        if (*err == WEIR_OK) how = join_stream(&j, o);
-    } else if (how == JOINED) {
-        how = join_plain(&j, o);
-        if (how == JOINED) *err = book_borrowed(w, m);
-    }
-    if (how == JOINED_FAILED || *err != WEIR_OK) forget(o);
-    if (how == JOINED_FAILED) o->target = NULL;
+    if (how == JOINED) how = m->chat.stream ? join_stream(&j, o) : join_plain(&j, o);
+    if (how != JOINED_FAILED) return how;
+    forget(o);
+    o->target = NULL;
     return how;
 }
 
@@ -284,12 +298,14 @@ static bool take_along(struct way *w, struct model_way *m, enum weir_err *err)
         }
         if (!cache_find(w->g->tools.cache, &m->reuse, &w->memory)) {
             m->flight = f;
-            return false;
+            break;
         }
         flight_leave(f); /* somebody's has come between the first look and now */
         *err = give_kept(w, m, "hit");
-        return *err != WEIR_NOT_FOUND;
+        if (*err != WEIR_NOT_FOUND) return true;
+        break;
     }
+    give_up(w, m);
     return false;
 }
 
@@ -321,10 +337,16 @@ static enum weir_err give_stale(struct way *w, struct model_way *m, enum weir_er
         keep_tell_head(m->flight, &head);
         flight_end(m->flight, e->body);
     }
-    err = m->ticket.grant.ticket ? WEIR_OK : book_borrowed(w, m);
+    err = book_borrowed(w, m);
     if (err != WEIR_OK) forget(&m->out);
     else begin_stream(w, m);
     return err;
+}
+
+static void leave(struct model_way *m)
+{
+    flight_leave(m->flight);
+    m->flight = NULL;
 }
 
 static enum weir_err fetch(struct way *w, struct model_way *m)
@@ -332,10 +354,11 @@ static enum weir_err fetch(struct way *w, struct model_way *m)
     const struct relay_tools *tools = &w->g->tools;
     struct problem *p = &m->out.problem;
     w->r.cache = m->reuse.stores ? "miss" : NULL;
-    if (m->reuse.stores) w->r.keep = keep_new(m->flight, BOUND_CACHED, &w->memory);
     enum weir_err err = plan_targets(&m->caller, &m->chat, tools->pulse, &w->memory, &m->plan, p);
     if (err == WEIR_OK && http_client_is_gone(conn_watch_fd(w->r.conn))) err = problem_set(p, WEIR_GONE, NULL, NULL);
     if (err == WEIR_OK) err = admit(&tools->book, &w->r, &m->caller, w->route->endpoint, &m->chat, &m->plan, &m->ticket, p);
+    if (err == WEIR_OK && m->ticket.grant.clamped) leave(m); /* what this budget cuts short is not what others asked for */
+    if (err == WEIR_OK && m->reuse.stores) w->r.keep = keep_new(m->flight, BOUND_CACHED, &w->memory);
     if (err == WEIR_OK) relay_run(tools, &w->r, &m->caller, &m->chat, &m->plan, &m->ticket, &w->memory, &m->out);
     if (w->r.keep) {
         cache_store(tools->cache, &m->reuse, w->r.keep, m->plan.model, m->caller.snap->settings.cache_max_bytes);
@@ -343,8 +366,7 @@ static enum weir_err fetch(struct way *w, struct model_way *m)
         w->r.keep->flight = NULL;
     }
     err = give_stale(w, m, err);
-    flight_leave(m->flight);
-    m->flight = NULL;
+    leave(m);
     return err;
 }
 

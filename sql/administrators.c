@@ -1,6 +1,7 @@
 /* Administrators, their sessions, and the slow-down after failed log-ins: their rows. */
 #include "sql/administrators.h"
 
+#include "fcgi/base/text.h"
 #include "sql_ids.h"
 
 /* ---- administrators ---- */
@@ -189,9 +190,20 @@ static const struct slow { const char *mark; bool name, ip; int64_t free, most_m
 };
 #define SLOWS (sizeof slows / sizeof *slows)
 
+/* Whoever has one address of IPv6 has the other 2^64 of its network too. */
+static const char *network_of(const char *ip, char out[IP_TEXT])
+{
+    struct ip_address address;
+    if (!ip_parse(span_of(ip), &address)) return ip;
+    if (!address.v4) memset(address.at + 8, 0, 8);
+    ip_text(&address, out);
+    return out;
+}
+
 static char *who_of(const struct slow *e, const char *name, const char *ip, struct arena *a)
 {
-    return arena_printf(a, "%s\n%s\n%s", e->mark, e->name ? name : "", e->ip ? ip : "");
+    char network[IP_TEXT];
+    return arena_printf(a, "%s\n%s\n%s", e->mark, e->name ? name : "", e->ip ? network_of(ip, network) : "");
 }
 
 static int64_t wait_of(const struct slow *e, int64_t count, int64_t since_ms)

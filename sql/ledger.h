@@ -148,7 +148,7 @@ struct ledger_bill {
     int64_t ticket, now_ms;
     const struct audit_row *row; /* prompt_tokens + completion_tokens and cost (-1 unpriced: 0) are charged; over all
                                     attempts. time, ticket, over_bound, warned, counters are filled in */
-    bool give_back;              /* nothing was sent upstream and it is no hit: the request does not count */
+    bool give_back;              /* nothing was sent upstream nor told of another's answer: the request does not count */
     const struct ledger_use *uses; int use_count; /* attempts that have not ended; one that is not named gets what the
                                     others leave of the row's totals (of several the last, and the others nothing) */
 };
@@ -164,6 +164,10 @@ struct ledger_settled {
  * that has left, was reset, or the limit is gone. With over_bound the row's column is set, and its error if it has
  * none. */
 enum weir_err ledger_settle(struct ledger *l, struct db *db, const struct ledger_bill *bill, struct ledger_settled *out);
+
+/* Ends a ticket that had no attempts as if it had never been: all is given back, the request does not count, and there is
+ * no row, for the request goes another way. Repeating it changes nothing. */
+enum weir_err ledger_release(struct ledger *l, struct db *db, int64_t ticket, int64_t now_ms);
 
 /* An audit row, with its rollup, of a request that was never admitted. row->time is the caller's. */
 enum weir_err ledger_record(struct ledger *l, struct db *db, const struct audit_row *row);

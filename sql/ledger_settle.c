@@ -111,6 +111,24 @@ enum weir_err ledger_settle(struct ledger *l, struct db *db, const struct ledger
     return err;
 }
 
+enum weir_err ledger_release(struct ledger *l, struct db *db, int64_t ticket, int64_t now_ms)
+{
+    static const struct actual nothing = {.give_back = true};
+    struct arena a;
+    struct ticket t;
+    struct charged charged;
+    bool found = false;
+    arena_init(&a);
+    enum weir_err err = ledger_look(l, db, now_ms);
+    if (err == WEIR_OK) err = ticket_take(db, ticket, &a, &t, &found);
+    if (err == WEIR_OK && !found) ledger_unchanged(l);
+    if (err == WEIR_OK && found) err = pairs_settle(l, db, &t.pairs, t.id, t.row.time, &nothing, &a, &charged);
+    if (err == WEIR_OK && found) err = ledger_write_touches(l, db);
+    if (err == WEIR_OK && found) err = ledger_done(l, db);
+    arena_end(&a);
+    return err;
+}
+
 enum weir_err ledger_record(struct ledger *l, struct db *db, const struct audit_row *row)
 {
     enum weir_err err = ledger_look(l, db, row->time);

@@ -79,6 +79,7 @@ function playground() {
   const form = document.getElementById("playground");
   if (!form) return;
   document.getElementById("needs-script").hidden = true;
+  document.getElementById("send").disabled = false; // sent without this script the key would stand in an address
   const answer = document.getElementById("answer"), facts = document.getElementById("facts"), stop = document.getElementById("stop");
   let running = null;
   function take(data) {

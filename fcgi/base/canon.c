@@ -6,6 +6,7 @@
 #include "fcgi/base/text.h"
 
 #define DEEP 16
+#define REPLACED "\xef\xbf\xbd" /* U+FFFD */
 
 /* name: between the quotes; undone: the same without escapes, NULL where it has none. */
 struct member { struct span name; struct jval value; size_t place; char *undone; size_t undone_len; };
@@ -21,7 +22,9 @@ static enum weir_err write_string(struct span literal, struct buf *out)
     if (is_plain(literal)) return buf_span(out, literal);
     buf_init(&text, literal.len * 3); /* a lone surrogate's six bytes become three */
     enum weir_err err = jval_string((struct jval){JSON_STRING, literal}, &text);
-    if (err == WEIR_OK) json_string(out, buf_all(&text));
+    bool is_lossy = err == WEIR_OK && memmem(text.at, text.len, REPLACED, sizeof REPLACED - 1); /* of any lone surrogate */
+    if (is_lossy) buf_span(out, literal);
+    else if (err == WEIR_OK) json_string(out, buf_all(&text));
     buf_free(&text);
     return err == WEIR_OK ? out->err : err;
 }

@@ -54,7 +54,7 @@ void admit_ask_only(const struct request *r, const struct caller *c, const char 
         .who = {.user = c->user, .team = c->team, .role = c->role, .rolegroup = c->rolegroup, .key = c->key.name,
                 .ip = c->ip, .model = model->alias},
         .now_ms = r->begun_wall_ms, .choices = 1, .only_request = true, .request_id = r->id, .endpoint = endpoint,
-        .provider = t->provider->name, .model = t->model, .stream = chat->stream,
+        .provider = t ? t->provider->name : NULL, .model = t ? t->model : NULL, .stream = chat->stream,
     };
 }
 

@@ -9,7 +9,8 @@
 enum weir_err admit(const struct book *b, const struct request *r, const struct caller *c, const char *endpoint,
                     const struct chat *chat, const struct plan *plan, struct ticket *t, struct problem *p);
 
-/* What a request asks of its limits that needs no provider: to be counted. t: whose answer it gets. */
+/* What a request asks of its limits that needs no provider: to be counted. t: whose answer it gets, NULL
+ * while nobody knows. */
 void admit_ask_only(const struct request *r, const struct caller *c, const char *endpoint, const struct chat *chat,
                     const struct model_row *model, const struct target *t, struct ledger_ask *ask);
 /* admit for such a request. */

@@ -324,6 +324,27 @@ enum weir_err book_settle(const struct book *b, const struct ledger_bill *bill, 
     return err;
 }
 
+/* ---- giving back ---- */
+
+struct release_job { struct job job; struct ledger *ledger; int64_t ticket; };
+
+static enum weir_err release_run(struct job *j, struct db *db)
+{
+    struct release_job *r = (struct release_job *)j;
+    return ledger_release(r->ledger, db, r->ticket, clock_wall_ms());
+}
+
+static void release_free(struct job *j) { free(j); }
+
+void book_release(const struct book *b, int64_t ticket)
+{
+    struct release_job *r = calloc(1, sizeof *r);
+    if (!r) return; /* what it holds is swept when this process ends */
+    *r = (struct release_job){.job = {.run = release_run, .dispose = release_free}, .ledger = b->ledger, .ticket = ticket};
+    writer_run(store_writer(b->store), &r->job, SETTLE_MS, true);
+    job_release(&r->job);
+}
+
 /* ---- both at once ---- */
 
 struct once_job {

@@ -28,6 +28,10 @@ enum weir_err book_admit(const struct book *b, const struct ledger_ask *ask, con
 enum weir_err book_at_once(const struct book *b, const struct ledger_ask *ask, const struct audit_row *row, int64_t key_id,
                            struct ledger_grant *grant, struct ledger_refusal *refusal);
 
+/* Gives back what book_admit held without an attempt, as if it had never been asked (ledger_release): now, or once the
+ * database is able to. */
+void book_release(const struct book *b, int64_t ticket);
+
 /* Books the ends of attempts and the next one, in one step. */
 enum weir_err book_attempt(const struct book *b, const struct ledger_use *ended, int ended_count,
                            const struct ledger_try *next, enum ledger_may *may, bool *provider_is_hard,

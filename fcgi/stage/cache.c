@@ -132,7 +132,7 @@ bool cache_find(struct cache *cache, struct reuse *out, struct arena *a)
 {
     int64_t now = clock_wall_ms();
     if (!out->looks || !cache) return false;
-    out->found = cache_get(cache, &out->name, now, a, &out->entry);
+    out->found = cache_get(cache, &out->name, now, a, &out->entry) && keep_form_is_one(out->entry.form);
     out->fresh = out->found && now < out->entry.expires && now - out->entry.created <= out->most_age_ms;
     if (out->found && now >= out->entry.expires + out->stale_ms) out->found = false; /* the alias has changed its mind */
     return out->fresh;

@@ -22,6 +22,8 @@ struct keep_form keep_form_unpack(int packed)
                               .reasons = packed >> 6 & 1};
 }
 
+bool keep_form_is_one(int64_t packed) { return packed >= 0 && packed < 1 << 7 && (packed & 15) < FACE_COUNT; }
+
 /* ---- heads ---- */
 
 void keep_tell_head(struct flight *f, const struct keep_head *h)
@@ -38,7 +40,7 @@ bool keep_read_head(struct span record, struct arena *a, struct keep_head *h)
     char *text = arena_str(a, record), *end;
     if (!text) return false;
     long form = strtol(text, &end, 10);
-    if (*end != ' ' || form < 0 || (form & 15) >= FACE_COUNT) return false;
+    if (*end != ' ' || !keep_form_is_one(form)) return false;
     *h = (struct keep_head){.form = keep_form_unpack((int)form), .stale_since = strtoll(end, &end, 10)};
     char *line = *end == ' ' ? strchr(end, '\n') : NULL;
     if (!line) return false;

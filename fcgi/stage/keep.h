@@ -17,6 +17,8 @@ struct keep_form {
 };
 int keep_form_pack(const struct keep_form *f);
 struct keep_form keep_form_unpack(int packed);
+/* Did keep_form_pack make it? What stands in a file may be anything. */
+bool keep_form_is_one(int64_t packed);
 
 /* What followers are told before anything else, and what the cache says of an entry. */
 struct keep_head { struct keep_form form; const char *provider, *model; int64_t stale_since; /* ms; 0: it is not stale */ };

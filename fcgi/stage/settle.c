@@ -98,7 +98,8 @@ void settle(const struct book *b, const struct request *r, const struct caller *
     int64_t touched = touched_key(r, c);
     fill_row(&row, r, c, endpoint, chat, plan, o, a);
     const struct ledger_bill bill = {.ticket = t->grant.ticket, .now_ms = clock_wall_ms(), .row = &row,
-                                     .give_back = !o->sent && o->end != END_OK, .uses = o->uses, .use_count = o->use_count};
+                                     .give_back = !o->sent && !o->begun && o->end != END_OK,
+                                     .uses = o->uses, .use_count = o->use_count};
     const struct content content = content_of(r, c->snap->settings.content, chat, t, o, a);
     enum weir_err err = book_settle(b, &bill, &t->estimate, touched, &content);
     if (err == WEIR_OK && touched) store_key_used(b->store, &c->hash, r->begun_wall_ms);

@@ -84,6 +84,24 @@ def test_the_cookie_is_secure_behind_tls(web, name):
     b.close()
 
 
+@pytest.mark.parametrize("told", ["https, http", "HTTPS", "https,https"])
+def test_the_cookie_is_secure_behind_two_proxies(web, told):
+    b = Browser(web.url, **{"x-forwarded-proto": told})
+    assert all("; Secure" in c for c in b.ask("GET", "login").headers.get_list("set-cookie"))
+    b.close()
+
+
+def test_who_is_logged_in_may_log_in_as_another_and_the_first_session_ends(web, browser, name):
+    other = f"other-{next(_serial)}"
+    logged_in(web, other, "viewer").close()
+    browser.login(name, PASSWORD)
+    first = browser.http.cookies["weir_session"]
+    assert other in browser.login(other, PASSWORD).said
+    stranger = Browser(web.url)
+    assert stranger.get("overview", headers={"cookie": f"weir_session={first}"}).form_to("login")
+    stranger.close()
+
+
 def test_a_planted_session_cookie_is_never_taken_over(browser, name):
     """Session fixation: what was in the cookie before a log-in is worth nothing after it."""
     planted = "A" * 43
@@ -261,6 +279,22 @@ def test_behind_a_trusted_proxy_only_the_client_is_slowed_down(web):
         web.site.apply({"settings": {"trusted_proxies": []}})
         write(web, "delete from login_failure")
         a.close(), b.close()
+
+
+def test_one_network_of_ipv6_is_one_guesser(web):
+    """Its 2^64 addresses are the guesser's own: another of them is no fresh start."""
+    web.site.apply({"settings": {"trusted_proxies": ["127.0.0.1"]}})
+    many = [Browser(web.url, **{"x-forwarded-for": f"2001:db8:1:{net}::{i}"}) for net, i in ((1, 1), (1, 2), (1, 3), (2, 1))]
+    try:
+        for i in range(5):
+            many[i % 2].login("somebody", "guessed wrongly", 401)
+        many[2].login("somebody", "guessed wrongly", 429)
+        many[3].login("somebody", "guessed wrongly", 401)
+    finally:
+        write(web, "delete from login_failure")
+        web.site.apply({"settings": {"trusted_proxies": []}})
+        for b in many:
+            b.close()
 
 
 # ---- roles ----

@@ -347,3 +347,17 @@ def test_hostile_names_are_shown_as_they_are_on_every_page(admin, gw, text):
         assert name in "".join(p.words) + "".join(v for f in p.forms for _, v in f["fields"] if v), page
     assert sum(found) > 3
     gw.site.weir("key", "revoke", "--", name)
+
+
+# ---- the cache, the playground ----
+
+def test_the_page_of_the_cache_says_what_is_kept(admin, gw):
+    alias = gw.alias("ok", cache_ttl=60)
+    assert (gw.chat(alias), gw.chat(alias)) and gw.audit()["cache"] == "hit"
+    stats = json.loads(gw.site.weir("cache", "stats", "--json").stdout)
+    assert f"<dt>Answers kept</dt><dd>{stats['entries']:,}</dd>" in admin.get("cache").text
+
+
+def test_without_its_script_the_playground_sends_no_key_into_an_address(admin):
+    """Its form has no other way than GET: the secret would stand in logs and histories."""
+    assert '<button id="send" disabled>Send</button>' in admin.get("playground").text

@@ -357,6 +357,94 @@ def test_a_follower_is_refused_by_a_limit_on_requests_before_it_is_told_anything
     assert "".join(c.choices[0].delta.content or "" for c in leader) == WHOLE
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_who_waits_is_in_flight_like_any_other(gw, stream):
+    """Otherwise whoever asks the same a thousand times holds every thread, whatever his limit on requests in flight."""
+    name, gate = f"patient-{gw.gate()}", gw.gate()
+    secret = gw.site.create_key(name, "--team", "looms")
+    other = gw.site.create_key(f"first-{gw.gate()}", "--team", "looms")
+    alias = gw.alias(f"gated:{gate}", cache_ttl=60)
+    for metric, amount in (("concurrency", "1"), ("requests", "5")):
+        gw.site.weir("limit", "set", f"key/{name}", "--metric", metric, "--amount", amount, *(() if metric == "concurrency" else ("--shape", "total")))
+
+    def line(metric):
+        return next(m for m in json.loads(gw.site.weir("limit", "list", f"key/{name}", "--json").stdout) if m["metric"] == metric)
+    got = []
+    threads = [threading.Thread(target=lambda s=s, f=f: got.append(chat(gw.sdk(s), alias, stream=f)[0])) for s, f in ((other, False), (secret, stream))]
+    threads[0].start()
+    gw.mock.asked(alias.first)
+    threads[1].start()
+    until("a follower", lambda: any(f.endswith(".followed") for f in os.listdir(gw.site.data + "/flight")))
+    until("it to be in flight", lambda: line("concurrency")["used"] == 1 or line("concurrency")["remaining"] == 0)
+    for form in (False, True):
+        with pytest.raises(openai.RateLimitError):
+            gw.sdk(secret).chat.completions.create(model=alias, messages=MESSAGES, stream=form)
+    gw.mock.go(gate)
+    for t in threads:
+        t.join()
+    assert got == [WHOLE] * 2 and line("requests")["used"] == 1
+    gw.usage_checked = False
+
+
+def test_who_leaves_a_joined_stream_has_made_a_request(gw):
+    """Or all but the last word of every answer that is under way would be free of the limit on requests."""
+    name, gate = f"nibbler-{gw.gate()}", gw.gate()
+    secret = gw.site.create_key(name)
+    alias = gw.alias(f"gated:{gate}", cache_ttl=60, cache_scope="global")
+    gw.site.weir("limit", "set", f"key/{name}", "--metric", "requests", "--shape", "total", "--amount", "1")
+    leader = gw.sdk().chat.completions.create(model=alias, messages=MESSAGES, stream=True)
+    next(iter(leader))
+    nibbler = gw.sdk(secret).chat.completions.create(model=alias, messages=MESSAGES, stream=True)
+    next(iter(nibbler))
+    nibbler.close()
+    gw.mock.go(gate)
+    assert len("".join(c.choices[0].delta.content or "" for c in leader)) > 0
+    row = next(r for r in rows_of(gw, alias, 2) if r["key"] == name)
+    assert (row["cache"], row["outcome"]) in (("joined", "cancelled"), ("joined", "ok"))
+    assert json.loads(gw.site.weir("limit", "list", f"key/{name}", "--json").stdout)[0]["used"] == 1 and gw.site.books() == 0
+    gw.usage_checked = False
+
+
+def test_who_waited_in_vain_is_counted_once(gw):
+    name, gate = f"vain-{gw.gate()}", gw.gate()
+    secret = gw.site.create_key(name)
+    alias = gw.alias("ok", cache_ttl=60, cache_scope="global")
+    gw.mock.script(alias.first, [{"gate": gate}, {"status": 400, "headers": [["content-length", "0"]]}, {"end": True}])
+    gw.site.weir("limit", "set", f"key/{name}", "--metric", "requests", "--shape", "total", "--amount", "1")
+    first = threading.Thread(target=lambda: pytest.raises(openai.BadRequestError, gw.sdk().chat.completions.create, model=alias, messages=MESSAGES))
+    first.start()
+    gw.mock.asked(alias.first)
+    got = []
+    waits = threading.Thread(target=lambda: got.append(chat(gw.sdk(secret), alias)[0]))
+    waits.start()
+    until("a follower", lambda: any(f.endswith(".followed") for f in os.listdir(gw.site.data + "/flight")))
+    gw.mock.go(gate)
+    first.join()
+    waits.join()
+    assert got == [WHOLE] and len(gw.seen(alias)) == 2
+    gw.usage_checked = False
+
+
+def test_what_a_budget_cuts_short_is_nobody_else_s(gw):
+    """The leader's budget leaves 20 tokens; who follows has asked for a whole answer, and gets one."""
+    name, gate = f"poor-{gw.gate()}", gw.gate()
+    poor = gw.site.create_key(name, "--team", "looms")
+    rich = gw.site.create_key(f"rich-{gw.gate()}", "--team", "looms")
+    alias = gw.alias(f"gated:{gate}", cache_ttl=60)
+    gw.site.weir("limit", "set", f"key/{name}", "--metric", "tokens", "--shape", "total", "--amount", "100")
+    got = []
+    threads = [threading.Thread(target=lambda s=s: got.append(chat(gw.sdk(s), alias, max_tokens=1000)[0])) for s in (poor, rich)]
+    threads[0].start()
+    gw.mock.asked(alias.first)
+    threads[1].start()
+    seen = gw.mock.asked(alias.first, 2)
+    gw.mock.go(gate)
+    for t in threads:
+        t.join()
+    assert [s["json"]["max_tokens"] for s in seen][1] == 1000 > seen[0]["json"]["max_tokens"] and len(got) == 2
+    gw.usage_checked = False
+
+
 def test_the_cache_may_be_deleted_while_it_is_used(gw):
     alias = gw.alias("ok", cache_ttl=60)
     assert (gw.chat(alias), gw.chat(alias)) and cache_of(gw) == "hit"
@@ -369,6 +457,18 @@ def test_the_cache_may_be_deleted_while_it_is_used(gw):
         f.write(b"no database at all" * 100)
     for _ in range(5):
         assert gw.chat(alias).status_code == 200
+
+
+@pytest.mark.parametrize("form", [15, -1, 9])
+def test_an_entry_that_nobody_can_have_written_is_none(gw, form):
+    alias = gw.alias("ok", cache_ttl=60)
+    gw.chat(alias)
+    db = sqlite3.connect(gw.site.data + "/cache.db", timeout=10)
+    with db:
+        db.execute("update entry set form = ?", (form,))
+    db.close()
+    assert gw.chat(alias, stream=True).status_code == 200 and cache_of(gw) == "miss"
+    assert gw.chat(alias).status_code == 200 and cache_of(gw) == "hit"
 
 
 def test_the_command_line_tells_of_the_cache_and_clears_it(gw):

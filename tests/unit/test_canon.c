@@ -49,6 +49,20 @@ static void what_differs_stays_different(void **state)
     becomes("{\"A\":1,\"a\":1}", "{\"A\":1,\"a\":1}");
 }
 
+static void a_lone_surrogate_is_like_no_other(void **state)
+{
+    struct buf a, b;
+    (void)state;
+    form("{\"k\":\"\\ud800\"}", NULL, &a);
+    form("{\"k\":\"\\udbff\"}", NULL, &b);
+    assert_string_not_equal(buf_cstr(&a), buf_cstr(&b));
+    buf_free(&b);
+    form("{\"k\":\"\xef\xbf\xbd\"}", NULL, &b);
+    assert_string_not_equal(buf_cstr(&a), buf_cstr(&b));
+    buf_free(&a);
+    buf_free(&b);
+}
+
 static void what_lies_very_deep_stays_as_it_is(void **state)
 {
     char text[200] = "", same[200] = "";
@@ -125,7 +139,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_means_the_same_is_written_the_same),
         cmocka_unit_test(what_differs_stays_different),
-        cmocka_unit_test(what_lies_very_deep_stays_as_it_is),
+        cmocka_unit_test(a_lone_surrogate_is_like_no_other), cmocka_unit_test(what_lies_very_deep_stays_as_it_is),
         cmocka_unit_test(only_the_outer_members_are_skipped),
         cmocka_unit_test(writing_it_otherwise_changes_nothing_and_any_other_leaf_does),
     };

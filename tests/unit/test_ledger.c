@@ -97,6 +97,36 @@ static int64_t differences(struct desk *d)
 static void raw(struct desk *d, const char *sql) { assert_int_equal(sqlite3_exec(d->db->at, sql, NULL, NULL, NULL), SQLITE_OK); }
 static int64_t number(struct desk *d, const char *sql) { return room_number(&d->room, sql); }
 
+/* ---- releasing ---- */
+
+static void what_is_released_was_never_there(void **state)
+{
+    static const char *const shapes[] = {"total", "window", "calendar", "bucket"};
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        struct desk d;
+        struct ledger_ask a = ask("alice", 1000, 0, 0);
+        a.only_request = true;
+        desk_open(&d);
+        limit(&d, (struct limit_rule){.scope = "user/alice", .metric = "requests", .shape = shapes[i], .amount = 1,
+                                      .seconds = i == 1 ? 60 : 0, .period = i == 2 ? "day" : ""});
+        limit(&d, (struct limit_rule){.scope = "user/*", .metric = "concurrency", .shape = "none", .amount = 1});
+        for (int times = 0; times < 3; times++) {
+            int64_t ticket = admit(&d, &a);
+            assert_true(ticket);
+            assert_false(admit(&d, &a)); /* it is in flight, and counted */
+            for (int again = 0; again < 2; again++) {
+                assert_int_equal(db_begin(d.db), WEIR_OK);
+                assert_int_equal(ledger_release(d.l, d.db, ticket, 1000), WEIR_OK);
+                assert_int_equal(db_commit(d.db), WEIR_OK);
+            }
+            assert_int_equal(number(&d, "SELECT count(*) FROM ticket") + number(&d, "SELECT count(*) FROM audit"), 0);
+            assert_int_equal(differences(&d), 0);
+        }
+        desk_close(&d);
+    }
+}
+
 /* ---- granting and refusing ---- */
 
 static void the_last_unit_is_usable_and_not_one_more(void **state)
@@ -1023,6 +1053,7 @@ static void many_at_once_never_pass_the_limit_and_use_it_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_released_was_never_there),
         cmocka_unit_test(the_last_unit_is_usable_and_not_one_more),
         cmocka_unit_test(output_is_clamped_to_what_is_left_and_refused_below_the_floor),
         cmocka_unit_test(a_refusal_names_the_limit_its_member_and_when),

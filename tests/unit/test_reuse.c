@@ -249,8 +249,10 @@ static void a_head_comes_back_as_it_was_told(void **state)
         for (int bits = 0; bits < 8; bits++) {
             struct keep_form f = {.asked = (enum face)asked_in, .stream = bits & 1, .translated = bits >> 1 & 1, .reasons = bits >> 2 & 1};
             struct keep_form back = keep_form_unpack(keep_form_pack(&f));
+            assert_true(keep_form_is_one(keep_form_pack(&f)));
             assert_true(back.asked == f.asked && back.stream == f.stream && back.translated == f.translated && back.reasons == f.reasons);
         }
+    assert_false(keep_form_is_one(FACE_COUNT) || keep_form_is_one(15) || keep_form_is_one(-1) || keep_form_is_one(128));
     assert_true(keep_read_head(SPAN("20 1700 the provider\nthe/model"), &a, &h));
     assert_true(h.form.asked == FACE_MESSAGES && h.form.stream && h.stale_since == 1700);
     assert_string_equal(h.provider, "the provider");

@@ -1,6 +1,7 @@
 /* The playground and the cache: a page that needs its script, and one that says what there is. */
 #include "admin/page.h"
 
+#include "sql/cache.h"
 #include "sql/routes.h"
 
 enum weir_err page_playground(struct web_way *w, struct buf *out)
@@ -35,18 +36,31 @@ enum weir_err page_playground(struct web_way *w, struct buf *out)
     return WEIR_OK;
 }
 
+static void write_stats(struct buf *out, const struct cache_stats *c)
+{
+    HTML(out, "<dl class=\"known\"><dt>Answers kept</dt><dd>{}</dd><dt>Their size, bytes</dt><dd>{}</dd>"
+              "<dt>Served from them</dt><dd>{}</dd><dt>The oldest is of</dt><dd>{}</dd></dl>\n", H_COUNT(c->entries),
+         H_COUNT(c->bytes), H_COUNT(c->hits), H_TIME(c->oldest));
+}
+
 enum weir_err page_cache(struct web_way *w, struct buf *out)
 {
     struct snapshot *s = NULL;
+    struct cache *cache = NULL;
+    struct cache_stats stats = {0};
     int with = 0;
     enum weir_err err = snapshot_load(w->db, NULL, &s);
     if (err != WEIR_OK) return err;
     for (int i = 0; i < s->model_count; i++) with += s->models[i].cache_ttl > 0;
+    err = cache_new(w->web->data_dir, &cache);
+    if (err == WEIR_OK) err = cache_stats(cache, &stats);
+    cache_free(cache);
     page_start(w, out, "Cache", "cache");
-    page_empty(out, "No answers are cached in this version.",
-               "A model's cache time is stored and will hold once there is a cache.");
-    HTML(out, "<p>{} of {} models ask for one, under <a href=\"models\">Models and prices</a>.</p>\n", H_INT(with),
-         H_INT(s->model_count));
+    if (err != WEIR_OK) page_empty(out, "The cache cannot be read now.", "Requests are answered without it.");
+    else if (!stats.entries) page_empty(out, "No answer is kept.", "The first one to a model with a cache time will be.");
+    else write_stats(out, &stats);
+    HTML(out, "<p>{} of {} models have a cache time, under <a href=\"models\">Models and prices</a>. <code>weir cache "
+              "clear</code> forgets all kept answers.</p>\n", H_INT(with), H_INT(s->model_count));
     page_end(out);
     snapshot_release(s);
     return WEIR_OK;

@@ -58,7 +58,7 @@ SUB   = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,
 .PHONY: all programs run test asan tsan fuzz bench lint install dist clean help \
         need-build need-run need-test need-bench fault-library unit-programs fuzz-programs bench-programs venv
 all: need-build ## build the programs (the default)
-	@$(SUB) programs
+	+@$(SUB) programs
 programs: $(B)/weir.fcgi $(B)/weir-admin.fcgi $(B)/weir
 	@:
 
@@ -158,28 +158,28 @@ venv: $(VENV)/ready
 
 # ---- running and proving ----------------------------------------------------------------------------------
 run: need-run ## build, then lighttpd in the foreground on http://127.0.0.1:$(PORT) with the built-in mock provider
-	@$(SUB) B=build programs
+	+@$(SUB) B=build programs
 	@PORT=$(PORT) WEIR_DATA="$(DATA)" exec sh tests/run.sh
 
 test: need-test ## every suite that fits CI; the last line is `N passed, N failed`
-	@$(SUB) programs fault-library unit-programs venv
-	@$(SUB) B=$(B)-fuzz CC=clang SAN=fuzzer-no-link,address,undefined fuzz-programs unit-programs
+	+@$(SUB) programs fault-library unit-programs venv
+	+@$(SUB) B=$(B)-fuzz CC=clang SAN=fuzzer-no-link,address,undefined fuzz-programs unit-programs
 	@B=$(B) SANITIZED=$(B)-fuzz PYTHON=$(VENV)/bin/python sh tests/all.sh lint unit unit-asan fuzz demo flow fault
 
 asan: need-test ## unit, flow and fault suites under AddressSanitizer, with leaks, and UBSan
-	@$(SUB) B=$(B)-asan SAN=address,undefined programs fault-library unit-programs venv
+	+@$(SUB) B=$(B)-asan SAN=address,undefined programs fault-library unit-programs venv
 	@B=$(B) PYTHON=$(VENV)/bin/python sh tests/all.sh unit-asan flow-asan fault-asan
 
 tsan: need-test ## the threaded unit tests and the flow suite under ThreadSanitizer
-	@$(SUB) B=$(B)-tsan SAN=thread programs $(TSAN_UNIT:%=$(B)-tsan/unit/%) venv
+	+@$(SUB) B=$(B)-tsan SAN=thread programs $(TSAN_UNIT:%=$(B)-tsan/unit/%) venv
 	@B=$(B) PYTHON=$(VENV)/bin/python sh tests/all.sh unit-tsan flow-tsan
 
 fuzz: need-test ## each fuzz target for FUZZ_SECONDS (60)
-	@$(SUB) B=$(B)-fuzz CC=clang SAN=fuzzer-no-link,address,undefined fuzz-programs
+	+@$(SUB) B=$(B)-fuzz CC=clang SAN=fuzzer-no-link,address,undefined fuzz-programs
 	@B=$(B) FUZZ_SECONDS=$(FUZZ_SECONDS) sh tests/all.sh fuzz
 
 bench: need-bench ## what Weir costs beside lighttpd's own mod_proxy; BENCH=ledger: that group; BENCH="--quick" ...
-	@$(SUB) programs bench-programs
+	+@$(SUB) programs bench-programs
 	@WEIR_BUILD=$(B) $(PYTHON) tests/bench/run.py $(BENCH)
 	@$(if $(filter ledger limits growth tail wal processes cache routes,$(BENCH)),:,$(B)/bench/authenticate && $(B)/bench/translate)
 

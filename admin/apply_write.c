@@ -180,6 +180,7 @@ static bool write_jwt(struct apply *a, struct jval v)
     if (!doc_jwt_read(&a->r, v, &d)) return false;
     whole = arena_printf(&a->entry, "%s\n%s", d.name, d.body.at);
     if (!whole) return refuse_memory(&a->r);
+    a->out->short_secret |= d.secret.at && d.secret.len < HMAC_SECRET_GOOD;
     was_there = names_find(&a->jwt_bodies, span_of(d.name), NULL);
     same = names_find(&a->jwt_bodies, span_of(whole), NULL) && !d.secret.at;
     if (!same) {

@@ -48,7 +48,7 @@ static bool alias_is_free(struct weir *w, const char *alias)
     } else {
         taken = snapshot_model(snap, span_of(alias)) != NULL;
         snapshot_release(snap);
-        if (taken) say("the alias %s is there already; change it with `weir apply`", alias);
+        if (taken) say("the alias %s is there already; change it with `weir apply`, or at /admin", alias);
     }
     db_close(db);
     return !err && !taken;
@@ -72,7 +72,7 @@ int cmd_model_add(struct weir *w, int argc, char **argv)
     code = EXIT_REFUSED;
     if (alias_is_free(w, words.at[0]) && document_apply(w, buf_all(&json), false, "models[0].", &done)) {
         buf_free(&done.made);
-        say("the alias %s was added", words.at[0]);
+        say("the alias %s was added; it has no price yet: `weir prices import` knows many", words.at[0]);
         code = EXIT_DONE;
     }
 out:

@@ -33,7 +33,7 @@ static bool provider_is_free(struct weir *w, const char *name)
     } else {
         taken = snapshot_provider(snap, span_of(name)) != NULL;
         snapshot_release(snap);
-        if (taken) say("the provider %s is there already; change it with `weir apply`", name);
+        if (taken) say("the provider %s is there already; change it with `weir apply`, or at /admin", name);
     }
     db_close(db);
     return !err && !taken;

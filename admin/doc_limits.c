@@ -160,7 +160,7 @@ bool doc_limit_read(struct reader *r, struct jval v, struct limit_rule *out)
         if (t.shape) return refuse_member(r, "shape", "does not belong to the metric concurrency");
         t.shape = "none";
     }
-    if (!t.shape) return refuse_member(r, "shape", "is missing");
+    if (!t.shape) return refuse_member(r, "shape", "is missing; one of bucket|window|calendar|total");
     if (!strangers_check(r, &t) || !shape_read(r, &t, out)) return false;
     out->scope = t.scope;
     out->metric = t.metric;

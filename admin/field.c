@@ -224,6 +224,7 @@ bool fields_read(struct reader *r, struct jval object, const struct field *table
     }
     for (const struct field *f = table; f->name; f++)
         if (f->required && !(seen & ((uint64_t)1 << ((f - table) % FIELDS_MAX))))
-            return refuse_member(r, f->name, "is missing");
+            return f->type == FIELD_CHOICE ? refuse_member(r, f->name, "is missing; one of %s", f->choices)
+                                           : refuse_member(r, f->name, "is missing");
     return true;
 }

@@ -8,12 +8,16 @@
 #include <sys/stat.h>
 
 #include "admin/command.h"
+#include "admin/document.h"
 
 static const struct command commands[] = {
     {"init", cmd_init, "[--mock]",
-     "make the data directory, master key and database; add providers found in the environment"},
+     "make the data directory, master key and database; add providers found in the environment\n"
+     "  --mock: and the built-in mock provider with its models"},
     {"apply", cmd_apply, "FILE.json|- [--dry-run] [--json]",
-     "add or change what a configuration document says, all or nothing"},
+     "add or change what a configuration document says, all or nothing\n"
+     "  `weir export` shows its form; what it leaves out stays, nothing is removed; in \"keys\" of a provider stands a\n"
+     "  \"name\" and a \"secret\": the secret itself, env:VARIABLE or file:PATH"},
     {"export", cmd_export, "", "print the configuration as such a document, without secrets"},
     {"settings", cmd_settings, "[NAME [VALUE]] [--json]",
      "every setting with its value, default and meaning; or show or set one"},
@@ -25,9 +29,11 @@ static const struct command commands[] = {
     {"key rotate", cmd_key_rotate, "NAME [--overlap 24h]",
      "a new secret; the old one works on for the overlap (default: not at all)"},
     {"key revoke", cmd_key_revoke, "NAME", "a key ends now and for good"},
-    {"provider add", cmd_provider_add, "NAME --dialect D [--base-url URL] [--key-file FILE|-] [--allow-plain-http] "
-     "[--api-version V] [--anthropic-version V] [--auth bearer|x-api-key|api-key] [--faces chat,responses...]",
-     "an upstream; its key is read from a file or stdin"},
+    {"provider add", cmd_provider_add,
+     "NAME --dialect " DIALECTS " [--base-url URL] [--key-file FILE|-]\n"
+     "            [--allow-plain-http] [--api-version V] [--anthropic-version V] [--auth bearer|x-api-key|api-key]\n"
+     "            [--faces chat,responses...]",
+     "an upstream; its key is read from a file or stdin. Changed by `weir apply`, changed or removed at /admin"},
     {"provider list", cmd_provider_list, "[--json]", "the upstreams, and how they, their breakers and keys are"},
     {"provider test", cmd_provider_test, "NAME [--model M] [--key K] [--json]",
      "really call the upstream with each of its keys and say plainly what is wrong\n"
@@ -38,13 +44,14 @@ static const struct command commands[] = {
     {"provider close", cmd_provider_close, "NAME", "ask it whatever its breakers say"},
     {"provider auto", cmd_provider_auto, "NAME", "let its breakers decide, afresh, and use all its keys again"},
     {"model add", cmd_model_add, "ALIAS --to PROVIDER:MODEL[,PROVIDER:MODEL...]",
-     "a name that callers use, and what stands behind it"},
+     "a name that callers use, and what stands behind it\n"
+     "  fallbacks, prices, a cache and all else of an alias: `weir apply`, or /admin, where it is removed too"},
     {"model import", cmd_model_import, "PROVIDER [--all | NAME...] [--prefix P] [--dry-run] [--json]",
      "what the upstream offers; all of it, or what is named, becomes aliases\n"
      "  an alias is P and the name; it has a price where the built-in list knows the model, and the sizes that are told"},
     {"model list", cmd_model_list, "[--json]", "the aliases"},
     {"prices import", cmd_prices_import, "[FILE.json|-] [--sizes] [--dry-run] [--json]",
-     "set the aliases' prices from the list that LiteLLM publishes, or from the built-in one;\n"
+     "set the aliases' prices from the built-in list, or from a file: the one that LiteLLM publishes\n"
      "  a name counts that is the alias, or the first target's DIALECT/MODEL or MODEL; --sizes: where an alias has none,\n"
      "  its context_window and max_output too"},
     {"prices", cmd_prices, "[list] [--json]", "every alias with its price in dollars per million tokens, or \"unpriced\""},
@@ -79,8 +86,9 @@ static const struct command commands[] = {
     {"admin revoke", cmd_admin_revoke, "NAME", "an administrator's key ends now and for good"},
     {"master-key rotate", cmd_master_key_rotate, "",
      "make a new master key and seal everything under it anew, while the gateway runs; client keys stay what they are"},
-    {"backup", cmd_backup, "FILE", "a consistent copy of the database while the gateway runs"},
-    {"migrate", cmd_migrate, "", "bring the database to this program's schema"},
+    {"backup", cmd_backup, "FILE", "a consistent copy of the database while the gateway runs\n"
+     "  to go back: stop the gateway, put FILE in the place of weir.db, remove weir.db-wal and weir.db-shm"},
+    {"migrate", cmd_migrate, "", "bring the database to this program's schema; the gateway does so too when it starts"},
     {"doctor", cmd_doctor, "[--json] [--lighttpd FILE] [--url http://127.0.0.1:8080 --key-file F [--model A]]",
      "look for what goes wrong in the field; exit 1 if something is"},
     {NULL, NULL, NULL, NULL},
@@ -124,18 +132,41 @@ static bool asks_help(int argc, char **argv)
     return false;
 }
 
-/* "weir key", "weir key --help", "weir key frobnicate": shows the group, if there is one of that name. */
-static bool print_group(const char *name, FILE *to)
+static bool of_group(const struct command *c, const char *name)
 {
     size_t n = strlen(name);
-    bool any = false;
 
+    return strncmp(c->name, name, n) == 0 && c->name[n] == ' ';
+}
+
+static bool is_group(const char *name)
+{
+    for (const struct command *c = commands; c->name; c++)
+        if (of_group(c, name)) return true;
+    return false;
+}
+
+/* "weir key", "weir key --help", "weir key frobnicate": shows the group. */
+static void print_group(const char *name, FILE *to)
+{
+    for (const struct command *c = commands; c->name; c++)
+        if (of_group(c, name)) print_usage(c, to);
+}
+
+/* Commands of one group stand side by side in the table. */
+static void print_first_words(FILE *to)
+{
+    const char *last = "";
+    size_t n = 0;
+
+    fputc(' ', to);
     for (const struct command *c = commands; c->name; c++) {
-        if (strncmp(c->name, name, n) != 0 || c->name[n] != ' ') continue;
-        print_usage(c, to);
-        any = true;
+        if (strncmp(c->name, last, n) == 0 && n == strcspn(c->name, " ")) continue;
+        last = c->name;
+        n = strcspn(c->name, " ");
+        fprintf(to, " %.*s", (int)n, last);
     }
-    return any;
+    fputc('\n', to);
 }
 
 static int dispatch(struct weir *w, int argc, char **argv)
@@ -153,9 +184,16 @@ static int dispatch(struct weir *w, int argc, char **argv)
         return code;
     }
     bool help = asks_help(argc - 1, argv + 1);
-    if (print_group(argv[0], help ? stdout : stderr)) return help ? finish_output() : EXIT_USAGE;
-    say("%s: no such command; there are", argv[0]);
-    print_commands(stderr);
+    bool group = is_group(argv[0]);
+    if (group && !help && argc > 1) say("%s %s: no such command; there are", argv[0], argv[1]);
+    if (group) print_group(argv[0], help ? stdout : stderr);
+    if (group) return help ? finish_output() : EXIT_USAGE;
+    if (strcmp(argv[0], "help") == 0) {
+        print_help(stdout);
+        return finish_output();
+    }
+    say("%s: no such command; `weir --help` says what each of these does:", argv[0]);
+    print_first_words(stderr);
     return EXIT_USAGE;
 }
 

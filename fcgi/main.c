@@ -25,7 +25,6 @@
 #define DRAIN_S_MOST   3600
 #define FILES_A_THREAD 5
 #define OTHER_FILES    64
-#define SECRET_GOOD    32 /* bytes; RFC 7518 3.2 */
 #define CLOSE_MS       5000 /* for what is still to be written at the end */
 /* bytes of free memory a heap keeps: taken anew, each page of a large body costs a fault */
 #define LINGERING_HEAP (2 << 20)
@@ -101,8 +100,8 @@ static bool read_verifier(struct verifier *v, struct secret **own)
                   LOG_TEXT("expected", "HS256, HS384 or HS512"));
         return false;
     }
-    if (strlen(secret) < SECRET_GOOD) log_event(LOG_WARN, "secret_is_short", LOG_TEXT("name", "JWT_SECRET"),
-                                                LOG_INT("least", SECRET_GOOD));
+    if (strlen(secret) < HMAC_SECRET_GOOD) log_event(LOG_WARN, "secret_is_short", LOG_TEXT("name", "JWT_SECRET"),
+                                                     LOG_INT("least", HMAC_SECRET_GOOD));
     v->secret = *own = secret_new(span_of(secret));
     return *own != NULL;
 }

@@ -9,6 +9,7 @@
 #include "sql/db.h"
 
 #define LEEWAY_S_DEFAULT 60 /* RFC 7519 4.1.4: "a few minutes" at most */
+#define HMAC_SECRET_GOOD 32 /* bytes; RFC 7518 3.2 */
 
 struct verifier_key { const char *kid, *pem; }; /* kid NULL: it has none */
 

@@ -15,7 +15,7 @@ ask -o /dev/null "$url/"
 
 password_file=$data/admin.password # the first one, which the page asks to change; init prints it only where it makes it
 first=$("$weir" --data "$data" init --mock) || exit 1
-[ -z "$first" ] || echo "$first" >"$password_file"
+[ -z "$first" ] || { echo "  $first" >&2; echo "$first" >"$password_file"; }
 
 # ---- the key `demo`; where it was revoked, `demo-2` and so on ----
 key_state() { "$weir" --data "$data" key list --json | sed -n "s/.*\"name\": \"$1\",.*\"state\": \"\([a-z]*\)\".*/\1/p"; }
@@ -65,7 +65,7 @@ client key         $key
 Administration     $url/admin
 name               admin
 first password     $([ -s "$password_file" ] && cat "$password_file" || echo "given once by weir init; a new one: build/weir --data $data admin password admin")
-                   (to be changed at the first log-in)
+                   (to be changed at the first log-in; after that, the one that was chosen)
 
 Who asked what:    build/weir --data $data audit
 Stop:              ctrl-C

@@ -30,7 +30,9 @@ static void shape_text(const struct ledger_refusal *r, char out[80])
 static void passing_text(const struct ledger_refusal *r, char out[80])
 {
     char when[TIME_TEXT];
-    if (r->retry_after_ms < 0) {
+    if (r->asked > r->limit && r->retry_after_ms < 0) {
+        snprintf(out, 80, "Waiting does not help; asking for less may.");
+    } else if (r->retry_after_ms < 0) {
         snprintf(out, 80, "It does not pass by itself.");
     } else if (r->by_settling) {
         snprintf(out, 80, "It passes as requests in flight end.");
@@ -53,9 +55,10 @@ enum weir_err refusal_problem(const struct ledger_refusal *r, struct problem *p)
     amount_text(r->metric, r->asked, asked);
     shape_text(r, shape);
     passing_text(r, passing);
+    const char *how = r->asked > r->limit ? "too low for this request" : "reached";
     problem_set(p, r->soon ? WEIR_RATE_LIMITED : WEIR_QUOTA, NULL,
-                "The limit of %s %s%s on %.*s is reached: %s used, %s held, %s asked for. %s", limit,
-                metric_names[r->metric], shape, shown, r->scope, used, held, asked, passing);
+                "The limit of %s %s%s on %.*s is %s: %s used, %s held, %s asked for. %s", limit, metric_names[r->metric],
+                shape, shown, r->scope, how, used, held, asked, passing);
     if (r->soon && r->retry_after_ms > 0) {
         int64_t s = (r->retry_after_ms + 999) / 1000;
         p->retry_after_s = s > RETRY_MOST_S ? RETRY_MOST_S : (int)s;

@@ -141,7 +141,7 @@ def test_version_and_help_are_results(bare):
 
 
 @pytest.mark.parametrize("args, named", [
-    ([], "usage"), (["frobnicate"], "apply"), (["key"], "key rotate"), (["key", "frobnicate"], "key rotate"), (["ledger", "frobnicate"], "ledger check"), (["cache"], "cache stats"),
+    ([], "usage"), (["frobnicate"], "apply"), (["key"], "key rotate"), (["key", "frobnicate"], "key rotate"), (["ledger", "frobnicate"], "ledger check"), (["cache"], "cache stats"), (["frobnicate"], "no such command"), (["key", "frobnicate"], "key frobnicate: no such"),
     (["--bogus", "init"], "--bogus"), (["init", "--bogus"], "--bogus"), (["init", "word"], "word"), (["apply"], "missing"),
     (["apply", "a", "b"], "b:"), (["key", "create"], "--name"), (["key", "create", "--name"], "--name"), (["key", "create", "--name="], "--name"),
     (["key", "create", "--name", "x", "--expires", "soon"], "--expires"), (["key", "create", "--name", "x", "--models", "a,,b"], "--models"),

@@ -120,8 +120,11 @@ shows '"object":"text_completion"'
 step 'The models this key may use' ask /v1/models
 shows '"object":"list"' '"id":"mock"' '"id":"mock-stream"'
 
-step 'Headers say who answered' chat mock '' -D -
-shows 'x-weir-provider: mock' 'x-weir-attempts: 1' 'x-request-id: '
+step 'Headers say who answered' chat mock ',"seed":14' -D -
+shows 'x-weir-provider: mock' 'x-weir-attempts: 1' 'x-weir-cache: miss' 'x-request-id: '
+
+step 'The same again comes from the cache' chat mock ',"seed":14' -D -
+shows 'x-weir-provider: mock' 'x-weir-cache: hit' 'Age: '
 
 step 'A request id of the caller is kept' chat mock '' -D - -H 'x-request-id: my-own-id-1'
 shows 'x-request-id: my-own-id-1'

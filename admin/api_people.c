@@ -53,7 +53,8 @@ static void write_administrator(const struct administrator *a, void *arg)
     struct rows *to = arg;
     api_member(to->out, to->count++ ? ",{\"name\":" : "{\"name\":", a->name);
     api_member(to->out, ",\"role\":", admin_role_names[a->role]);
-    buf_printf(to->out, ",\"must_change\":%s", a->must_change ? "true" : "false");
+    buf_printf(to->out, ",\"must_change\":%s,\"one_time_codes\":%s", a->must_change ? "true" : "false",
+               a->code.at ? "true" : "false");
     api_time(to->out, ",\"created\":", a->created);
     api_time(to->out, ",\"last_login\":", a->last_login);
     api_time(to->out, ",\"disabled\":", a->disabled);

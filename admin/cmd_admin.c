@@ -118,7 +118,9 @@ static enum weir_err make_password(struct manager *m, const char *name, const ch
 int cmd_admin_password(struct weir *w, int argc, char **argv)
 {
     const char *role = NULL, *fault;
-    const struct option_def options[] = {{"--role", OPTION_TEXT, &role}, {NULL, OPTION_FLAG, NULL}};
+    bool no_code = false;
+    const struct option_def options[] = {
+        {"--role", OPTION_TEXT, &role}, {"--no-code", OPTION_FLAG, &no_code}, {NULL, OPTION_FLAG, NULL}};
     struct manager m = {.data_dir = w->data_dir, .db_path = w->db_path, .by = weir_actor(w), .memory = &w->memory};
     char password[PASSWORD_MADE_LEN + 1];
     struct words words;
@@ -133,7 +135,8 @@ int cmd_admin_password(struct weir *w, int argc, char **argv)
         return EXIT_USAGE;
     }
     if (!weir_open(w, DB_WRITE, &m.db)) return EXIT_REFUSED;
-    err = make_password(&m, words.at[0], role, password);
+    err = no_code ? manage_own_code(&m, words.at[0], SPAN_NONE, 0) : WEIR_OK;
+    if (!err || err == WEIR_NOT_FOUND) err = make_password(&m, words.at[0], role, password);
     if (err == WEIR_NOT_FOUND) {
         say("%s: no administrator of that name; --role makes one", words.at[0]);
     } else if (err) {

@@ -80,8 +80,9 @@ static const struct command commands[] = {
      "for cron where nothing stays running (CGI): settle what dead processes left, tidy up, retention, a checkpoint"},
     {"admin add", cmd_admin_add, "NAME --role viewer|operator|admin [--expires 90d|12h|30s]",
      "make an administrator's key, for /config/budget and /admin/api/v1; prints its secret, once"},
-    {"admin password", cmd_admin_password, "NAME [--role viewer|operator|admin]",
-     "a new password for an administrator's log-in at /admin; printed once; --role: who is not there is made"},
+    {"admin password", cmd_admin_password, "NAME [--role viewer|operator|admin] [--no-code]",
+     "a new password for an administrator's log-in at /admin; printed once; --role: who is not there is made; "
+     "--no-code: the device that makes the one-time codes is lost, none is asked any more"},
     {"admin list", cmd_admin_list, "[--json]", "the administrators' keys"},
     {"admin revoke", cmd_admin_revoke, "NAME", "an administrator's key ends now and for good"},
     {"master-key rotate", cmd_master_key_rotate, "",

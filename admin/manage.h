@@ -60,6 +60,8 @@ enum weir_err manage_administrator_role(struct manager *m, const char *name, enu
 enum weir_err manage_administrator_disable(struct manager *m, const char *name, bool disable);
 /* One's own. NULL: fine, else what is wrong with a password. */
 const char *password_fault(const char *name, const char *password);
+/* One-time codes. secret: TOTP_KEY bytes, shown to be known by the code of that step; absent: no codes any more. */
+enum weir_err manage_own_code(struct manager *m, const char *name, struct span secret, int64_t step);
 enum weir_err manage_own_password(struct manager *m, const char *name, const char *password);
 
 #endif

@@ -5,6 +5,7 @@
 #include "fcgi/base/bounds.h"
 #include "fcgi/base/clock.h"
 #include "fcgi/base/text.h"
+#include "sql/vault.h"
 
 #define PASSWORD_LEAST 12
 #define PASSWORD_MOST 1024
@@ -102,6 +103,28 @@ enum weir_err manage_administrator_reset(struct manager *m, const char *name, ch
 enum weir_err manage_own_password(struct manager *m, const char *name, const char *password)
 {
     return set_password(m, name, password, false, "own password changed");
+}
+
+static enum weir_err seal_code(const struct manager *m, const char *name, struct span secret, struct buf *sealed)
+{
+    char *identity = arena_printf(m->memory, ADMINISTRATOR_BINDING "%s", name);
+    enum weir_err err = identity ? vault_check(m->db, m->master) : WEIR_NOMEM;
+    return err == WEIR_OK ? secret_seal(m->master, secret, identity, sealed) : err;
+}
+
+enum weir_err manage_own_code(struct manager *m, const char *name, struct span secret, int64_t step)
+{
+    struct administrator a;
+    struct managed c;
+    struct buf sealed;
+    enum weir_err err = managed_begin(m, &c);
+    if (err != WEIR_OK) return err;
+    buf_init(&sealed, BOUND_NAME);
+    err = administrator_find(m->db, span_of(name), m->memory, &a);
+    if (err == WEIR_OK && secret.at) err = seal_code(m, name, secret, &sealed);
+    if (err == WEIR_OK) err = administrator_code(m->db, a.id, secret.at ? buf_all(&sealed) : SPAN_NONE, step);
+    buf_free(&sealed);
+    return managed_end(m, &c, err, secret.at ? "one-time codes begun" : "one-time codes ended", name);
 }
 
 /* In the transaction: is somebody left who may do everything? */

@@ -35,6 +35,8 @@ static const struct { const char *code, *before, *behind; } said[] = {
     {"administrator-enabled", "The administrator ", " can log in again."},
     {"admin-key-revoked", "The administrator's key ", " was revoked."},
     {"password-changed", "Your password was changed. All other log-ins of yours have ended.", NULL},
+    {"code-begun", "Each log-in of yours asks for a one-time code from now on. All others have ended.", NULL},
+    {"code-ended", "Your log-ins ask for no one-time code any more.", NULL},
     {"logged-out", "You are logged out.", NULL},
     {"logged-out-everywhere", "You are logged out everywhere.", NULL},
 };

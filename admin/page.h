@@ -69,8 +69,9 @@ void page_more(struct web_way *w, struct buf *out, const char *page, const char 
 
 #define PAGE(name) enum weir_err name(struct web_way *w, struct buf *out)
 PAGE(page_home);
-PAGE(page_login); PAGE(page_login_do); PAGE(page_login_first); PAGE(page_logout_do);
+PAGE(page_login); PAGE(page_login_do); PAGE(page_login_code_do); PAGE(page_login_first); PAGE(page_logout_do);
 PAGE(page_password); PAGE(page_password_do); PAGE(page_password_first);
+PAGE(page_code); PAGE(page_code_do); PAGE(page_code_end_do);
 PAGE(page_overview);
 PAGE(page_budgets); PAGE(page_budget); PAGE(page_budget_do); PAGE(page_budget_reset_do); PAGE(page_budget_remove_do);
 PAGE(page_what_if);

@@ -30,8 +30,8 @@ static void write_administrator(const struct administrator *a, void *arg)
     struct buf *out = to->out;
     HTML(out, "<tr><th scope=\"row\">{}</th><td>", H_NAME(a->name));
     write_role_form(to->w, out, a);
-    HTML(out, "</td><td>{}</td><td>{}</td><td>", H_TEXT(a->disabled ? "disabled" : a->must_change ? "has not chosen a "
-              "password" : "active"), H_TIME(a->last_login));
+    HTML(out, "</td><td>{}{}</td><td>{}</td><td>", H_TEXT(a->disabled ? "disabled" : a->must_change ? "has not chosen a "
+              "password" : "active"), H_TEXT(a->code.at ? ", with one-time codes" : ""), H_TIME(a->last_login));
     page_button(to->w, out, "administrator-reset", "name", a->name, "New password");
     if (a->disabled) page_button(to->w, out, "administrator-enable", "name", a->name, "Enable");
     else page_button(to->w, out, "administrator-disable", "name", a->name, "Disable");

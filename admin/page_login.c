@@ -1,9 +1,11 @@
-/* Log-in, log-out, one's own password. What is wrong with a log-in is never said; how long the next has to wait is. */
+/* Log-in, log-out, one's own password and one-time codes. What is wrong with a log-in is never said; how long the next has
+ * to wait is. */
 #include "admin/page.h"
 
 #include <unistd.h>
 
 #include "admin/session.h"
+#include "admin/totp.h"
 #include "fcgi/base/forwarded.h"
 #include "fcgi/base/log.h"
 #include "sql/list.h"
@@ -32,14 +34,19 @@ static enum weir_err client_of(struct web_way *w, const char **ip)
 
 /* ---- log-in ---- */
 
+static enum weir_err csrf_of(struct web_way *w, char csrf[48])
+{
+    if (!w->who.administrator) return session_visitor(w, csrf);
+    memcpy(csrf, w->who.csrf, 48); /* somebody who changes who they are */
+    return WEIR_OK;
+}
+
 static enum weir_err write_login(struct web_way *w, struct buf *out, const char *next)
 {
     static const struct input name = {.name = "name", .label = "Name", .type = "text", .required = true},
                               password = {.name = "password", .label = "Password", .type = "password", .required = true};
     char csrf[48];
-    enum weir_err err = WEIR_OK;
-    if (w->who.administrator) memcpy(csrf, w->who.csrf, sizeof csrf); /* somebody who changes who they are */
-    else err = session_visitor(w, csrf);
+    enum weir_err err = csrf_of(w, csrf);
     if (err != WEIR_OK) return err;
     page_start(w, out, "Log in", NULL);
     if (*w->fault.text) HTML(out, "<p class=\"fault\" role=\"alert\">{}.</p>\n", H_TEXT(w->fault.text));
@@ -110,10 +117,66 @@ static enum weir_err refuse_login(struct web_way *w, struct buf *out, int64_t wa
     return write_login(w, out, form_text(&w->form, "next"));
 }
 
+static enum weir_err let_in(struct web_way *w, const struct administrator *a)
+{
+    const char *next = form_text(&w->form, "next");
+    enum weir_err err = forget_failures(w, a->name);
+    if (err == WEIR_OK) err = session_begin(w, a);
+    if (err != WEIR_OK) return err;
+    log_event(LOG_INFO, "logged_in", LOG_TEXT("name", a->name), LOG_TEXT("ip", w->r.ip), LOG_TEXT("request_id", w->r.id));
+    w->who.name = a->name;
+    return page_go(w, next_is_fine(next) ? next : "overview", NULL, NULL);
+}
+
+/* ---- the code behind the password ---- */
+
+static const struct input code_input = {.name = "code", .label = "One-time code", .type = "text", .required = true,
+                                        .hint = "The six digits that your authenticator shows now."};
+
+/* time: when the password was given. */
+static enum weir_err write_code(struct web_way *w, struct buf *out, const struct administrator *a, int64_t time)
+{
+    static const struct form nothing = {0};
+    char csrf[48], half[48];
+    enum weir_err err = csrf_of(w, csrf);
+    if (err != WEIR_OK) return err;
+    session_half(w, csrf, a->id, time, half);
+    page_start(w, out, "One-time code", NULL);
+    HTML(out, "<form method=\"post\" action=\"login-code\" class=\"fields\">\n<input type=\"hidden\" name=\"time\" "
+              "value=\"{}\">\n", H_INT(time));
+    page_hidden(out, "csrf", csrf);
+    page_hidden(out, "half", half);
+    page_hidden(out, "name", a->name);
+    page_hidden(out, "next", form_text(&w->form, "next"));
+    page_input(w, out, &nothing, &code_input);
+    page_form_end(out, "Log in");
+    HTML(out, "<p class=\"faint\">The device is lost? <code>weir admin password NAME --no-code</code> on the machine does "
+              "without it.</p>\n");
+    page_end(out);
+    return WEIR_OK;
+}
+
+/* A code that fits is taken: it fits no second time. */
+static enum weir_err code_fits(struct web_way *w, const struct administrator *a, bool *fits)
+{
+    struct secret *secret = NULL;
+    int64_t step = 0;
+    char *identity = arena_printf(&w->memory, ADMINISTRATOR_BINDING "%s", a->name);
+    enum weir_err err = identity ? secret_open(w->web->master, a->code, identity, &secret) : WEIR_NOMEM;
+    if (err != WEIR_OK) return err;
+    *fits = totp_fits(secret_reveal(secret), form_text(&w->form, "code"), w->r.begun_wall_ms, &step);
+    secret_free(secret);
+    if (!*fits) return WEIR_OK;
+    int lock = writer_lock(w->web->data_dir);
+    err = lock < 0 ? WEIR_BUSY : administrator_code_taken(w->db, a->id, step);
+    if (lock >= 0) close(lock);
+    *fits = err == WEIR_OK;
+    return err == WEIR_EXISTS ? WEIR_OK : err;
+}
+
 enum weir_err page_login_do(struct web_way *w, struct buf *out)
 {
-    const char *name = form_text(&w->form, "name"), *password = form_text(&w->form, "password"),
-               *next = form_text(&w->form, "next");
+    const char *name = form_text(&w->form, "name"), *password = form_text(&w->form, "password");
     struct administrator a = {0};
     int64_t wait_ms = 0;
     if (strlen(name) > BOUND_NAME || strlen(password) > BOUND_PATH) return refuse_login(w, out, 0);
@@ -128,10 +191,30 @@ enum weir_err page_login_do(struct web_way *w, struct buf *out)
         err = count_failure(w, name);
         return err == WEIR_OK ? refuse_login(w, out, 0) : err;
     }
-    if ((err = forget_failures(w, name)) != WEIR_OK || (err = session_begin(w, &a)) != WEIR_OK) return err;
-    log_event(LOG_INFO, "logged_in", LOG_TEXT("name", a.name), LOG_TEXT("ip", w->r.ip), LOG_TEXT("request_id", w->r.id));
-    w->who.name = a.name;
-    return page_go(w, next_is_fine(next) ? next : "overview", NULL, NULL);
+    return a.code.at ? write_code(w, out, &a, w->r.begun_wall_ms) : let_in(w, &a);
+}
+
+enum weir_err page_login_code_do(struct web_way *w, struct buf *out)
+{
+    const char *name = form_text(&w->form, "name");
+    int64_t time = form_int(&w->form, "time", 0, INT64_MAX, 0), wait_ms = 0;
+    struct administrator a = {0};
+    bool fits = false;
+    if (strlen(name) > BOUND_NAME) return refuse_login(w, out, 0);
+    enum weir_err err = client_of(w, &w->r.ip);
+    if (err == WEIR_OK) err = login_wait(w->db, name, w->r.ip, w->r.begun_wall_ms, &w->memory, &wait_ms);
+    if (err == WEIR_OK && wait_ms) return refuse_login(w, out, wait_ms);
+    if (err == WEIR_OK) err = administrator_find(w->db, span_of(name), &w->memory, &a);
+    if (err == WEIR_NOT_FOUND || (err == WEIR_OK && (a.disabled || !a.code.at ||
+                                                     !session_is_half(w, a.id, time, form_text(&w->form, "half")))))
+        return refuse_login(w, out, 0);
+    if (err == WEIR_OK) err = code_fits(w, &a, &fits);
+    if (err == WEIR_OK && fits) return let_in(w, &a);
+    if (err == WEIR_OK) err = count_failure(w, name);
+    if (err != WEIR_OK) return err;
+    page_refuse(w, "code", "is not the code of now, or was used before");
+    w->head.status = 401;
+    return write_code(w, out, &a, time);
 }
 
 enum weir_err page_logout_do(struct web_way *w, struct buf *out)
@@ -159,6 +242,8 @@ static enum weir_err write_password(struct web_way *w, struct buf *out)
     page_form_start(w, out, "password");
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) page_input(w, out, &w->form, &fields[i]);
     page_form_end(out, "Change the password");
+    if (!w->who.must_change)
+        HTML(out, "<p>A log-in can ask for a code of your authenticator too: <a href=\"code\">one-time codes</a>.</p>\n");
     HTML(out, "<h2>Log-ins</h2>\n<form method=\"post\" action=\"logout\">");
     page_hidden(out, "csrf", w->who.csrf);
     page_hidden(out, "everywhere", "1");
@@ -171,27 +256,124 @@ static enum weir_err write_password(struct web_way *w, struct buf *out)
 enum weir_err page_password(struct web_way *w, struct buf *out) { return write_password(w, out); }
 enum weir_err page_password_first(struct web_way *w, struct buf *out) { return write_password(w, out); }
 
-enum weir_err page_password_do(struct web_way *w, struct buf *out)
+/* Is field "old" the present password? *fine false: w->fault says so. */
+static enum weir_err check_own_password(struct web_way *w, struct administrator *a, bool *fine)
 {
-    const char *old = form_text(&w->form, "old"), *password = form_text(&w->form, "new");
-    const char *fault = password_fault(w->who.name, password);
-    struct manager m = web_manager(w);
-    struct administrator a;
+    const char *old = form_text(&w->form, "old");
     int64_t wait_ms = 0;
+    *fine = false;
     enum weir_err err = client_of(w, &w->r.ip);
     if (err == WEIR_OK) err = login_wait(w->db, w->who.name, w->r.ip, w->r.begun_wall_ms, &w->memory, &wait_ms);
-    if (err == WEIR_OK) err = administrator_find(w->db, span_of(w->who.name), &w->memory, &a);
+    if (err == WEIR_OK) err = administrator_find(w->db, span_of(w->who.name), &w->memory, a);
     if (err != WEIR_OK) return err;
+    if (wait_ms) return page_refuse(w, "old", "was wrong too often; try again in a while");
+    *fine = strlen(old) <= BOUND_PATH && password_fits(a->password, span_of(old));
+    if (*fine) return WEIR_OK;
+    page_refuse(w, "old", "is not your present password");
+    return count_failure(w, w->who.name);
+}
+
+enum weir_err page_password_do(struct web_way *w, struct buf *out)
+{
+    const char *password = form_text(&w->form, "new"), *fault = password_fault(w->who.name, password);
+    struct manager m = web_manager(w);
+    struct administrator a;
+    bool fine;
     if (fault) return page_refuse(w, "new", "%s", fault), write_password(w, out);
     if (strcmp(password, form_text(&w->form, "again")) != 0)
         return page_refuse(w, "again", "is not the same as the new password"), write_password(w, out);
-    if (wait_ms) return page_refuse(w, "old", "was wrong too often; try again in a while"), write_password(w, out);
-    if (strlen(old) > BOUND_PATH || !password_fits(a.password, span_of(old))) {
-        if ((err = count_failure(w, w->who.name)) != WEIR_OK) return err;
-        return page_refuse(w, "old", "is not your present password"), write_password(w, out);
-    }
-    if (strcmp(old, password) == 0) return page_refuse(w, "new", "is the old one"), write_password(w, out);
+    enum weir_err err = check_own_password(w, &a, &fine);
+    if (err != WEIR_OK) return err;
+    if (!fine) return write_password(w, out);
+    if (strcmp(form_text(&w->form, "old"), password) == 0)
+        return page_refuse(w, "new", "is the old one"), write_password(w, out);
     if ((err = manage_own_password(&m, w->who.name, password)) != WEIR_OK) return err;
     if ((err = session_begin(w, &a)) != WEIR_OK) return err; /* all sessions have ended, this one too */
     return page_go(w, "overview", "password-changed", NULL);
+}
+
+/* ---- one's own one-time codes ---- */
+
+static const struct input password_input = {.name = "old", .label = "Present password", .type = "password",
+                                            .required = true};
+
+/* secret: base32, in a form that is filled in. */
+static void write_begin(struct web_way *w, struct buf *out, const char *secret)
+{
+    HTML(out, "<p>An authenticator on another device (Aegis, FreeOTP, a password manager) makes a code of six digits from a "
+              "secret and the time. Give it this secret, or the address below it, then type the code it shows.</p>\n"
+              "<p class=\"secret\"><code id=\"secret\">{}</code> "
+              "<button class=\"plain\" type=\"button\" data-copy=\"secret\" hidden>Copy</button></p>\n"
+              "<p><code>otpauth://totp/Weir:{}?secret={}&amp;issuer=Weir</code></p>\n", H_TEXT(secret), H_ARG(w->who.name),
+         H_TEXT(secret));
+    page_form_start(w, out, "code");
+    page_hidden(out, "secret", secret);
+    page_input(w, out, &w->form, &password_input);
+    page_input(w, out, &w->form, &code_input);
+    page_form_end(out, "Ask for codes from now on");
+}
+
+static enum weir_err write_own_code(struct web_way *w, struct buf *out)
+{
+    const char *given = form_text(&w->form, "secret");
+    unsigned char key[TOTP_KEY];
+    char made[TOTP_TEXT + 1];
+    struct administrator a;
+    enum weir_err err = administrator_find(w->db, span_of(w->who.name), &w->memory, &a);
+    if (err != WEIR_OK) return err;
+    page_start(w, out, "One-time codes", "");
+    page_fault(w, out);
+    totp_make(made);
+    if (a.code.at) {
+        HTML(out, "<p>Each log-in of yours asks for a code.</p>\n");
+        page_form_start(w, out, "code-end");
+        page_input(w, out, &w->form, &password_input);
+        page_form_end(out, "Ask for none any more");
+    } else {
+        write_begin(w, out, totp_read(given, key) ? given : made);
+    }
+    page_end(out);
+    secret_wipe(made, sizeof made);
+    secret_wipe(key, sizeof key);
+    return WEIR_OK;
+}
+
+enum weir_err page_code(struct web_way *w, struct buf *out) { return write_own_code(w, out); }
+
+enum weir_err page_code_do(struct web_way *w, struct buf *out)
+{
+    struct manager m = web_manager(w);
+    struct administrator a;
+    unsigned char key[TOTP_KEY];
+    int64_t step = 0;
+    bool fine;
+    if (!totp_read(form_text(&w->form, "secret"), key))
+        return page_refuse(w, NULL, "This secret cannot be read; here is another"), write_own_code(w, out);
+    enum weir_err err = check_own_password(w, &a, &fine);
+    if (err == WEIR_OK && fine && a.code.at)
+        err = problem_set(&w->problem, WEIR_INVALID, NULL, "Your log-ins ask for codes already.");
+    if (err == WEIR_OK && fine && !totp_fits((struct span){(const char *)key, TOTP_KEY}, form_text(&w->form, "code"),
+                                             w->r.begun_wall_ms, &step)) {
+        page_refuse(w, "code", "is not what this secret gives now; is the device's clock right?");
+        fine = false;
+    }
+    if (err == WEIR_OK && fine) err = manage_own_code(&m, a.name, (struct span){(const char *)key, TOTP_KEY}, step);
+    secret_wipe(key, sizeof key);
+    if (err != WEIR_OK) return err;
+    if (!fine) return write_own_code(w, out);
+    err = session_begin(w, &a); /* all sessions have ended, this one too */
+    return err == WEIR_OK ? page_go(w, "password", "code-begun", NULL) : err;
+}
+
+enum weir_err page_code_end_do(struct web_way *w, struct buf *out)
+{
+    struct manager m = web_manager(w);
+    struct administrator a;
+    bool fine;
+    enum weir_err err = check_own_password(w, &a, &fine);
+    if (err != WEIR_OK) return err;
+    if (!fine) return write_own_code(w, out);
+    err = manage_own_code(&m, a.name, SPAN_NONE, 0);
+    if (err == WEIR_OK) err = session_begin(w, &a);
+    return err == WEIR_OK ? page_go(w, "password", "code-ended", NULL) : err;
 }

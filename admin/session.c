@@ -1,6 +1,7 @@
 /* Cookies and sessions of people. */
 #include "admin/session.h"
 
+#include <stdio.h>
 #include <unistd.h>
 
 #include "fcgi/base/log.h"
@@ -97,6 +98,22 @@ enum weir_err session_visitor(struct web_way *w, char csrf[48])
     }
     token_of(w, "visitor:", visitor, csrf);
     return err;
+}
+
+#define HALF_MS (5 * 60 * 1000) /* to find the device and type its code */
+
+void session_half(const struct web_way *w, const char *csrf, int64_t administrator, int64_t time, char token[48])
+{
+    char what[64];
+    snprintf(what, sizeof what, "code:%lld:%lld:", (long long)administrator, (long long)time);
+    token_of(w, what, span_of(csrf), token);
+}
+
+bool session_is_half(const struct web_way *w, int64_t administrator, int64_t time, const char *token)
+{
+    char want[48];
+    session_half(w, form_text(&w->form, "csrf"), administrator, time, want);
+    return token_is(want, token) && time <= w->r.begun_wall_ms && w->r.begun_wall_ms - time < HALF_MS;
 }
 
 /* ---- sessions ---- */

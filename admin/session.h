@@ -18,6 +18,10 @@ enum weir_err session_begin(struct web_way *w, const struct administrator *a);
 enum weir_err session_leave(struct web_way *w, bool everywhere);
 /* For the log-in page: the token its form carries; sets the cookie it belongs to if there is none. */
 enum weir_err session_visitor(struct web_way *w, char csrf[48]);
+/* Between password and one-time code: what says that this browser has given the administrator's password at that time, ms.
+ * csrf: what its form carries. */
+void session_half(const struct web_way *w, const char *csrf, int64_t administrator, int64_t time, char token[48]);
+bool session_is_half(const struct web_way *w, int64_t administrator, int64_t time, const char *token);
 /* After the answer: notes that the session was used, once a minute. */
 void session_note_use(struct web_way *w);
 

@@ -308,6 +308,13 @@ SELECT id, 'jwt/' || name, sealed FROM jwt_verifier WHERE id > ?1 AND sealed IS 
 -- name: sealed_jwt_put
 UPDATE jwt_verifier SET sealed = ?2 WHERE id = ?1;
 
+-- name: sealed_code_after
+SELECT id, 'administrator/' || name, code_sealed FROM administrator WHERE id > ?1 AND code_sealed IS NOT NULL
+ORDER BY id LIMIT 1;
+
+-- name: sealed_code_put
+UPDATE administrator SET code_sealed = ?2 WHERE id = ?1;
+
 -- name: sealed_earlier_after
 SELECT id, 'vault/seal/' || ended, sealed FROM vault_seal WHERE id > ?1 ORDER BY id LIMIT 1;
 
@@ -317,10 +324,10 @@ UPDATE vault_seal SET sealed = ?2 WHERE id = ?1;
 -- ---- administrators, sessions, failed log-ins (sql/administrators.c) ----
 
 -- name: administrator_find
-SELECT id, name, role, password, must_change, created, disabled, last_login FROM administrator WHERE name = ?1;
+SELECT id, name, role, password, must_change, created, disabled, last_login, code_sealed FROM administrator WHERE name = ?1;
 
 -- name: administrator_all
-SELECT id, name, role, password, must_change, created, disabled, last_login FROM administrator ORDER BY name;
+SELECT id, name, role, password, must_change, created, disabled, last_login, code_sealed FROM administrator ORDER BY name;
 
 -- name: administrator_able
 SELECT count(*) FROM administrator WHERE role = 'admin' AND disabled IS NULL;
@@ -337,11 +344,17 @@ UPDATE administrator SET password = ?2, must_change = ?3 WHERE id = ?1;
 -- name: administrator_disable
 UPDATE administrator SET disabled = ?2 WHERE id = ?1;
 
+-- name: administrator_code
+UPDATE administrator SET code_sealed = ?2, code_step = ?3 WHERE id = ?1;
+
+-- name: administrator_code_taken
+UPDATE administrator SET code_step = ?2 WHERE id = ?1 AND code_step < ?2;
+
 -- name: administrator_came
 UPDATE administrator SET last_login = ?2 WHERE id = ?1;
 
 -- name: session_find
-SELECT s.created, s.seen, a.id, a.name, a.role, a.password, a.must_change, a.created, a.disabled, a.last_login
+SELECT s.created, s.seen, a.id, a.name, a.role, a.password, a.must_change, a.created, a.disabled, a.last_login, a.code_sealed
 FROM admin_session s JOIN administrator a ON a.id = s.administrator WHERE s.hash = ?1;
 
 -- name: session_add

@@ -6,13 +6,13 @@
 
 /* ---- administrators ---- */
 
-/* Six columns and more from `col` on; strings are the statement's. */
+/* Nine columns from `col` on; strings are the statement's. */
 static enum weir_err read_row(struct stmt *s, int col, struct administrator *out)
 {
     *out = (struct administrator){.id = stmt_get_int(s, col), .name = stmt_get_text(s, col + 1).at,
                                   .password = stmt_get_text(s, col + 3).at, .must_change = stmt_get_int(s, col + 4) != 0,
                                   .created = stmt_get_int(s, col + 5), .disabled = stmt_get_int(s, col + 6),
-                                  .last_login = stmt_get_int(s, col + 7)};
+                                  .last_login = stmt_get_int(s, col + 7), .code = stmt_get_blob(s, col + 8)};
     return admin_role_parse(stmt_get_text(s, col + 2), &out->role) ? WEIR_OK : WEIR_CORRUPT;
 }
 
@@ -20,7 +20,8 @@ static enum weir_err keep(struct arena *a, struct administrator *out)
 {
     out->name = arena_str(a, span_of(out->name));
     out->password = arena_str(a, span_of(out->password));
-    return out->name && out->password ? WEIR_OK : WEIR_NOMEM;
+    if (out->code.at) out->code.at = arena_str(a, out->code);
+    return out->name && out->password && (out->code.at || !out->code.len) ? WEIR_OK : WEIR_NOMEM;
 }
 
 enum weir_err administrator_find(struct db *db, struct span name, struct arena *a, struct administrator *out)
@@ -103,6 +104,23 @@ enum weir_err administrator_disable(struct db *db, int64_t id, int64_t now_ms)
     struct stmt *s = db_stmt(db, SQL_ADMINISTRATOR_DISABLE);
     if (now_ms) stmt_int(s, 2, now_ms); else stmt_null(s, 2);
     return changed(db, id, s);
+}
+
+enum weir_err administrator_code(struct db *db, int64_t id, struct span code, int64_t step)
+{
+    struct stmt *s = db_stmt(db, SQL_ADMINISTRATOR_CODE);
+    if (code.at) stmt_blob(s, 2, code); else stmt_null(s, 2);
+    stmt_int(s, 3, step);
+    return changed(db, id, s);
+}
+
+enum weir_err administrator_code_taken(struct db *db, int64_t id, int64_t step)
+{
+    struct stmt *s = db_stmt(db, SQL_ADMINISTRATOR_CODE_TAKEN);
+    stmt_int(s, 1, id);
+    stmt_int(s, 2, step);
+    enum weir_err err = stmt_run(s);
+    return err == WEIR_OK && db_changes(db) == 0 ? WEIR_EXISTS : err;
 }
 
 /* ---- sessions ---- */

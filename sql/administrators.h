@@ -12,6 +12,7 @@ struct administrator {
     const char *password;   /* argon2id, in its own notation */
     bool must_change;       /* the password was given by somebody else */
     int64_t created, disabled, last_login; /* ms; 0: never */
+    struct span code;       /* sealed secret of one-time codes, as administrator_code was given it; absent: none is asked */
 };
 
 /* Strings are the arena's. WEIR_NOT_FOUND. */
@@ -26,6 +27,10 @@ enum weir_err administrators_able(struct db *db, int64_t *count);
 enum weir_err administrator_add(struct db *db, const struct administrator *a);
 enum weir_err administrator_role(struct db *db, int64_t id, enum admin_role role);
 enum weir_err administrator_password(struct db *db, int64_t id, const char *password, bool must_change);
+/* code: the secret, sealed as ADMINISTRATOR_BINDING and the name; absent: no codes any more. step: that of the code which
+ * showed that it is known. */
+#define ADMINISTRATOR_BINDING "administrator/"
+enum weir_err administrator_code(struct db *db, int64_t id, struct span code, int64_t step);
 enum weir_err administrator_disable(struct db *db, int64_t id, int64_t now_ms); /* now_ms 0: may log in again */
 
 /* ---- sessions: these need the writers' lock, but no change ---- */
@@ -46,6 +51,9 @@ enum weir_err session_seen(struct db *db, const struct client_hash *hash, int64_
 enum weir_err session_end(struct db *db, const struct client_hash *hash);
 enum weir_err sessions_end(struct db *db, int64_t administrator); /* all of one administrator's */
 enum weir_err sessions_count(struct db *db, int64_t administrator, int64_t now_ms, int64_t *count);
+
+/* A code of that step was given. WEIR_EXISTS: it, or a later one, was taken before. Needs the writers' lock, no change. */
+enum weir_err administrator_code_taken(struct db *db, int64_t id, int64_t step);
 
 /* ---- slow-down ---- */
 

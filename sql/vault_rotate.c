@@ -44,6 +44,7 @@ static enum weir_err put(struct db *db, int statement, int64_t id, const struct 
 static const struct kind { int next, put; bool own; } kinds[] = { /* own: the vault's, which nobody counts */
     {SQL_SEALED_PROVIDER_KEY_AFTER, SQL_SEALED_PROVIDER_KEY_PUT, false},
     {SQL_SEALED_JWT_AFTER, SQL_SEALED_JWT_PUT, false},
+    {SQL_SEALED_CODE_AFTER, SQL_SEALED_CODE_PUT, false},
     {SQL_SEALED_EARLIER_AFTER, SQL_SEALED_EARLIER_PUT, true},
 };
 

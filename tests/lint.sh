@@ -66,7 +66,7 @@ outside '(fcgiapp|fcgi_stdio|fcgios|fcgimisc|fastcgi)\.h' fcgi/door/fastcgi.c
 outside 'curl/' fcgi/door/http.c
 outside 'json-c/' fcgi/door/json.c
 outside 'jwt\.h' fcgi/door/jwt.c
-outside 'openssl/' fcgi/door/pem.c
+outside 'openssl/' 'fcgi/door/\(pem\|hmac\).c'
 outside 'sqlite3' sql/db.c
 outside 'sodium' fcgi/base/secret.c
 outside 'zstd' fcgi/door/pack.c

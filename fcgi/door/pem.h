@@ -1,5 +1,5 @@
 /* The libcrypto door: public keys of RSA and of elliptic curves, from the numbers of a key set to PEM, and what a PEM
- * holds. The only file that includes OpenSSL. */
+ * holds. */
 #ifndef WEIR_DOOR_PEM_H
 #define WEIR_DOOR_PEM_H
 

@@ -1,11 +1,13 @@
 """Who may come in at /admin, and what a stranger's page, an old cookie or a guessed password comes to."""
+import base64
+import hmac
 import re
 import time
 
 import pytest
 
 import harness
-from admin_site import PASSWORD, Browser, Page, logged_in, make_administrator
+from admin_site import PASSWORD, Browser, Page, logged_in, make_administrator, secret_of
 from harness import _serial
 
 
@@ -295,6 +297,82 @@ def test_one_network_of_ipv6_is_one_guesser(web):
         web.site.apply({"settings": {"trusted_proxies": []}})
         for b in many:
             b.close()
+
+
+# ---- one-time codes ----
+
+def code(secret, step=0):
+    """RFC 6238, of now and so many steps."""
+    digest = hmac.digest(base64.b32decode(secret), (int(time.time()) // 30 + step).to_bytes(8, "big"), "sha1")
+    at = digest[-1] & 15
+    return f"{(int.from_bytes(digest[at:at + 4], 'big') & 0x7fffffff) % 1000000:06d}"
+
+
+@pytest.fixture
+def coded(web):
+    """An administrator whose log-ins ask for codes, logged in; the secret; the code that is used up; the name."""
+    b = logged_in(web, f"coded-{next(_serial)}", "viewer")
+    page = b.get("code")
+    secret = secret_of(page)
+    assert f"?secret={secret}&issuer=Weir" in page.said
+    for fields, why in ((dict(old="x", code=code(secret)), "is not your present password"), (dict(old=PASSWORD, code="000000"), "is not what this secret gives")):
+        refused = b.send(page, "code", 400, **fields)
+        assert why in refused.said and secret_of(refused) == secret
+    used = code(secret, -1)
+    assert "asks for a one-time code from now on" in b.send(page, "code", old=PASSWORD, code=used).said
+    write(web, "delete from login_failure")
+    yield b, secret, used, web.site.query("select max(name) from administrator where code_sealed is not null")[0][0]
+    write(web, "delete from login_failure"), write(web, "update administrator set code_sealed = null")
+    b.close()
+
+
+def test_a_log_in_asks_for_the_code_and_takes_each_once(web, coded, browser):
+    _, secret, used, name = coded
+    assert base64.b32decode(secret) not in web.site.query("select code_sealed from administrator where name = ?", name)[0][0]
+    page = browser.login(name, PASSWORD)
+    assert "One-time code" in page.said and browser.get("overview").form_to("login")
+    assert "used before" in browser.send(page, "login-code", 401, code=used).said
+    assert "used before" in browser.send(page, "login-code", 401, code="12345").said
+    now = code(secret)
+    assert "Overview" in browser.send(page, "login-code", code=now).said
+    other = logged_in(web, f"person-{next(_serial)}", "viewer")  # somebody who changes who they are
+    assert "used before" in other.send(other.login(name, PASSWORD), "login-code", 401, code=now).said
+    other.close()
+
+
+def test_the_code_alone_and_another_s_half_log_nobody_in(web, coded, browser):
+    _, secret, _, name = coded
+    page = browser.login(name, PASSWORD)
+    fields = dict(page.form_to("login-code")["fields"]) | {"code": code(secret)}
+    for wrong in (dict(half="0" * 40), dict(time=str(int(fields["time"]) - 1)), dict(time="0")):
+        assert browser.ask("POST", "login-code", data=fields | wrong).status_code == 401, wrong
+    other = Browser(web.url)
+    mine = other.get("login").csrf
+    assert other.ask("POST", "login-code", data=fields | {"csrf": mine}).status_code == 401
+    assert other.ask("POST", "login-code", data=fields).status_code == 403
+    other.close()
+
+
+def test_guesses_of_codes_slow_down_the_next_even_with_the_password(coded, browser):
+    name = coded[3]
+    for _ in range(5):
+        browser.send(browser.login(name, PASSWORD), "login-code", 401, code="000000")
+    browser.login(name, PASSWORD, 429)
+
+
+def test_codes_are_ended_by_their_owner_and_by_the_command_line(web, coded, browser):
+    b, _, _, name = coded
+    assert "is not your present password" in b.send(b.get("code"), "code-end", 400, old="x").said
+    first = web.site.weir("admin", "password", name, "--no-code").stdout.strip()
+    assert "Choose one of your own" in browser.login(name, first).said
+    actions = [a for a, in web.site.query("select action from admin_change where subject = ? order by id desc limit 2", name)]
+    assert actions == ["administrator's password reset", "one-time codes ended"]
+    browser.send(browser.get("password"), "password", old=first, new=PASSWORD, again=PASSWORD)
+    page = browser.get("code")
+    secret = secret_of(page)
+    browser.send(page, "code", old=PASSWORD, code=code(secret))
+    assert "no one-time code any more" in browser.send(browser.get("code"), "code-end", old=PASSWORD).said
+    assert "Overview" in Browser(web.url).login(name, PASSWORD).said
 
 
 # ---- roles ----

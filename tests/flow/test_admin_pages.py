@@ -12,7 +12,7 @@ from harness import MESSAGES, _serial
 
 PAGES = ("overview", "overview?range=week&what=tokens&by=user", "overview?range=month&what=requests&by=team", "budgets", "budgets?kind=user",
          "budgets?of=user/*", "budget", "what-if", "what-if?user=ada", "keys", "keys?people=1", "key", "providers", "provider", "models", "model",
-         "cache", "audit", "audit?outcome=refused", "playground", "settings", "administrators", "changes", "password")
+         "cache", "audit", "audit?outcome=refused", "playground", "settings", "administrators", "changes", "password", "code")
 HOSTILE = {"script": "<script>alert(1)</script>", "quotes": "\"'`><img src=x>", "bidi": "a\u202egpj.\u2066b\u2069\u200f", "long": "x" * 10240,
            "entity": "&lt;b&gt;&#39;", "braces": "{}{}%s%n", "unicode": "ünï\U0001f980\u0301" * 5, "space": "  ", "newline": "a\r\nX: 1",
            "comment": "--><!--", "path": "../../etc/passwd", "sql": "'; drop table audit; --", "attribute": "x\" onmouseover=\"y"}

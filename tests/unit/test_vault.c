@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include "sql/administrators.h"
 #include "sql/content.h"
 #include "sql/limits.h"
 #include "sql/routes.h"
@@ -14,6 +15,16 @@
 #define NOW 1700000000000LL
 
 struct rig { struct room room; char new_key[80]; struct db *db; struct master_key *master; };
+
+static void add_administrator(struct rig *r)
+{
+    struct buf sealed;
+    buf_init(&sealed, 200);
+    assert_int_equal(administrator_add(r->db, &(struct administrator){.name = "ada", .password = "$"}), WEIR_OK);
+    assert_int_equal(secret_seal(r->master, SPAN("code"), ADMINISTRATOR_BINDING "ada", &sealed), WEIR_OK);
+    assert_int_equal(administrator_code(r->db, 1, buf_all(&sealed), 7), WEIR_OK);
+    buf_free(&sealed);
+}
 
 static int begin_test(void **state)
 {
@@ -30,6 +41,7 @@ static int begin_test(void **state)
     assert_int_equal(provider_key_put(r.db, r.master, id, "openai", "k1", 1, SPAN("sk-upstream-1")), WEIR_OK);
     assert_int_equal(provider_key_put(r.db, r.master, id, "openai", "k2", 2, SPAN("sk-upstream-2")), WEIR_OK);
     assert_int_equal(jwt_put(r.db, r.master, "app", SPAN("{}"), SPAN("hmac-secret")), WEIR_OK);
+    add_administrator(&r);
     *state = &r;
     return 0;
 }
@@ -50,7 +62,7 @@ static void rotate(struct rig *r, int64_t now_ms)
     const struct admin_change record = {.time = now_ms, .by = {"root", "command", NULL}, .action = "master key rotate",
                                         .subject = "master key"};
     assert_int_equal(vault_rotate(r->db, r->room.dir, r->room.key, &record, &resealed, what), WEIR_OK);
-    assert_int_equal(resealed, 3);
+    assert_int_equal(resealed, 4);
     assert_string_equal(what, "");
     assert_int_not_equal(access(r->new_key, F_OK), 0);
 }
@@ -112,6 +124,28 @@ static void client_keys_and_secrets_outlive_rotations(void **state)
     assert_int_equal(read(fd, now, 32), 32);
     close(fd);
     assert_memory_not_equal(file, now, 32);
+}
+
+static void one_time_codes_outlive_a_rotation_and_serve_once(void **state)
+{
+    struct rig *r = *state;
+    struct administrator a;
+    struct secret *secret;
+    struct arena memory;
+    arena_init(&memory);
+    rotate(r, NOW);
+    struct master_key *m = open_again(r);
+    assert_int_equal(administrator_find(r->db, SPAN("ada"), &memory, &a), WEIR_OK);
+    assert_int_not_equal(secret_open(r->master, a.code, ADMINISTRATOR_BINDING "ada", &secret), WEIR_OK);
+    assert_int_not_equal(secret_open(m, a.code, ADMINISTRATOR_BINDING "bob", &secret), WEIR_OK);
+    assert_int_equal(secret_open(m, a.code, ADMINISTRATOR_BINDING "ada", &secret), WEIR_OK);
+    assert_true(span_is(secret_reveal(secret), "code"));
+    secret_free(secret);
+    assert_int_equal(administrator_code_taken(r->db, a.id, 7), WEIR_EXISTS);
+    assert_int_equal(administrator_code_taken(r->db, a.id, 8), WEIR_OK);
+    assert_int_equal(administrator_code_taken(r->db, a.id, 8), WEIR_EXISTS);
+    master_key_free(m);
+    arena_end(&memory);
 }
 
 static void a_key_in_use_becomes_the_new_one(void **state)
@@ -334,6 +368,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(client_keys_and_secrets_outlive_rotations),
         TEST(a_key_in_use_becomes_the_new_one),
+        TEST(one_time_codes_outlive_a_rotation_and_serve_once),
         TEST(nobody_seals_under_a_key_that_was_rotated_out),
         TEST(a_file_that_opens_nothing_is_refused),
         TEST(before_the_commit_the_old_key_is_the_key),

@@ -50,7 +50,7 @@ static void write_alias(const struct chart_cache *c, void *arg)
 
 static void write_stats(struct buf *out, const struct cache_stats *s, int64_t most_bytes)
 {
-    HTML(out, "<dl class=\"known\"><div><dt>Answers kept</dt><dd>{}</dd></div><div><dt>Bytes</dt><dd>{} of at most {}</dd></div>"
+    HTML(out, "<dl class=\"known\"><div><dt>Answers</dt><dd>{}</dd></div><div><dt>Bytes</dt><dd>{} of at most {}</dd></div>"
               "<div><dt>The file's bytes</dt><dd>{}</dd></div><div><dt>Served from these answers</dt><dd>{}</dd></div>"
               "<div><dt>Oldest</dt><dd>{}</dd></div></dl>\n", H_COUNT(s->entries), H_COUNT(s->bytes), H_COUNT(most_bytes),
          H_COUNT(s->file_bytes), H_COUNT(s->hits), H_TIME(s->oldest));

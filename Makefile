@@ -163,8 +163,9 @@ run: need-run ## build, then lighttpd in the foreground on http://127.0.0.1:$(PO
 
 test: need-test ## every suite that fits CI; the last line is `N passed, N failed`
 	+@$(SUB) programs fault-library unit-programs venv
-	+@$(SUB) B=$(B)-fuzz CC=clang SAN=fuzzer-no-link,address,undefined fuzz-programs unit-programs
-	@B=$(B) SANITIZED=$(B)-fuzz PYTHON=$(VENV)/bin/python sh tests/all.sh lint unit unit-asan fuzz demo flow fault
+	+@$(SUB) B=$(B)-asan SAN=address,undefined unit-programs
+	+@$(SUB) B=$(B)-fuzz CC=clang SAN=fuzzer-no-link,address,undefined fuzz-programs
+	@B=$(B) PYTHON=$(VENV)/bin/python sh tests/all.sh lint unit unit-asan fuzz demo flow fault
 
 asan: need-test ## unit, flow and fault suites under AddressSanitizer, with leaks, and UBSan
 	+@$(SUB) B=$(B)-asan SAN=address,undefined programs fault-library unit-programs venv

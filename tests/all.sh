@@ -24,7 +24,7 @@ build_of() {
     slow=1 build=$B
     unset ASAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS LSAN_OPTIONS WEIR_FENCE
     case $1 in
-    *-asan) slow=3 build=${SANITIZED:-$B-asan} ;; # `make test` builds the fuzzers' library alone
+    *-asan) slow=3 build=$B-asan ;;
     *-tsan) slow=5 build=$B-tsan ;;
     *) return ;;
     esac

@@ -550,7 +550,7 @@ bool jval_bool(struct jval v, bool *out)
 
 enum weir_err jval_string(struct jval v, struct buf *out)
 {
-    if (v.kind != JSON_STRING)
+    if (v.kind != JSON_STRING || v.text.len < 2) /* of a literal that could not be had nothing is left */
         return WEIR_INVALID;
     const char *at = inside(v).at, *end = at + inside(v).len;
     while (at < end) {

@@ -110,8 +110,8 @@ for suite in "$@"; do
     unit | unit-asan) unit_suite "$suite" ;;
     unit-tsan) unit_suite unit-tsan test_writer test_store ;;
     fuzz)      fuzz_suite ;;
-    flow*)     pytest_suite "$suite" flow 900 ;;
-    fault*)    pytest_suite "$suite" fault 400 ;;
+    flow*)     pytest_suite "$suite" flow 1500 ;;
+    fault*)    pytest_suite "$suite" fault 600 ;;
     *)         echo "tests/all.sh: $suite: no such suite" >&2; exit 2 ;;
     esac
 done

@@ -76,6 +76,8 @@ def look_at_command(args, done, feed):
             if "\t" in line:
                 note(line.split("\t")[-1], "a key that apply made")
         look(done.stderr, where)
+    elif args[:1] == ("audit",):
+        look(done.stderr, where)  # its rows stand in the database, which is looked at once, in the end
     else:
         look(done.stdout + done.stderr, where)
     look("\n".join(args), "the words of a command")

@@ -5,6 +5,7 @@
 
 #include "admin/command.h"
 #include "admin/field.h"
+#include "admin/key_change.h"
 #include "admin/listing.h"
 #include "admin/manage.h"
 #include "admin/option.h"
@@ -12,29 +13,6 @@
 #include "fcgi/base/clock.h"
 #include "fcgi/base/text.h"
 #include "sql/admin_keys.h"
-#include "sql/change.h"
-
-/* Everything a change of a key needs, opened and closed together. */
-struct key_change { struct master_key *master; struct db *db; struct change change; bool begun; };
-
-static bool change_open(struct weir *w, struct key_change *c)
-{
-    enum weir_err err;
-
-    *c = (struct key_change){0};
-    if (!weir_master(w, &c->master) || !weir_open(w, DB_WRITE, &c->db)) return false;
-    err = change_begin(&c->change, c->db, w->data_dir);
-    if (err) weir_failed("nothing was changed", err, c->db);
-    c->begun = !err;
-    return c->begun;
-}
-
-static void change_close(struct key_change *c)
-{
-    if (c->begun) change_undo(&c->change);
-    db_close(c->db);
-    master_key_free(c->master);
-}
 
 /* ---- add ---- */
 
@@ -98,8 +76,8 @@ int cmd_admin_add(struct weir *w, int argc, char **argv)
     }
     if (!name_is_fine(span_of(k.name))) return EXIT_REFUSED;
     if (expires_in) k.expires = k.created + expires_in;
-    if (change_open(w, &c)) code = add(w, &c, &k);
-    change_close(&c);
+    if (key_change_open(w, &c)) code = add(w, &c, &k);
+    key_change_close(&c);
     return code;
 }
 
@@ -163,7 +141,7 @@ int cmd_admin_revoke(struct weir *w, int argc, char **argv)
     enum weir_err err;
 
     if (!options_read(&w->memory, argc, argv, options, 1, 1, &words)) return EXIT_USAGE;
-    if (!change_open(w, &c)) goto out;
+    if (!key_change_open(w, &c)) goto out;
     err = admin_key_by_name(c.db, span_of(words.at[0]), &w->memory, &k);
     if (err == WEIR_NOT_FOUND) {
         say("%s: no administrator's key of that name", words.at[0]);
@@ -184,7 +162,7 @@ int cmd_admin_revoke(struct weir *w, int argc, char **argv)
     say("%s: revoked", k.name);
     code = EXIT_DONE;
 out:
-    change_close(&c);
+    key_change_close(&c);
     return code;
 }
 

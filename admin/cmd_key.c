@@ -4,35 +4,13 @@
 
 #include "admin/command.h"
 #include "admin/document.h"
+#include "admin/key_change.h"
 #include "admin/listing.h"
 #include "admin/option.h"
 #include "fcgi/base/clock.h"
 #include "fcgi/base/text.h"
-#include "sql/change.h"
 
 #define KEYS_A_PAGE 500
-
-/* Everything a change of a key needs, opened and closed together. */
-struct key_change { struct master_key *master; struct db *db; struct change change; bool begun; };
-
-static bool change_open(struct weir *w, struct key_change *c)
-{
-    enum weir_err err;
-
-    *c = (struct key_change){0};
-    if (!weir_master(w, &c->master) || !weir_open(w, DB_WRITE, &c->db)) return false;
-    err = change_begin(&c->change, c->db, w->data_dir);
-    if (err) weir_failed("nothing was changed", err, c->db);
-    c->begun = !err;
-    return c->begun;
-}
-
-static void change_close(struct key_change *c)
-{
-    if (c->begun) change_undo(&c->change);
-    db_close(c->db);
-    master_key_free(c->master);
-}
 
 /* ---- create ---- */
 
@@ -154,7 +132,7 @@ int cmd_key_create(struct weir *w, int argc, char **argv)
         return EXIT_USAGE;
     }
     if (!key_checked(w, &k, &d) || !(entry = entry_of(w, &d.row))) return EXIT_REFUSED;
-    if (!change_open(w, &c)) goto out;
+    if (!key_change_open(w, &c)) goto out;
     secret_client_key(secret);
     secret_client_hash(c.master, span_of(secret), &hash);
     err = keys_add(c.db, &d.row, &hash, &id);
@@ -164,7 +142,7 @@ int cmd_key_create(struct weir *w, int argc, char **argv)
     else code = commit_and_print(&c, secret);
     secret_wipe(secret, sizeof secret);
 out:
-    change_close(&c);
+    key_change_close(&c);
     return code;
 }
 
@@ -192,7 +170,7 @@ int cmd_key_rotate(struct weir *w, int argc, char **argv)
     enum weir_err err;
 
     if (!options_read(&w->memory, argc, argv, options, 1, 1, &words)) return EXIT_USAGE;
-    if (!change_open(w, &c) || !key_named(w, c.db, words.at[0], &k)) goto out;
+    if (!key_change_open(w, &c) || !key_named(w, c.db, words.at[0], &k)) goto out;
     now = clock_wall_ms();
     if (!key_is_live(&k, now)) {
         say("%s: is %s; make a new key instead", k.name, k.revoked ? "revoked" : "expired");
@@ -206,7 +184,7 @@ int cmd_key_rotate(struct weir *w, int argc, char **argv)
     else code = commit_and_print(&c, secret);
     secret_wipe(secret, sizeof secret);
 out:
-    change_close(&c);
+    key_change_close(&c);
     return code;
 }
 
@@ -220,7 +198,7 @@ int cmd_key_revoke(struct weir *w, int argc, char **argv)
     enum weir_err err;
 
     if (!options_read(&w->memory, argc, argv, options, 1, 1, &words)) return EXIT_USAGE;
-    if (!change_open(w, &c) || !key_named(w, c.db, words.at[0], &k)) goto out;
+    if (!key_change_open(w, &c) || !key_named(w, c.db, words.at[0], &k)) goto out;
     code = EXIT_DONE;
     if (k.revoked) {
         say("%s: was revoked before", k.name);
@@ -232,7 +210,7 @@ int cmd_key_revoke(struct weir *w, int argc, char **argv)
     if (err) code = weir_failed("nothing was changed", err, c.db);
     else say("%s: revoked", k.name);
 out:
-    change_close(&c);
+    key_change_close(&c);
     return code;
 }
 

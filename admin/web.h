@@ -13,7 +13,7 @@ struct web {
     const char *data_dir, *db_path, *master_path;
     const char *mount; /* the URL prefix it lives under where a request names none; "" for none */
     struct master_key *master; /* renewed after a rotation, by whichever thread sees it first */
-    struct web_ids *ids;
+    struct id_source *ids;
 };
 
 /* Who asks: an administrator's key, or an administrator with a session. */

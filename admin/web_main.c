@@ -142,12 +142,12 @@ static void serve_once(const struct web *web)
 static bool run(const struct start *s, bool is_cgi)
 {
     struct master_key *master = NULL;
-    struct web_ids ids;
+    struct id_source ids;
     struct web web = {.data_dir = s->data, .db_path = s->db_path, .master_path = s->master_path, .mount = s->mount,
                       .ids = &ids};
     bool fine = open_store(s, &master), whole = true;
     web.master = master;
-    web_ids_start(&ids);
+    ids_start(&ids);
     if (fine && is_cgi) {
         serve_once(&web);
     } else if (fine) {

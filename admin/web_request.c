@@ -9,27 +9,18 @@
 #include "fcgi/base/text.h"
 
 struct variables {
-    const char *method, *uri, *script, *info, *query, *id, *mount, *redirected, *https, *scheme, *forwarded;
+    struct address_variables address;
+    const char *method, *query, *id, *mount, *redirected, *https, *scheme, *forwarded;
 };
 
 /* ---- line and headers ---- */
 
-static void take(struct span name, const char *value, struct web_request *r, struct variables *v)
+/* Which variable goes where: the value, or the last of them and how often it came. */
+struct place { struct span name; struct web_header *header; const char **value; };
+
+static void take(const struct place *all, size_t count, struct span name, const char *value)
 {
-    const struct { struct span name; struct web_header *header; const char **value; } all[] = {
-        {SPAN("HTTP_X_API_KEY"), &r->api_key, NULL}, {SPAN("HTTP_AUTHORIZATION"), &r->authorization, NULL},
-        {SPAN("HTTP_X_FORWARDED_FOR"), &r->forwarded_for, NULL}, {SPAN("HTTP_FORWARDED"), &r->forwarded, NULL},
-        {SPAN("HTTP_X_REQUEST_ID"), NULL, &v->id}, {SPAN("REDIRECT_HTTP_AUTHORIZATION"), NULL, &v->redirected},
-        {SPAN("REQUEST_METHOD"), NULL, &v->method}, {SPAN("REQUEST_URI"), NULL, &v->uri},
-        {SPAN("SCRIPT_NAME"), NULL, &v->script}, {SPAN("PATH_INFO"), NULL, &v->info},
-        {SPAN("QUERY_STRING"), NULL, &v->query}, {SPAN("CONTENT_TYPE"), NULL, &r->content_type},
-        {SPAN("CONTENT_LENGTH"), NULL, &r->length}, {SPAN("WEIR_MOUNT"), NULL, &v->mount},
-        {SPAN("HTTP_COOKIE"), NULL, &r->cookie}, {SPAN("HTTP_X_CSRF_TOKEN"), NULL, &r->csrf},
-        {SPAN("HTTP_ORIGIN"), NULL, &r->origin}, {SPAN("HTTP_HOST"), NULL, &r->host},
-        {SPAN("REMOTE_ADDR"), NULL, &r->ip}, {SPAN("HTTPS"), NULL, &v->https},
-        {SPAN("REQUEST_SCHEME"), NULL, &v->scheme}, {SPAN("HTTP_X_FORWARDED_PROTO"), NULL, &v->forwarded},
-    };
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+    for (size_t i = 0; i < count; i++) {
         if (!span_eq(name, all[i].name)) continue;
         if (all[i].value) *all[i].value = value;
         else *all[i].header = (struct web_header){value, all[i].header->times + 1};
@@ -39,9 +30,22 @@ static void take(struct span name, const char *value, struct web_request *r, str
 
 static void walk(char **env, struct web_request *r, struct variables *v)
 {
+    const struct place all[] = {
+        {SPAN("HTTP_X_API_KEY"), &r->api_key, NULL}, {SPAN("HTTP_AUTHORIZATION"), &r->authorization, NULL},
+        {SPAN("HTTP_X_FORWARDED_FOR"), &r->forwarded_for, NULL}, {SPAN("HTTP_FORWARDED"), &r->forwarded, NULL},
+        {SPAN("HTTP_X_REQUEST_ID"), NULL, &v->id}, {SPAN("REDIRECT_HTTP_AUTHORIZATION"), NULL, &v->redirected},
+        {SPAN("REQUEST_METHOD"), NULL, &v->method}, {SPAN("REQUEST_URI"), NULL, &v->address.uri},
+        {SPAN("SCRIPT_NAME"), NULL, &v->address.script}, {SPAN("PATH_INFO"), NULL, &v->address.info},
+        {SPAN("QUERY_STRING"), NULL, &v->query}, {SPAN("CONTENT_TYPE"), NULL, &r->content_type},
+        {SPAN("CONTENT_LENGTH"), NULL, &r->length}, {SPAN("WEIR_MOUNT"), NULL, &v->mount},
+        {SPAN("HTTP_COOKIE"), NULL, &r->cookie}, {SPAN("HTTP_X_CSRF_TOKEN"), NULL, &r->csrf},
+        {SPAN("HTTP_ORIGIN"), NULL, &r->origin}, {SPAN("HTTP_HOST"), NULL, &r->host},
+        {SPAN("REMOTE_ADDR"), NULL, &r->ip}, {SPAN("HTTPS"), NULL, &v->https},
+        {SPAN("REQUEST_SCHEME"), NULL, &v->scheme}, {SPAN("HTTP_X_FORWARDED_PROTO"), NULL, &v->forwarded},
+    };
     for (; env && *env; env++) {
         const char *equals = strchr(*env, '=');
-        if (equals) take((struct span){*env, (size_t)(equals - *env)}, equals + 1, r, v);
+        if (equals) take(all, sizeof all / sizeof *all, (struct span){*env, (size_t)(equals - *env)}, equals + 1);
     }
     /* Apache hides Authorization from programs unless told otherwise; a rewrite rule brings it in under this name. */
     if (!r->authorization.times && v->redirected) r->authorization = (struct web_header){v->redirected, 1};
@@ -58,73 +62,17 @@ static enum web_method method_of(const char *name)
     return WEB_OTHER;
 }
 
-static bool take_prefix(struct span *path, struct span prefix)
-{
-    while (prefix.len && prefix.at[prefix.len - 1] == '/') prefix.len--;
-    if (!prefix.len || path->len < prefix.len || memcmp(path->at, prefix.at, prefix.len) != 0) return false;
-    if (path->len > prefix.len && path->at[prefix.len] != '/') return false;
-    *path = (struct span){path->at + prefix.len, path->len - prefix.len};
-    return true;
-}
-
-/* As the client wrote it where the web server says so (REQUEST_URI), else what it has decoded (RFC 3875 4.1.5). */
-static void take_path(struct web_request *r, const struct variables *v, struct arena *a)
-{
-    bool is_decoded = !v->uri || *v->uri != '/';
-    struct span raw = is_decoded ? span_of(arena_printf(a, "%s%s", v->script ? v->script : "", v->info ? v->info : ""))
-                                 : (struct span){v->uri, strcspn(v->uri, "?")};
-    struct buf path;
-    r->mount = (struct span){raw.at, raw.len};
-    take_prefix(&raw, span_of(v->mount));
-    r->mount.len -= raw.len;
-    buf_init(&path, BOUND_PATH);
-    enum weir_err err = !raw.at ? WEIR_NOMEM : !raw.len ? buf_char(&path, '/')
-                        : is_decoded ? buf_span(&path, raw) : url_decode(&path, raw, false);
-    r->path_is_bad = err != WEIR_NOMEM && (err != WEIR_OK || !path.len || path.at[0] != '/');
-    r->path = r->path_is_bad ? SPAN("/") : (struct span){err == WEIR_OK ? arena_str(a, buf_all(&path)) : NULL, path.len};
-    buf_free(&path);
-}
-
-static bool id_is_well_formed(const char *id)
-{
-    size_t n = strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-");
-    return n >= 1 && n <= BOUND_REQUEST_ID && !id[n];
-}
-
-void web_ids_start(struct web_ids *ids)
-{
-    secret_random(&ids->process, sizeof ids->process);
-    ids->next = 0;
-}
-
-static void hex(uint64_t n, char out[16])
-{
-    for (int i = 15; i >= 0; i--, n >>= 4) out[i] = "0123456789abcdef"[n & 15];
-}
-
-/* The caller's own, or "req_", 16 digits of the process and 16 of the request. */
-static void take_id(struct web_request *r, const char *given, struct web_ids *ids)
-{
-    if (given && id_is_well_formed(given)) {
-        memcpy(r->id, given, strlen(given) + 1);
-        return;
-    }
-    memcpy(r->id, "req_", 4);
-    hex(ids->process, r->id + 4);
-    hex(ids->next++, r->id + 20);
-    r->id[36] = '\0';
-}
-
 /* Of several proxies the first is the one that the browser speaks with. */
 static bool is_https_of_first(const char *protocols)
 {
     return protocols && span_is_nocase(span_trim((struct span){protocols, strcspn(protocols, ",")}), "https");
 }
 
-enum weir_err web_request_read(struct conn *conn, const char *mount, struct web_ids *ids, struct arena *a,
+enum weir_err web_request_read(struct conn *conn, const char *mount, struct id_source *ids, struct arena *a,
                                struct web_request *r)
 {
     struct variables v = {.mount = mount};
+    struct address address;
     *r = (struct web_request){.conn = conn, .begun_wall_ms = clock_wall_ms()};
     walk(conn_environ(conn), r, &v);
     r->method = method_of(v.method);
@@ -132,8 +80,11 @@ enum weir_err web_request_read(struct conn *conn, const char *mount, struct web_
     r->is_https = (v.https && strcasecmp(v.https, "off") != 0 && *v.https) || span_is(span_of(v.scheme), "https") ||
                   is_https_of_first(v.forwarded);
     if (!r->ip) r->ip = "";
-    take_id(r, v.id, ids);
-    take_path(r, &v, a);
+    ids_take(ids, v.id, r->id);
+    address_read(&v.address, v.mount, a, &address);
+    r->mount = address.mount;
+    r->path = address.path;
+    r->path_is_bad = address.is_bad;
     return r->path.at ? WEIR_OK : WEIR_NOMEM;
 }
 

@@ -4,8 +4,7 @@
 
 #include <stdint.h>
 
-#include "fcgi/base/arena.h"
-#include "fcgi/base/bounds.h"
+#include "fcgi/base/address.h"
 #include "fcgi/base/buf.h"
 #include "fcgi/door/fastcgi.h"
 
@@ -31,12 +30,8 @@ struct web_request {
     int64_t begun_wall_ms;
 };
 
-/* Where ids of requests come from that bring none: unique, not secret. Shared by all threads. */
-struct web_ids { uint64_t process; _Atomic uint64_t next; };
-void web_ids_start(struct web_ids *ids);
-
 /* Fills *r from the open connection. WEIR_NOMEM. */
-enum weir_err web_request_read(struct conn *conn, const char *mount, struct web_ids *ids, struct arena *a,
+enum weir_err web_request_read(struct conn *conn, const char *mount, struct id_source *ids, struct arena *a,
                                struct web_request *r);
 
 /* Reads a whole JSON body, at most BOUND_ADMIN_BODY bytes. WEIR_NOT_JSON (by its content-type), WEIR_TOO_LARGE,

@@ -2,13 +2,8 @@
 #ifndef WEIR_STAGE_REQUEST_H
 #define WEIR_STAGE_REQUEST_H
 
-#include <stdint.h>
-
+#include "fcgi/base/address.h"
 #include "fcgi/stage/way.h"
-
-/* Where ids of requests come from that bring none: unique, not secret. Shared by all threads. */
-struct id_source { uint64_t process; _Atomic uint64_t next; };
-void ids_start(struct id_source *ids);
 
 /* Fills *r from the open connection. mount: the URL prefix Weir lives under ("" for none) where the request's own
  * variables name none. WEIR_NOMEM. */

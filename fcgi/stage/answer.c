@@ -164,9 +164,10 @@ static enum weir_err send_error(const struct request *r, int status, const struc
     return err;
 }
 
-enum weir_err answer_problem(const struct request *r, const struct problem *p, const struct outcome *o, const char *allow)
+enum weir_err answer_problem(const struct request *r, const struct problem *p, const char *allow)
 {
-    return send_error(r, weir_err_info(p->err)->status, p, NULL, o, allow);
+    conn_skip(r->conn, BOUND_BODY_MAX);
+    return send_error(r, weir_err_info(p->err)->status, p, NULL, NULL, allow);
 }
 
 enum weir_err answer_outcome(const struct request *r, const struct outcome *o)

@@ -10,8 +10,8 @@
 enum weir_err answer_json(const struct request *r, int status, struct span body, const struct outcome *o, const char *allow);
 /* 204 with Allow, for OPTIONS. */
 enum weir_err answer_options(const struct request *r, const char *allow);
-/* An error in the caller's form. allow as above. */
-enum weir_err answer_problem(const struct request *r, const struct problem *p, const struct outcome *o, const char *allow);
+/* An error in the caller's form, to a request that went no further; what is left of its body is skipped. allow as above. */
+enum weir_err answer_problem(const struct request *r, const struct problem *p, const char *allow);
 /* What the relay ended with: its body, its problem (with the upstream's own words), or the tail of its stream. */
 enum weir_err answer_outcome(const struct request *r, const struct outcome *o);
 

@@ -108,29 +108,12 @@ static void a_query_is_read_whole_or_refused(void **state)
     }
 }
 
-static void a_mount_prefix_is_taken_off_whole(void **state)
-{
-    static const struct { const char *path, *prefix, *left; } all[] = {
-        {"/llm/config/budget", "/llm", "/config/budget"}, {"/llm/config/budget", "/llm/", "/config/budget"},
-        {"/llmx/config", "/llm", "/llmx/config"},         {"/llm", "/llm", ""},
-        {"/config", "", "/config"},                       {"/config", "/", "/config"},
-        {"/ll", "/llm", "/ll"},
-    };
-    (void)state;
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        struct span path = span_of(all[i].path);
-        take_prefix(&path, span_of(all[i].prefix));
-        assert_true(span_is(path, all[i].left));
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(what_is_written_is_the_limit, empty_memory),
         cmocka_unit_test_teardown(a_fault_has_the_field_s_name_here, empty_memory),
         cmocka_unit_test_teardown(a_query_is_read_whole_or_refused, empty_memory),
-        cmocka_unit_test(a_mount_prefix_is_taken_off_whole),
     };
     arena_init(&memory);
     return cmocka_run_group_tests(tests, NULL, NULL);

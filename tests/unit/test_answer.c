@@ -14,12 +14,14 @@
 
 /* ---- the door ---- */
 
-struct conn { struct buf out; bool gone; };
+struct conn { struct buf out; bool gone; size_t skipped; };
 
 enum weir_err conn_write(struct conn *c, struct span bytes)
 {
     return c->gone ? WEIR_GONE : buf_span(&c->out, bytes);
 }
+
+void conn_skip(struct conn *c, size_t most) { c->skipped = most; }
 
 void conn_write_no_memory(struct conn *c, const char *request_id)
 {
@@ -33,6 +35,7 @@ static int open_door(void **state)
 {
     (void)state;
     door.gone = false;
+    door.skipped = 0;
     buf_init(&door.out, 1 << 20);
     return 0;
 }
@@ -142,9 +145,10 @@ static void head_and_options_have_no_body(void **state)
     assert_true(has_line("Content-Length: 7"));
     buf_clear(&door.out);
     problem_set(&p, WEIR_NOT_FOUND, NULL, NULL);
-    assert_int_equal(answer_problem(&r, &p, NULL, NULL), WEIR_OK);
+    assert_int_equal(answer_problem(&r, &p, NULL), WEIR_OK);
     assert_int_equal(check_head(&lines).len, 0);
     assert_true(has_line("Status: 404 Not Found"));
+    assert_int_equal(door.skipped, BOUND_BODY_MAX);
     buf_clear(&door.out);
     r = request_of(METHOD_OPTIONS);
     assert_int_equal(answer_options(&r, "POST, OPTIONS"), WEIR_OK);
@@ -174,9 +178,16 @@ static void no_value_can_end_its_line(void **state)
         assert_true(has_line(all[i].line));
         buf_clear(&door.out);
         problem_set(&p, WEIR_UPSTREAM, "a\r\nb", "a\r\nX-Evil: 1");
-        assert_int_equal(answer_problem(&r, &p, &o, all[i].value), WEIR_OK);
+        assert_int_equal(answer_problem(&r, &p, all[i].value), WEIR_OK);
         check_head(&lines);
-        assert_int_equal(lines, 11);
+        assert_int_equal(lines, 7);
+        buf_clear(&door.out);
+        o.end = END_FAILED;
+        o.status = 502;
+        o.problem = p;
+        assert_int_equal(answer_outcome(&r, &o), WEIR_OK);
+        check_head(&lines);
+        assert_int_equal(lines, 10);
         buf_clear(&door.out);
         assert_int_equal(answer_stream_begin(&r, &o), WEIR_OK);
         assert_int_equal(check_head(&lines).len, 0);
@@ -197,7 +208,7 @@ static void every_error_has_four_members_and_its_status(void **state)
         int lines;
         buf_clear(&door.out);
         problem_set(&p, (enum weir_err)err, NULL, NULL);
-        assert_int_equal(answer_problem(&r, &p, NULL, NULL), WEIR_OK);
+        assert_int_equal(answer_problem(&r, &p, NULL), WEIR_OK);
         struct span body = check_head(&lines);
         expect_error(body, info->text, info->type, NULL, info->code);
         snprintf(line, sizeof line, "Content-Length: %zu", body.len);
@@ -218,7 +229,7 @@ static void what_waiting_helps_says_how_long(void **state)
     (void)state;
     problem_set(&p, WEIR_OVERLOADED, NULL, NULL);
     p.retry_after_s = 7;
-    assert_int_equal(answer_problem(&r, &p, NULL, NULL), WEIR_OK);
+    assert_int_equal(answer_problem(&r, &p, NULL), WEIR_OK);
     assert_true(has_line("retry-after: 7"));
     assert_false(has_line("x-should-retry: false"));
 }
@@ -230,13 +241,13 @@ static void an_errors_text_is_json_whatever_it_holds(void **state)
     int lines;
     (void)state;
     problem_set(&p, WEIR_INVALID, "a\"b\\\n\xFF", "q\"\\ \x01 \xC3\xA9 </script> \xFF.");
-    assert_int_equal(answer_problem(&r, &p, NULL, NULL), WEIR_OK);
+    assert_int_equal(answer_problem(&r, &p, NULL), WEIR_OK);
     expect_error(check_head(&lines), "q\"\\ \x01 \xC3\xA9 </script> \xEF\xBF\xBD.", "invalid_request_error", "a\"b\\\n\xEF\xBF\xBD", NULL);
     /* the longest there can be, all of it escaped */
     memset(&p.text, 1, sizeof p.text - 1);
     memset(&p.param, 1, sizeof p.param - 1);
     buf_clear(&door.out);
-    assert_int_equal(answer_problem(&r, &p, NULL, NULL), WEIR_OK);
+    assert_int_equal(answer_problem(&r, &p, NULL), WEIR_OK);
     assert_int_equal(member(check_head(&lines), "message").text.len, 6 * (sizeof p.text - 1) + 2);
 }
 
@@ -379,7 +390,7 @@ static void anthropics_error_has_its_form_and_names_the_request(void **state)
     (void)state;
     r.is_anthropic = true;
     problem_set(&p, WEIR_INVALID, "max_tokens", "max_tokens is missing.");
-    assert_int_equal(answer_problem(&r, &p, NULL, NULL), WEIR_OK);
+    assert_int_equal(answer_problem(&r, &p, NULL), WEIR_OK);
     assert_true(span_is(check_head(&lines), "{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\","
                                             "\"message\":\"max_tokens is missing.\"},\"request_id\":\"req_1\"}"));
     assert_non_null(strstr(buf_cstr(&door.out), "\r\nrequest-id: req_1\r\n"));
@@ -412,7 +423,7 @@ static void a_client_that_has_gone_is_told_of(void **state)
     door.gone = true;
     problem_set(&p, WEIR_NOT_FOUND, NULL, NULL);
     assert_int_equal(answer_json(&r, 200, SPAN("{}"), NULL, NULL), WEIR_GONE);
-    assert_int_equal(answer_problem(&r, &p, NULL, NULL), WEIR_GONE);
+    assert_int_equal(answer_problem(&r, &p, NULL), WEIR_GONE);
     assert_int_equal(answer_stream_begin(&r, &o), WEIR_GONE);
     assert_int_equal(answer_outcome(&r, &o), WEIR_GONE);
 }

@@ -166,7 +166,7 @@ enum weir_err api_settings(struct web_way *w, struct buf *out)
         char *value;
         if ((err = settings_get(w->db, d, &w->memory, &value)) != WEIR_OK) break;
         api_member(out, d == setting_defs ? "{\"name\":" : ",{\"name\":", d->name);
-        buf_printf(out, ",\"value\":%s,\"default\":%s,\"in_force\":%s", value, d->standard, d->in_force ? "true" : "false");
+        buf_printf(out, ",\"value\":%s,\"default\":%s", value, d->standard);
         api_member(out, ",\"meaning\":", d->meaning);
         buf_char(out, '}');
     }

@@ -135,7 +135,6 @@ bool document_change(const struct apply_ground *g, struct span text, bool dry_ru
 
     *out = (struct applied){0};
     buf_init(&out->made, (size_t)512 << 20);
-    pending_init(&out->pending);
     arena_init(&a.entry);
     arena_init(&a.stored);
     a.r.memory = &a.entry;
@@ -154,5 +153,4 @@ void applied_free(struct applied *out)
 {
     if (out->made.at) secret_wipe(out->made.at, out->made.len);
     buf_free(&out->made);
-    pending_free(&out->pending);
 }

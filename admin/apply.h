@@ -5,8 +5,8 @@
 #define WEIR_ADMIN_APPLY_H
 
 #include "admin/command.h"
+#include "admin/document.h"
 #include "admin/field.h"
-#include "admin/in_force.h"
 #include "sql/admin_changes.h"
 
 struct tally { size_t added, changed, same; };
@@ -20,7 +20,6 @@ struct applied {
     size_t revoked;      /* keys of the document that are revoked, and stay so */
     bool anonymous_limited; /* see anonymous.h */
     bool short_secret;      /* of a token verifier: somebody may find it out from one token */
-    struct pending pending;
 };
 
 /* What the document is brought into, and by whom. */

@@ -103,7 +103,6 @@ static bool check_setting(struct apply *a, const struct setting_def *d, struct j
     if (setting_check(d, v, &expected)) return refuse(&a->r, "must be %s", expected ? expected : "something else");
     while (jscan_next(&it, &key, &other) && other.text.at < v.text.at)
         if (jkey_is(key, d->name)) return refuse(&a->r, "stands there twice");
-    pending_setting(&a->out->pending, d);
     return true;
 }
 

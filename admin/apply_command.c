@@ -34,8 +34,6 @@ bool document_apply(struct weir *w, struct span text, bool dry_run, const char *
     if (fine && out->anonymous_limited) say(ANONYMOUS_LIMITS);
     if (fine && out->short_secret)
         say("a token verifier's secret has fewer than 32 bytes: whoever guesses it makes tokens; `openssl rand -hex 32`");
-    if (fine) pending_say(&out->pending);
-    if (fine) pending_free(&out->pending);
 out:
     db_close(g.read);
     db_close(g.write);

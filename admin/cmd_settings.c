@@ -40,8 +40,7 @@ static const struct env_def env_defs[] = {
 };
 
 static const struct column columns[] = {{"name", "NAME", 0}, {"value", "VALUE", 0}, {"default", "DEFAULT", 0},
-                                        {"kind", "KIND", 0}, {"in_force", NULL, 0}, {"meaning", "MEANING", 0},
-                                        {NULL, NULL, 0}};
+                                        {"kind", "KIND", 0}, {"meaning", "MEANING", 0}, {NULL, NULL, 0}};
 
 static void list_env(struct listing *l, const struct env_def *d)
 {
@@ -52,7 +51,6 @@ static void list_env(struct listing *l, const struct env_def *d)
     listing_text(l, !value ? standard : d->secret ? SPAN("(set, not shown)") : span_of(value));
     listing_text(l, standard);
     listing_text(l, SPAN("environment"));
-    listing_bool(l, true);
     listing_text(l, span_of(d->meaning));
 }
 
@@ -60,19 +58,16 @@ static enum weir_err list_setting(struct listing *l, struct db *db, const struct
 {
     struct arena memory;
     enum weir_err err;
-    char *value = NULL, *meaning;
+    char *value = NULL;
 
     arena_init(&memory);
     err = settings_get(db, d, &memory, &value);
-    meaning = arena_printf(&memory, "%s%s", d->meaning, d->in_force ? "" : " (not yet in force)");
-    if (!err && !meaning) err = WEIR_NOMEM;
     if (!err) {
         listing_text(l, span_of(d->name));
         listing_both(l, span_of(value), span_of(value));
         listing_both(l, span_of(d->standard), span_of(d->standard));
         listing_text(l, SPAN("run time"));
-        listing_bool(l, d->in_force);
-        listing_text(l, span_of(meaning));
+        listing_text(l, span_of(d->meaning));
     }
     arena_end(&memory);
     return err;
@@ -135,7 +130,6 @@ static int set_setting(struct weir *w, const struct setting_def *d, struct span 
             if (!err) err = anonymous_limits(db, d, value, clock_wall_ms(), &limited);
             if (!err) err = change_commit(&change);
             if (!err && limited) say(ANONYMOUS_LIMITS);
-            if (!err && !d->in_force) say("%s is stored, but not yet in force in this version", d->name);
         }
         change_undo(&change);
     }

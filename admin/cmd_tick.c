@@ -111,6 +111,7 @@ static enum weir_err sweep_all(struct tick *t)
 static enum weir_err do_all(struct tick *t)
 {
     enum weir_err err = settings_load(t->db, &t->w->memory, &t->settings);
+    if (!err && t->settings.survives_power) err = db_survive(t->db, DB_SURVIVES_POWER);
 
     if (!err) err = sweep_all(t);
     do {

@@ -35,7 +35,7 @@ static const struct command commands[] = {
      "            [--faces chat,responses...]",
      "an upstream; its key is read from a file or stdin. Changed by `weir apply`, changed or removed at /admin"},
     {"provider list", cmd_provider_list, "[--json]", "the upstreams, and how they, their breakers and keys are"},
-    {"provider test", cmd_provider_test, "NAME [--model M] [--key K] [--json]",
+    {"provider test", cmd_provider_test, "NAME [--model M] [--key KEYNAME] [--json]",
      "really call the upstream with each of its keys and say plainly what is wrong\n"
      "  asked for are its list of models and the smallest completion of M, by default of a model that an alias leads to"},
     {"provider sync", cmd_provider_sync, "NAME [--model M] [--json]",

@@ -48,7 +48,6 @@ static enum weir_err write_setting(struct web_way *w, struct buf *out, const str
     page_form_start(w, out, "settings");
     page_hidden(out, "setting", d->name);
     page_input(w, out, &values, &i);
-    if (!d->in_force) HTML(out, "<p class=\"hint\">Stored, but this version does not act on it yet.</p>\n");
     page_form_end(out, "Save");
     return WEIR_OK;
 }

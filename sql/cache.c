@@ -77,7 +77,7 @@ static enum weir_err bring_up(struct db *db)
 static enum weir_err open_once(const char *path, struct side *s)
 {
     enum weir_err err = db_open(path, DB_WRITE, BUSY_MS, &sql_cache, &s->db);
-    if (err == WEIR_OK) err = db_careless(s->db);
+    if (err == WEIR_OK) err = db_survive(s->db, DB_SURVIVES_NOTHING);
     if (err == WEIR_OK) err = bring_up(s->db);
     if (err != WEIR_OK) shut(s);
     return err;

@@ -23,7 +23,8 @@ enum weir_err change_begin(struct change *c, struct db *db, const char *data_dir
     }
     stamp_open(data_dir, &c->stamp);
     stamp_begin(&c->stamp);
-    enum weir_err err = db_begin(db);
+    enum weir_err err = db_survive(db, DB_SURVIVES_POWER); /* a key that was revoked does not come back */
+    if (err == WEIR_OK) err = db_begin(db);
     if (err != WEIR_OK) let_go(c);
     return err;
 }

@@ -35,6 +35,7 @@ struct db {
     struct stmt broken; /* stands for one that could not be had */
     struct { enum weir_err (*write)(void *arg, struct db *db); void *arg; } deferred; /* write NULL: nothing */
     int busy_ms;
+    enum db_survives survives;
     int wal_pages;
     enum weir_err fault;
     char message[240];
@@ -98,7 +99,7 @@ static int on_commit(void *arg, sqlite3 *at, const char *schema, int pages)
 }
 
 /* For connections behind the wall. Transactions, selects and functions are what statements are made of; the schema and
- * other files are nobody's behind it, and of pragmas only the one that db_probe needs. */
+ * other files are nobody's behind it, and of pragmas only those that db_probe and db_survive need. */
 static int ask_wall(void *arg, int action, const char *a, const char *b, const char *schema, const char *trigger)
 {
     enum wall_act act;
@@ -106,7 +107,7 @@ static int ask_wall(void *arg, int action, const char *a, const char *b, const c
     switch (action) {
     case SQLITE_SELECT: case SQLITE_TRANSACTION: case SQLITE_SAVEPOINT: case SQLITE_FUNCTION: case SQLITE_RECURSIVE:
         return SQLITE_OK;
-    case SQLITE_PRAGMA: return strcmp(a, "user_version") == 0 ? SQLITE_OK : SQLITE_DENY;
+    case SQLITE_PRAGMA: return strcmp(a, "user_version") == 0 || strcmp(a, "synchronous") == 0 ? SQLITE_OK : SQLITE_DENY;
     case SQLITE_READ: act = WALL_READ; break;
     case SQLITE_INSERT: act = WALL_INSERT; break;
     case SQLITE_UPDATE: act = WALL_UPDATE; break;
@@ -148,6 +149,7 @@ enum weir_err db_open(const char *path, enum db_mode mode, int busy_ms, const st
     db->list = list;
     db->broken.db = db;
     db->busy_ms = busy_ms;
+    db->survives = DB_SURVIVES_PROCESS;
     if (list && !(db->stmts = calloc((size_t)list->count, sizeof *db->stmts))) goto out;
     int flags = (mode == DB_WRITE ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY) | SQLITE_OPEN_NOMUTEX;
     int rc = sqlite3_open_v2(path, &db->at, flags, NULL);
@@ -171,15 +173,19 @@ void db_close(struct db *db)
     free(db);
 }
 
-enum weir_err db_careful(struct db *db)
+enum weir_err db_survive(struct db *db, enum db_survives what)
 {
-    int rc = sqlite3_exec(db->at, "PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;", NULL, NULL, NULL);
-    return rc == SQLITE_OK ? WEIR_OK : fail(db, rc);
+    static const char *const pragmas[] = {"PRAGMA synchronous=OFF", "PRAGMA synchronous=NORMAL", "PRAGMA synchronous=FULL"};
+    if (db->survives == what) return WEIR_OK;
+    int rc = sqlite3_exec(db->at, pragmas[what], NULL, NULL, NULL);
+    if (rc != SQLITE_OK) return fail(db, rc);
+    db->survives = what;
+    return WEIR_OK;
 }
 
-enum weir_err db_careless(struct db *db)
+enum weir_err db_erase_deleted(struct db *db)
 {
-    int rc = sqlite3_exec(db->at, "PRAGMA synchronous=OFF;", NULL, NULL, NULL);
+    int rc = sqlite3_exec(db->at, "PRAGMA secure_delete=ON", NULL, NULL, NULL);
     return rc == SQLITE_OK ? WEIR_OK : fail(db, rc);
 }
 

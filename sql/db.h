@@ -27,10 +27,12 @@ enum db_mode { DB_READ, DB_WRITE };
  * WEIR_STORAGE, WEIR_CORRUPT, WEIR_NOMEM. */
 enum weir_err db_open(const char *path, enum db_mode mode, int busy_ms, const struct sql_list *list, struct db **out);
 void db_close(struct db *db); /* NULL is fine. Makes no checkpoint. */
-/* From now on a commit of this connection is on the disk when it returns, and what it deletes or overwrites is zeros. */
-enum weir_err db_careful(struct db *db);
-/* From now on this connection never waits for the disk: what it writes may be lost, or torn, when the power goes. */
-enum weir_err db_careless(struct db *db);
+/* What a commit of this connection survives from now on; outside of transactions. A new connection's survive its process.
+ * NOTHING: the file may be torn when power is lost. POWER: it is on the disk when it returns. Costs nothing if it is so. */
+enum db_survives { DB_SURVIVES_NOTHING, DB_SURVIVES_PROCESS, DB_SURVIVES_POWER };
+enum weir_err db_survive(struct db *db, enum db_survives what);
+/* From now on what this connection deletes or overwrites is zeros in the file. */
+enum weir_err db_erase_deleted(struct db *db);
 /* What SQLite said of the last failure on this connection, for the log. */
 const char *db_message(const struct db *db);
 

@@ -17,7 +17,6 @@ struct setting_def {
     const char *choices;       /* SETTING_CHOICE: "cancel|drain" */
     const char *expected;      /* what a value must be, for messages: "true or false" */
     const char *meaning;
-    bool in_force;             /* false: stored, but this version does not act on it yet */
 };
 
 /* anonymous(false) on_disconnect(cancel|drain) orphans(charge|release) audit_content(none|prompt|all) cors_origins([])
@@ -34,6 +33,7 @@ struct settings {
     bool anonymous;
     const char *trusted_proxies, *cors_origins; /* JSON arrays (list.h), NULL: empty; with the arena they were read into */
     bool drain_on_disconnect;
+    bool survives_power;     /* what is committed is on the disk before anybody is told */
     bool release_orphans;    /* what dead processes held is given back, not charged */
     int64_t audit_keep_days, audit_keep_rows; /* 0: all */
     enum content_kept content;

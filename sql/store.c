@@ -132,6 +132,7 @@ static enum weir_err replace(struct store *s, struct reader *r, struct snapshot 
     enum weir_err err = load(s, r, &fresh);
     if (err != WEIR_OK) return err;
     snapshot_hold(fresh);
+    writer_survive_power(s->writer, fresh->settings.survives_power);
     pthread_mutex_lock(&s->lock);
     struct snapshot *old = s->snap;
     s->snap = fresh;

@@ -129,7 +129,7 @@ enum weir_err vault_rotate(struct db *db, const char *data_dir, const char *path
     struct rotation r = {.db = db, .resealed = resealed, .what = what};
     struct change change;
     *what = '\0';
-    enum weir_err err = db_careful(db);
+    enum weir_err err = db_erase_deleted(db);
     if (err == WEIR_OK) err = change_begin(&change, db, data_dir);
     if (err != WEIR_OK) return err;
     err = reseal_all(&r, path, record);

@@ -46,6 +46,7 @@ struct writer {
     const struct sql_list *list;
     atomic_int refs;     /* the owner's, the thread's and those of callers */
     atomic_bool able;
+    atomic_bool survives_power;
     atomic_size_t backlog;
     atomic_int crowd;    /* callers that will soon have a job, see writer_enter */
     struct gate gates[2]; /* in turn, so that waking one group leaves those asleep who came while it was written */
@@ -253,6 +254,7 @@ enum weir_err writer_run(struct writer *w, struct job *j, int wait_ms, bool keep
 }
 
 bool writer_is_able(const struct writer *w) { return atomic_load(&w->able); }
+void writer_survive_power(struct writer *w, bool on) { w->survives_power = on; }
 void writer_enter(struct writer *w) { atomic_fetch_add(&w->crowd, 1); }
 void writer_leave(struct writer *w) { atomic_fetch_sub(&w->crowd, 1); }
 size_t writer_backlog(const struct writer *w) { return atomic_load(&w->backlog); }
@@ -270,7 +272,8 @@ static bool is_trouble(enum weir_err err)
 static enum weir_err begin(struct writer *w)
 {
     if (db_has_moved(w->db)) return WEIR_STORAGE;
-    enum weir_err err = db_begin(w->db);
+    enum weir_err err = db_survive(w->db, w->survives_power ? DB_SURVIVES_POWER : DB_SURVIVES_PROCESS);
+    if (err == WEIR_OK) err = db_begin(w->db);
     return err == WEIR_OK || is_trouble(err) ? err : WEIR_STORAGE;
 }
 

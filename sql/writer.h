@@ -31,6 +31,8 @@ void job_release(struct job *j); /* the caller lets go; exactly once after write
 /* False while the last group failed for lack of room or an I/O error: refuse new work that must be recorded.
  * While it is false the writer tries again by itself and finds out when writing works. */
 bool writer_is_able(const struct writer *w);
+/* Each commit from now on is on the disk before its callers are told, or (as at the start) when the log is checkpointed. */
+void writer_survive_power(struct writer *w, bool on);
 /* Around what will have a job to write: how many are about decides who writes. */
 void writer_enter(struct writer *w);
 void writer_leave(struct writer *w);

@@ -18,7 +18,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum kind { NONE, ALLOCATION, STATEMENT, WRITE, CONNECTION, KILL };
+enum kind { NONE, ALLOCATION, STATEMENT, WRITE, CONNECTION, KILL, SYNC };
 
 /* test_inject.py knows this layout. */
 struct control {
@@ -168,8 +168,8 @@ int sqlite3_step(struct sqlite3_stmt *s)
 
 ssize_t pwrite64(int fd, const void *at, size_t n, off64_t offset) { REAL(pwrite64); CHANGES(fd, at, n, offset); }
 ssize_t pwrite(int fd, const void *at, size_t n, off_t offset) { REAL(pwrite); CHANGES(fd, at, n, offset); }
-int fsync(int fd) { REAL(fsync); CHANGES(fd); }
-int fdatasync(int fd) { REAL(fdatasync); CHANGES(fd); }
+int fsync(int fd) { REAL(fsync); if (FAILS(SYNC)) return -1; CHANGES(fd); }
+int fdatasync(int fd) { REAL(fdatasync); if (FAILS(SYNC)) return -1; CHANGES(fd); }
 int ftruncate64(int fd, off64_t n) { REAL(ftruncate64); CHANGES(fd, n); }
 int ftruncate(int fd, off_t n) { REAL(ftruncate); CHANGES(fd, n); }
 int rename(const char *from, const char *to) { REAL(rename); CHANGES(from, to); }

@@ -20,7 +20,7 @@ import pytest
 import harness
 from harness import BUILD, MESSAGES, SLOW, clean_env, until
 
-NONE, ALLOCATION, STATEMENT, WRITE, CONNECTION, KILL = range(6)
+NONE, ALLOCATION, STATEMENT, WRITE, CONNECTION, KILL, SYNC = range(7)
 SQLITE_NOMEM, SQLITE_IOERR, SQLITE_FULL, SQLITE_BUSY = 7, 10, 13, 5
 MOST_KILLS = 24 if SLOW == 1 else 8  # of a rotation's changes of files, besides the last ones
 FOREVER = 2 ** 32 - 1
@@ -204,6 +204,24 @@ def test_the_nth_of_a_kind_fails_and_the_answer_is_clean(victim, kind, way):
     until("the gateway to work again", lambda: works(ask), 10)
     assert v.web.responders() == v.pids, "a process died"
     assert v.site.books() == 0
+
+
+def test_what_survives_power_is_on_the_disk_before_the_answer_ends(victim):
+    v = victim
+    assert v.count("weir.fcgi", SYNC, v.plain) == 0
+    v.site.weir("settings", "durability", "power")
+    try:
+        count, found = v.count("weir.fcgi", SYNC, v.plain), []
+        assert count >= 2  # the hold is, before the provider is asked; and the charge, before the answer
+        for n in range(1, count + 1):
+            assert break_once(v, "weir.fcgi", SYNC, errno.EIO, v.plain, n, n, found)[1] == 1
+        assert break_once(v, "weir.fcgi", SYNC, errno.EIO, v.plain, 1, FOREVER, found)[0] == 507
+        until("the gateway to work again", lambda: works(v.plain), 10)
+    finally:
+        v.site.weir("settings", "durability", "process")
+    assert not found, "\n".join(found)
+    assert v.site.books() == 0
+    assert v.count("weir.fcgi", SYNC, v.plain) == 0
 
 
 # ---- a rotation of the master key that is killed ----

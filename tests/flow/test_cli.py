@@ -253,12 +253,6 @@ def test_apply_twice_changes_nothing_and_says_so(cli):
     assert cli.version() == version
 
 
-def test_apply_says_what_is_not_in_force(cli):
-    line = [s for s in cli.apply({"settings": {"durability": "power"}}).stderr.splitlines() if "not yet in force" in s]
-    assert len(line) == 1 and "setting durability" in line[0]
-    assert "not yet in force" not in cli.apply(whole()).stderr
-
-
 def test_export_applies_again_and_changes_nothing(cli):
     cli.apply(whole())
     version, text = cli.version(), cli.run("export").stdout
@@ -684,7 +678,6 @@ def test_settings_show_set_and_refuse(cli):
     assert cli.version() == version + 2
     assert cli.json("settings", "on_disconnect")[0]["value"] == "drain" and cli.json("settings", "max_body")[0]["value"] == 2048
     assert "already" in cli.run("settings", "max_body", "2048").stderr
-    assert "not yet in force" in cli.run("settings", "durability", '"power"').stderr
     for args, word in ((["max_body", "many"], "max_body: must be"), (["colour", "red"], "no such setting"), (["WEIR_LOG", "x"], "environment"), (["colour"], "no such setting")):
         assert word in cli.run("settings", *args, code=1).stderr
     assert "sk-hidden" not in cli.run("settings", OPENAI_API_KEY="sk-hidden").stdout

@@ -45,7 +45,7 @@ def drain(gw, alias, **fields):
 
 def test_nothing_is_kept_unless_it_is_asked_for(gw):
     assert json.loads(gw.site.weir("settings", "audit_content", "--json").stdout)[0] | {"meaning": ""} == {
-        "name": "audit_content", "value": "none", "default": "none", "kind": "run time", "in_force": True, "meaning": ""}
+        "name": "audit_content", "value": "none", "default": "none", "kind": "run time", "meaning": ""}
     alias = gw.alias("ok")
     before = gw.site.query("select count(*) from content")
     assert gw.chat(alias).status_code == 200

@@ -384,6 +384,28 @@ static void a_file_that_is_replaced_is_noticed(void **state)
     room_close(&r);
 }
 
+static void what_a_commit_survives_is_the_connection_s_own(void **state)
+{
+    static const char *const texts[] = {"PRAGMA synchronous"};
+    static const enum db_survives all[] = {DB_SURVIVES_POWER, DB_SURVIVES_PROCESS, DB_SURVIVES_POWER, DB_SURVIVES_NOTHING};
+    const struct sql_list list = {texts, 1, true}; /* behind the wall, as the writer's */
+    struct room r;
+    struct db *db;
+    bool row;
+    (void)state;
+    room_open(&r);
+    assert_int_equal(db_open(r.db, DB_WRITE, 100, &list, &db), WEIR_OK);
+    for (size_t i = 0; i <= sizeof all / sizeof *all; i++) {
+        struct stmt *s = db_stmt(db, 0);
+        assert_int_equal(stmt_step(s, &row), WEIR_OK);
+        assert_int_equal(stmt_get_int(s, 0), i ? all[i - 1] : DB_SURVIVES_PROCESS); /* SQLite counts as we do */
+        stmt_reset(s);
+        if (i < sizeof all / sizeof *all) assert_int_equal(db_survive(db, all[i]), WEIR_OK);
+    }
+    db_close(db);
+    room_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -403,6 +425,7 @@ int main(void)
         cmocka_unit_test(a_backup_is_whole_and_private_and_never_overwrites),
         cmocka_unit_test(closing_makes_no_checkpoint_and_a_whole_one_empties_the_log),
         cmocka_unit_test(a_file_that_is_replaced_is_noticed),
+        cmocka_unit_test(what_a_commit_survives_is_the_connection_s_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

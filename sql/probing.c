@@ -83,11 +83,13 @@ static enum weir_err note_target(struct db *db, struct arena *a, const struct he
     return health_put(db, &r, now);
 }
 
-static enum weir_err note_key(struct db *db, struct arena *a, const struct probe_news *n, int64_t now)
+/* A key that was refused while its probe was under way stays so: the request's word is the later one. */
+static enum weir_err note_key(struct db *db, struct arena *a, const struct health_map *m, const struct probe_news *n,
+                              int64_t now)
 {
     struct health_row r;
     enum weir_err err = health_read(db, a, HEALTH_KEY, n->provider, n->key, &r);
-    if (err != WEIR_OK || !r.disabled) return err;
+    if (err != WEIR_OK || !r.disabled || !is_refused(m, n->provider, n->key)) return err;
     r.probed = now;
     if (n->status && !n->error) r.disabled = NULL;
     return health_put(db, &r, now);
@@ -101,7 +103,7 @@ enum weir_err probing_note(struct db *db, const struct health_map *m, const stru
     for (int i = 0; m && i < m->count && err == WEIR_OK; i++)
         if (m->rows[i].kind == HEALTH_TARGET && strcmp(m->rows[i].provider, n->provider) == 0)
             err = note_target(db, &a, &m->rows[i], n, now);
-    if (err == WEIR_OK && n->key) err = note_key(db, &a, n, now);
+    if (err == WEIR_OK && n->key) err = note_key(db, &a, m, n, now);
     arena_end(&a);
     return err;
 }

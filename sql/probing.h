@@ -15,7 +15,8 @@ struct probe_due { const struct provider_row *provider; const struct upstream_ke
  * nothing answered and may be half-open now, and keys that were refused, or not usable, for that long. Returns how many. */
 int probing_due(const struct snapshot *s, const struct health_map *m, int64_t now, struct probe_due *out, int most);
 
-/* In a transaction. error NULL: it is alive, and latency_ms the time to its answer; status 0: there was none. */
+/* In a transaction. m: as it was when the probe began. error NULL: it is alive, and latency_ms the time to its answer;
+ * status 0: there was none. */
 struct probe_news { const char *provider, *key, *error; int status; int64_t latency_ms; };
 enum weir_err probing_note(struct db *db, const struct health_map *m, const struct probe_news *n, int64_t now);
 

@@ -9,21 +9,11 @@
 
 #include "fcgi/base/clock.h"
 #include "fcgi/base/log.h"
+#include "sql/tally.h"
 
 #define FRESH_MS    1000   /* a change by a program that rings no bell is seen after that */
 #define CLAIM_MS    2000
-#define TALLIES     512
 #define FLUSH_ROWS  64     /* in one job */
-
-/* What was counted of one provider's target or key; or of an alias, whose turn it is. */
-struct tally {
-    enum health_kind kind;
-    char *provider, *name; /* NULL: free */
-    int64_t requests, failed, latency_sum, latencies; /* since the last flush */
-    int64_t all, latency_ms; /* since the start; -1: unknown */
-    int64_t in_flight, spare_until;
-    uint64_t turn;
-};
 
 struct pulse {
     struct store *store;
@@ -34,7 +24,7 @@ struct pulse {
     uint64_t seen;           /* the stamp under which map was read */
     int64_t loaded;
     bool is_loading;
-    struct tally tallies[TALLIES];
+    struct tallies tallies;
 };
 
 /* ---- the stamp: random, so that two who write it at once leave something new all the same ---- */
@@ -117,34 +107,9 @@ struct health_map *pulse_hold(struct pulse *p)
 
 /* ---- counts; the lock is held ---- */
 
-static size_t hash_of(enum health_kind kind, const char *provider, const char *name)
-{
-    uint64_t h = 1469598103934665603u + (uint64_t)kind; /* FNV-1a */
-    for (const char *c = provider; *c; c++) h = (h ^ (unsigned char)*c) * 1099511628211u;
-    h = (h ^ 0xff) * 1099511628211u;
-    for (const char *c = name; *c; c++) h = (h ^ (unsigned char)*c) * 1099511628211u;
-    return (size_t)(h % TALLIES);
-}
-
-/* NULL: the table is full, and nothing is counted of what comes later. */
 static struct tally *tally_of(struct pulse *p, enum health_kind kind, const char *provider, const char *name)
 {
-    size_t at = hash_of(kind, provider, name);
-    for (size_t i = 0; i < TALLIES; i++, at = (at + 1) % TALLIES) {
-        struct tally *t = &p->tallies[at];
-        if (!t->provider) {
-            char *a = strdup(provider), *b = strdup(name);
-            if (a && b) {
-                *t = (struct tally){.kind = kind, .provider = a, .name = b, .latency_ms = -1};
-                return t;
-            }
-            free(a);
-            free(b);
-            return NULL;
-        }
-        if (t->kind == kind && strcmp(t->provider, provider) == 0 && strcmp(t->name, name) == 0) return t;
-    }
-    return NULL;
+    return tallies_find(&p->tallies, kind, provider, name);
 }
 
 static void count(struct pulse *p, enum health_kind kind, const char *name, const struct pulse_report *r)
@@ -152,7 +117,6 @@ static void count(struct pulse *p, enum health_kind kind, const char *name, cons
     struct tally *t = tally_of(p, kind, r->provider, name);
     if (!t || r->word == PULSE_NOTHING) return;
     t->requests++;
-    t->all++;
     t->failed += r->word != PULSE_GOOD;
     if (r->word != PULSE_GOOD || r->latency_ms < 0) return;
     t->latency_sum += r->latency_ms;
@@ -439,23 +403,32 @@ static bool take_counts(struct flush_job *f, struct tally *t)
     return true;
 }
 
+/* As many as fit, from *at on. The lock is held. False: memory is out. */
+static bool take_some(struct flush_job *f, struct tallies *all, size_t *at)
+{
+    for (; *at < all->size && f->count < FLUSH_ROWS; ++*at) {
+        struct tally *t = all->slots[*at];
+        if (t && t->requests && !take_counts(f, t)) return false;
+    }
+    return true;
+}
+
 void pulse_flush(struct pulse *p, int wait_ms)
 {
     if (!p) return;
-    for (int at = 0; at < TALLIES;) {
+    for (size_t at = 0;;) {
         struct flush_job *f = calloc(1, sizeof *f);
         if (!f) return;
         *f = (struct flush_job){.job = {.run = flush_run, .dispose = flush_free}, .now = clock_wall_ms()};
         arena_init(&f->strings);
         pthread_mutex_lock(&p->lock);
-        for (; at < TALLIES && f->count < FLUSH_ROWS; at++)
-            if (p->tallies[at].provider && p->tallies[at].requests && !take_counts(f, &p->tallies[at])) break;
+        bool whole = take_some(f, &p->tallies, &at);
         pthread_mutex_unlock(&p->lock);
-        bool any = f->count > 0, whole = at >= TALLIES || f->count == FLUSH_ROWS;
+        bool any = f->count > 0, full = f->count == FLUSH_ROWS;
         if (any) writer_run(store_writer(p->store), &f->job, wait_ms, false);
         if (any) job_release(&f->job);
         else flush_free(&f->job);
-        if (!whole) return;
+        if (!whole || !full) return;
     }
 }
 
@@ -476,10 +449,7 @@ enum weir_err pulse_open(struct store *s, const char *data_dir, struct pulse **o
 void pulse_close(struct pulse *p)
 {
     if (!p) return;
-    for (int i = 0; i < TALLIES; i++) {
-        free(p->tallies[i].provider);
-        free(p->tallies[i].name);
-    }
+    tallies_end(&p->tallies);
     health_release(p->map);
     if (p->stamp >= 0) close(p->stamp);
     pthread_mutex_destroy(&p->loading);

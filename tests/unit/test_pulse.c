@@ -298,6 +298,21 @@ static void a_refused_key_is_tried_by_probes_and_comes_back(void **state)
     assert_int_equal(may(&town.one, "m", "k"), HEALTH_GO);
 }
 
+static void a_key_refused_while_its_probe_is_under_way_stays_refused(void **state)
+{
+    struct health_map *before = pulse_hold(town.one.pulse);
+    struct db *db = room_admin(&town.room);
+    (void)state;
+    tell(&town.one, "m", "k", PULSE_REFUSED, 0);
+    assert_int_equal(db_begin(db), WEIR_OK);
+    assert_int_equal(probing_note(db, before, &(struct probe_news){.provider = "p", .key = "k", .status = 200}, town.wall), WEIR_OK);
+    assert_int_equal(db_commit(db), WEIR_OK);
+    pulse_ring(town.room.dir);
+    assert_int_equal(may(&town.one, "m", "k"), HEALTH_BLOCKED);
+    health_release(before);
+    db_close(db);
+}
+
 static void the_lease_is_one_holder_s_until_it_runs_out(void **state)
 {
     struct db *db = room_admin(&town.room);
@@ -331,6 +346,7 @@ int main(void)
         IN_TOWN(each_provider_is_probed_every_five_minutes),
         IN_TOWN(what_was_silent_is_probed_when_its_pause_is_over_and_what_answered_is_not),
         IN_TOWN(a_refused_key_is_tried_by_probes_and_comes_back),
+        IN_TOWN(a_key_refused_while_its_probe_is_under_way_stays_refused),
         IN_TOWN(the_lease_is_one_holder_s_until_it_runs_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

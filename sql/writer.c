@@ -26,17 +26,6 @@
 #define PAUSE_MOST_MS 1000
 #define GRACE_MS     500  /* writer_stop: for a try that is under way when the time is over */
 
-struct job_state {
-    struct job *job;
-    struct job_state *next;
-    atomic_int refs;     /* the caller's and the writer's */
-    atomic_bool told;
-    int gate;            /* at which its caller sleeps */
-    enum weir_err result; /* valid once told */
-    enum weir_err tried;  /* of the try under way; the writer thread's */
-    bool keep;
-};
-
 /* Where callers sleep until they are told. All of a group are woken by one call of the kernel, and the writer is not
  * interrupted by each of them. */
 struct gate { _Atomic uint32_t opened; atomic_int sleepers; };
@@ -60,7 +49,7 @@ struct writer {
 
     pthread_mutex_t lock; /* the rest */
     pthread_cond_t wake, end;
-    struct job_state *first, **last;
+    struct job *first, **last;
     int gate;            /* for who comes now */
     bool busy;           /* somebody writes */
     bool ailing;         /* a caller's turn failed: the thread is to look after it */
@@ -71,25 +60,24 @@ struct writer {
 
 /* ---- one job ---- */
 
-static void drop(struct job_state *st)
+static void drop(struct job *j)
 {
-    if (atomic_fetch_sub_explicit(&st->refs, 1, memory_order_acq_rel) > 1) return;
-    if (st->job->dispose) st->job->dispose(st->job);
-    free(st);
+    if (atomic_fetch_sub_explicit(&j->refs, 1, memory_order_acq_rel) > 1) return;
+    if (j->dispose) j->dispose(j);
 }
 
 void job_release(struct job *j)
 {
-    if (j->state) drop(j->state);
+    if (atomic_load(&j->refs)) drop(j);
     else if (j->dispose) j->dispose(j);
 }
 
-/* Only the first telling counts: a kept job's later success is nobody's news. Whoever tells must open st->gate then. */
-static void tell(struct job_state *st, enum weir_err result)
+/* Only the first telling counts: a kept job's later success is nobody's news. Whoever tells must open j->gate then. */
+static void tell(struct job *j, enum weir_err result)
 {
-    if (atomic_load_explicit(&st->told, memory_order_relaxed)) return;
-    st->result = result;
-    atomic_store_explicit(&st->told, true, memory_order_release);
+    if (atomic_load_explicit(&j->told, memory_order_relaxed)) return;
+    j->told_result = result;
+    atomic_store_explicit(&j->told, true, memory_order_release);
 }
 
 /* A caller counts itself before the kernel compares `opened`, so either it is seen here or it does not fall asleep. */
@@ -99,27 +87,27 @@ static void open_gate(struct gate *g)
     if (atomic_load(&g->sleepers)) syscall(SYS_futex, &g->opened, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
-static void finish_quietly(struct writer *w, struct job_state *st, enum weir_err result)
+static void finish_quietly(struct writer *w, struct job *j, enum weir_err result)
 {
     atomic_fetch_sub(&w->backlog, 1);
-    st->job->result = result;
-    tell(st, result);
-    drop(st);
+    j->result = result;
+    tell(j, result);
+    drop(j);
 }
 
-static void finish(struct writer *w, struct job_state *st, enum weir_err result)
+static void finish(struct writer *w, struct job *j, enum weir_err result)
 {
-    struct gate *g = &w->gates[st->gate];
-    finish_quietly(w, st, result);
+    struct gate *g = &w->gates[j->gate];
+    finish_quietly(w, j, result);
     open_gate(g);
 }
 
-static enum weir_err wait_told(struct writer *w, struct job_state *st, int64_t until)
+static enum weir_err wait_told(struct writer *w, struct job *j, int64_t until)
 {
-    struct gate *g = &w->gates[st->gate];
+    struct gate *g = &w->gates[j->gate];
     for (;;) {
         uint32_t opened = atomic_load(&g->opened);
-        if (atomic_load_explicit(&st->told, memory_order_acquire)) return st->result;
+        if (atomic_load_explicit(&j->told, memory_order_acquire)) return j->told_result;
         int64_t left = until - clock_mono_ms();
         if (left <= 0) return WEIR_BUSY;
         struct timespec most = {left / 1000, left % 1000 * 1000000};
@@ -131,16 +119,16 @@ static enum weir_err wait_told(struct writer *w, struct job_state *st, int64_t u
 
 /* ---- the queue; its lock is held ---- */
 
-static void append(struct writer *w, struct job_state *st)
+static void append(struct writer *w, struct job *j)
 {
-    st->next = NULL;
-    *w->last = st;
-    w->last = &st->next;
+    j->next = NULL;
+    *w->last = j;
+    w->last = &j->next;
 }
 
-static struct job_state *take_all(struct writer *w)
+static struct job *take_all(struct writer *w)
 {
-    struct job_state *all = w->first;
+    struct job *all = w->first;
     w->first = NULL;
     w->last = &w->first;
     return all;
@@ -148,9 +136,9 @@ static struct job_state *take_all(struct writer *w)
 
 /* ---- and without it ---- */
 
-static struct job_state *take(struct writer *w, int most, int *taken)
+static struct job *take(struct writer *w, int most, int *taken)
 {
-    struct job_state *batch = NULL, **end = &batch;
+    struct job *batch = NULL, **end = &batch;
     pthread_mutex_lock(&w->lock);
     for (*taken = 0; w->first && *taken < most; ++*taken) {
         *end = w->first;
@@ -164,10 +152,10 @@ static struct job_state *take(struct writer *w, int most, int *taken)
     return batch;
 }
 
-static void put_back(struct writer *w, struct job_state *batch) /* at the head, in their order */
+static void put_back(struct writer *w, struct job *batch) /* at the head, in their order */
 {
     if (!batch) return;
-    struct job_state *end = batch;
+    struct job *end = batch;
     while (end->next) end = end->next;
     pthread_mutex_lock(&w->lock);
     end->next = w->first;
@@ -186,21 +174,21 @@ static void note(struct writer *w, enum weir_err err)
 }
 
 /* Whoever is told of trouble finds writer_is_able false already. */
-static void refuse(struct writer *w, struct job_state *st, enum weir_err err)
+static void refuse(struct writer *w, struct job *j, enum weir_err err)
 {
     note(w, err);
-    if (!st->keep) { finish(w, st, err); return; }
-    tell(st, WEIR_STORAGE);
-    open_gate(&w->gates[st->gate]);
+    if (!j->keep) { finish(w, j, err); return; }
+    tell(j, WEIR_STORAGE);
+    open_gate(&w->gates[j->gate]);
     pthread_mutex_lock(&w->lock);
-    append(w, st);
+    append(w, j);
     pthread_mutex_unlock(&w->lock);
 }
 
 static void refuse_all(struct writer *w, enum weir_err err)
 {
     pthread_mutex_lock(&w->lock);
-    struct job_state *all = take_all(w), *next;
+    struct job *all = take_all(w), *next;
     pthread_mutex_unlock(&w->lock);
     for (; all; all = next) {
         next = all->next;
@@ -225,9 +213,6 @@ static void let_go(struct writer *w);
 enum weir_err writer_run(struct writer *w, struct job *j, int wait_ms, bool keep)
 {
     int64_t until = clock_mono_ms() + wait_ms;
-    struct job_state *st = malloc(sizeof *st);
-    if (!st) return WEIR_NOMEM;
-    *st = (struct job_state){.job = j, .refs = 2, .keep = keep};
     pthread_mutex_lock(&w->lock);
     enum weir_err err = w->stopping ? WEIR_UNAVAILABLE
                       : !keep && atomic_load(&w->backlog) >= BOUND_WRITER_QUEUE ? WEIR_FULL : WEIR_OK;
@@ -236,19 +221,20 @@ enum weir_err writer_run(struct writer *w, struct job *j, int wait_ms, bool keep
     bool wake = err == WEIR_OK && !own && !w->busy && w->asleep;
     if (err == WEIR_OK) {
         j->result = WEIR_BUSY;
-        j->state = st;
-        st->gate = w->gate;
-        append(w, st);
+        j->keep = keep;
+        j->gate = w->gate;
+        atomic_store(&j->refs, 2); /* the caller's and the writer's */
+        append(w, j);
         atomic_fetch_add(&w->backlog, 1);
         atomic_fetch_add(&w->refs, 1);
         if (own) w->busy = true;
         if (wake) w->asleep = false;
     }
     pthread_mutex_unlock(&w->lock);
-    if (err != WEIR_OK) { free(st); return err; }
+    if (err != WEIR_OK) return err;
     if (wake) pthread_cond_signal(&w->wake);
     if (own) write_own(w);
-    err = wait_told(w, st, until);
+    err = wait_told(w, j, until);
     let_go(w);
     return err;
 }
@@ -278,72 +264,72 @@ static enum weir_err begin(struct writer *w)
 }
 
 /* On trouble, and if SQLite has rolled everything back by itself, the group is over. */
-static enum weir_err run_one(struct writer *w, struct job_state *st)
+static enum weir_err run_one(struct writer *w, struct job *j)
 {
-    st->tried = st->job->run(st->job, w->db);
-    return db_in_transaction(w->db) || is_trouble(st->tried) ? st->tried : WEIR_STORAGE;
+    j->tried = j->run(j, w->db);
+    return db_in_transaction(w->db) || is_trouble(j->tried) ? j->tried : WEIR_STORAGE;
 }
 
-static enum weir_err run_apart(struct writer *w, struct job_state *st)
+static enum weir_err run_apart(struct writer *w, struct job *j)
 {
     enum weir_err err = db_savepoint(w->db);
     if (err != WEIR_OK) return err;
-    err = run_one(w, st);
+    err = run_one(w, j);
     if (is_trouble(err)) return err;
     return err == WEIR_OK ? db_release(w->db) : db_undo(w->db);
 }
 
 /* A job that fails by itself is rare, so at first none has a savepoint; with one that does, all run again, apart. */
-static enum weir_err run_all(struct writer *w, struct job_state *batch)
+static enum weir_err run_all(struct writer *w, struct job *batch)
 {
     enum weir_err err = WEIR_OK;
-    for (struct job_state *st = batch; st && err == WEIR_OK; st = st->next) err = run_one(w, st);
+    for (struct job *j = batch; j && err == WEIR_OK; j = j->next) err = run_one(w, j);
     if (err == WEIR_OK || is_trouble(err)) return err;
     db_rollback(w->db);
     err = begin(w);
-    for (struct job_state *st = batch; st && err == WEIR_OK; st = st->next) err = run_apart(w, st);
+    for (struct job *j = batch; j && err == WEIR_OK; j = j->next) err = run_apart(w, j);
     return err;
 }
 
 /* Its transaction has begun and is its own: no savepoint is needed. */
-static enum weir_err run_begun(struct writer *w, struct job_state *st)
+static enum weir_err run_begun(struct writer *w, struct job *j)
 {
-    enum weir_err err = st->job->run(st->job, w->db);
+    enum weir_err err = j->run(j, w->db);
     if (err == WEIR_OK) return db_in_transaction(w->db) ? db_commit(w->db) : WEIR_STORAGE;
     db_rollback(w->db);
     return err;
 }
 
-static enum weir_err run_alone(struct writer *w, struct job_state *st)
+static enum weir_err run_alone(struct writer *w, struct job *j)
 {
     enum weir_err err = begin(w);
-    return err == WEIR_OK ? run_begun(w, st) : err;
+    return err == WEIR_OK ? run_begun(w, j) : err;
 }
 
-static enum weir_err one_by_one(struct writer *w, struct job_state *batch)
+static enum weir_err one_by_one(struct writer *w, struct job *batch)
 {
     enum weir_err worst = WEIR_OK;
-    for (struct job_state *st = batch, *next; st; st = next) {
-        next = st->next;
-        enum weir_err err = run_alone(w, st);
-        if (err == WEIR_BUSY) { put_back(w, st); return err; }
-        if (is_trouble(err)) { worst = err; refuse(w, st, err); }
-        else finish(w, st, err);
+    for (struct job *j = batch, *next; j; j = next) {
+        next = j->next;
+        enum weir_err err = run_alone(w, j);
+        if (err == WEIR_BUSY) { put_back(w, j); return err; }
+        if (is_trouble(err)) { worst = err; refuse(w, j, err); }
+        else finish(w, j, err);
     }
     return worst;
 }
 
-static enum weir_err together(struct writer *w, struct job_state *batch)
+static enum weir_err together(struct writer *w, struct job *batch)
 {
     enum weir_err err = run_all(w, batch);
     if (err == WEIR_OK) err = db_commit(w->db);
     else db_rollback(w->db);
     if (err != WEIR_OK) return one_by_one(w, batch);
     bool told[2] = {false, false};
-    for (struct job_state *st = batch, *next; st; st = next) {
-        next = st->next;
-        told[st->gate] = true;
-        finish_quietly(w, st, st->tried);
+    for (struct job *j = batch, *next; j; j = next) {
+        next = j->next;
+        told[j->gate] = true;
+        finish_quietly(w, j, j->tried);
     }
     for (int i = 0; i < 2; i++)
         if (told[i]) open_gate(&w->gates[i]);
@@ -357,7 +343,7 @@ static enum weir_err group(struct writer *w, int most, int *taken)
     enum weir_err err = begin(w);
     if (err == WEIR_BUSY) return err;
     if (err != WEIR_OK) { refuse_all(w, err); return err; }
-    struct job_state *batch = take(w, most, taken);
+    struct job *batch = take(w, most, taken);
     if (!batch) { db_rollback(w->db); return WEIR_OK; }
     if (batch->next) return together(w, batch);
     err = run_begun(w, batch);
@@ -407,7 +393,7 @@ static enum weir_err write_waiting(struct writer *w)
     int left = BOUND_WRITER_BATCH, taken;
     enum weir_err err;
     if (!writer_is_able(w)) {
-        struct job_state *batch = take(w, left, &taken);
+        struct job *batch = take(w, left, &taken);
         return batch ? one_by_one(w, batch) : db_probe(w->db);
     }
     for (;;) {
@@ -483,7 +469,7 @@ static size_t drop_all(struct writer *w)
 {
     size_t dropped = 0;
     pthread_mutex_lock(&w->lock);
-    struct job_state *all = take_all(w), *next;
+    struct job *all = take_all(w), *next;
     pthread_mutex_unlock(&w->lock);
     for (; all; all = next, dropped++) {
         next = all->next;

@@ -5,6 +5,7 @@
 #ifndef WEIR_SQL_WRITER_H
 #define WEIR_SQL_WRITER_H
 
+#include <stdatomic.h>
 #include "sql/db.h"
 
 /* Embedded as the first member of what a caller wants written. The memory is the caller's until writer_run, then
@@ -12,8 +13,15 @@
 struct job {
     enum weir_err (*run)(struct job *j, struct db *db); /* an error undoes this job alone; may be called again */
     void (*dispose)(struct job *j);
-    struct job_state *state;                            /* the writer's own; NULL before writer_run */
     enum weir_err result; /* WEIR_BUSY until the writer is through with it; for jobs that run behind it */
+    /* The writer's own; zeros before writer_run. Here, so that a settlement needs no memory to be taken. */
+    struct job *next;
+    atomic_int refs;
+    atomic_bool told;
+    bool keep;
+    int gate;                  /* at which its caller sleeps */
+    enum weir_err told_result; /* valid once told */
+    enum weir_err tried;       /* of the try under way; the writer thread's */
 };
 
 struct writer;
@@ -22,8 +30,8 @@ struct writer;
  * works again, that is logged, once each. */
 enum weir_err writer_start(const char *data_dir, const struct sql_list *list, struct writer **out);
 /* Waits up to wait_ms for the commit. The job's own result; WEIR_BUSY: not committed yet, it is kept and will be
- * retried until it is; WEIR_FULL (never with keep), WEIR_NOMEM, WEIR_UNAVAILABLE: it was not taken (the queue is full,
- * memory is out, the writer is stopping); WEIR_STORAGE, WEIR_CORRUPT, WEIR_NOMEM with keep false: it was undone and
+ * retried until it is; WEIR_FULL (never with keep), WEIR_UNAVAILABLE: it was not taken (the queue is full, the writer is
+ * stopping); WEIR_STORAGE, WEIR_CORRUPT, WEIR_NOMEM with keep false: it was undone and
  * dropped. keep true: a failed write (full disk, I/O error) is kept and retried with growing pauses too, and WEIR_STORAGE
  * only says it is not written yet. */
 enum weir_err writer_run(struct writer *w, struct job *j, int wait_ms, bool keep);

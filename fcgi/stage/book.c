@@ -2,6 +2,7 @@
 #include "fcgi/stage/book.h"
 
 #include <poll.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "fcgi/base/clock.h"
@@ -33,6 +34,7 @@ static void log_warnings(const struct ledger_warnings *w)
 
 struct admit_job {
     struct job job; /* first */
+    struct job undo; /* runs behind an admission that took too long: what it booked, if it has run at all, is given back */
     struct ledger *ledger;
     struct arena strings;
     struct ledger_ask ask;
@@ -69,12 +71,14 @@ static enum weir_err admit_run(struct job *j, struct db *db)
     return ledger_provider_is_hard(a->ledger, db, a->first.now_ms, a->first.provider, &a->provider_is_hard);
 }
 
-/* Runs behind an admission that took too long: what it booked, if it has run at all, is given back. */
-struct undo_job { struct job job; struct admit_job *admission; };
+static struct admit_job *undone_by(struct job *j)
+{
+    return (void *)((char *)j - offsetof(struct admit_job, undo));
+}
 
 static enum weir_err undo_run(struct job *j, struct db *db)
 {
-    struct admit_job *a = ((struct undo_job *)j)->admission;
+    struct admit_job *a = undone_by(j);
     struct ledger_settled settled;
     a->abandoned = true;
     bool booked = a->job.result == WEIR_OK || a->job.result == WEIR_BUSY; /* committed, or in this same transaction */
@@ -89,20 +93,14 @@ static enum weir_err undo_run(struct job *j, struct db *db)
                                                              .row = &row, .give_back = true}, &settled);
 }
 
-static void undo_free(struct job *j)
-{
-    admit_free(&((struct undo_job *)j)->admission->job);
-    free(j);
-}
+static void undo_free(struct job *j) { admit_free(&undone_by(j)->job); }
 
 static void undo(const struct book *b, struct admit_job *a)
 {
-    struct undo_job *u = calloc(1, sizeof *u);
-    if (!u) return; /* what it holds is swept when this process ends */
     __atomic_add_fetch(&a->refs, 1, __ATOMIC_RELAXED);
-    *u = (struct undo_job){.job = {.run = undo_run, .dispose = undo_free}, .admission = a};
-    writer_run(store_writer(b->store), &u->job, 0, true);
-    job_release(&u->job);
+    a->undo = (struct job){.run = undo_run, .dispose = undo_free};
+    writer_run(store_writer(b->store), &a->undo, 0, true);
+    job_release(&a->undo);
 }
 
 static bool copy_ask(struct admit_job *a, const struct ledger_ask *ask, const struct ledger_try *first)
@@ -338,7 +336,9 @@ static void release_free(struct job *j) { free(j); }
 
 void book_release(const struct book *b, int64_t ticket)
 {
-    struct release_job *r = calloc(1, sizeof *r);
+    int64_t until = clock_mono_ms() + SETTLE_MS;
+    struct release_job *r;
+    while (!(r = calloc(1, sizeof *r)) && clock_mono_ms() < until) poll(NULL, 0, MEMORY_MS);
     if (!r) return; /* what it holds is swept when this process ends */
     *r = (struct release_job){.job = {.run = release_run, .dispose = release_free}, .ledger = b->ledger, .ticket = ticket};
     writer_run(store_writer(b->store), &r->job, SETTLE_MS, true);

@@ -3,11 +3,13 @@
 # Usage: B=build PYTHON=build/venv/bin/python sh tests/all.sh SUITE...   (make test, asan, tsan and fuzz build first)
 #   lint, demo     one script each                  unit[-asan|-tsan]    the cmocka programs
 #   fuzz           each target, FUZZ_SECONDS long   flow, fault[-asan|-tsan]   pytest
-# One suite after the other: the tests look at the clock, and would see each other.
+# One suite after the other; within one, WORKERS (the cores, at most 4) programs or files of tests at a time.
 B=${B:-build}
 case $B in /*) ;; *) B=$PWD/$B;; esac
 FUZZ_SECONDS=${FUZZ_SECONDS:-10}
 PYTHON=${PYTHON:-python3}
+cores=$(nproc)
+WORKERS=${WORKERS:-$((cores < 4 ? cores : 4))}
 mkdir -p "$B/log"
 all_passed=0 all_failed=0
 
@@ -52,19 +54,21 @@ script_suite() { # NAME SECONDS COMMAND...
 
 # sum TEXT: adds up the numbers in cmocka's lines that begin with TEXT.
 sum() { sed -n "s/^\[  $1  \] \([0-9]*\) test(s).*/\1/p" "$2" | awk '{ n += $1 } END { print n + 0 }'; }
-unit_suite() { # NAME [PROGRAM...]
+unit_suite() { # NAME [PROGRAM...]: WORKERS programs at a time
     begin "$1"; build_of "$1"; shift
     [ $# -gt 0 ] || set -- $(ls tests/unit/test_*.c | sed 's|.*/\(.*\)\.c$|\1|')
+    printf '%s\n' "$@" | WEIR_TEST_SLOW=$slow xargs -P "$WORKERS" -I '{}' \
+        sh -c 'timeout -k 10 300 "$0/unit/$2" >"$1.$2" 2>&1; echo $? >"$1.$2.exit"' "$build" "$log" '{}'
     for t in "$@"; do
-        WEIR_TEST_SLOW=$slow timeout -k 10 300 "$build/unit/$t" >"$log.one" 2>&1; status=$?
-        p=$(sum PASSED "$log.one") f=$(sum FAILED "$log.one")
+        one=$log.$t; status=$(cat "$one.exit")
+        p=$(sum PASSED "$one") f=$(sum FAILED "$one")
         [ "$status" = 0 ] || [ "$f" != 0 ] || f=1 # died, or was still running
         [ "$status" != 0 ] || [ "$p" != 0 ] || f=1 # tested nothing
         passed=$((passed + p)) failed=$((failed + f))
-        cat "$log.one" >>"$log"
-        [ "$f" = 0 ] || { echo "---- $t: exit $status"; tail -60 "$log.one"; }
+        cat "$one" >>"$log"
+        [ "$f" = 0 ] || { echo "---- $t: exit $status"; tail -60 "$one"; }
+        rm -f "$one" "$one.exit"
     done
-    rm -f "$log.one"
     look_at_reports
     end
 }
@@ -88,17 +92,27 @@ fuzz_suite() { # all targets side by side: each is one thread and bounded by the
     end
 }
 
-# count WORD: the number before it in pytest's last line.
-count() { tail -1 "$log" | sed -n "s/.*[^0-9]\([0-9][0-9]*\) $1.*/\1/p;s/^\([0-9][0-9]*\) $1.*/\1/p" | tail -1; }
+# count WORD: the number before it in pytest's last line, or 0.
+count() { tail -1 "$log.one" | sed -n "s/.*[^0-9]\([0-9][0-9]*\) $1.*/\1/p;s/^\([0-9][0-9]*\) $1.*/\1/p" | tail -1 | grep . || echo 0; }
+pytest_run() { # DIRECTORY SECONDS MARK [OPTION...]: the tests that the expression of markers chooses
+    directory=$1 limit=$2 mark=$3; shift 3
+    WEIR_BUILD=$build WEIR_TEST_SLOW=$slow timeout -k 20 $((limit * slow)) "$PYTHON" -m pytest -q -p no:cacheprovider --color=no \
+        -o timeout=$((60 * slow)) -m "$mark" "$@" "tests/$directory" >"$log.one" 2>&1
+    status=$?
+    p=$(count passed) f=$(($(count failed) + $(count error))) s=$(count skipped)
+    [ "$status" = 0 ] || [ "$f" != 0 ] || f=1 # did not come to its end
+    [ "$p" != 0 ] || [ "$f" != 0 ] || f=1 # tested nothing
+    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+    cat "$log.one" >>"$log"
+    [ "$status" = 0 ] || cat "$log.one"
+    rm -f "$log.one"
+}
+# Files of tests side by side, each worker with a mock, data directories and web servers of its own; then, with nothing
+# beside them, the tests that look at the clock or at what a request costs.
 pytest_suite() { # NAME DIRECTORY SECONDS
     begin "$1"; build_of "$1"
-    WEIR_BUILD=$build WEIR_TEST_SLOW=$slow timeout -k 20 $(($3 * slow)) "$PYTHON" -m pytest -q -p no:cacheprovider --color=no -o timeout=$((60 * slow)) \
-        "tests/$2" >"$log" 2>&1
-    status=$?
-    passed=$(count passed) failed=$(count failed) errors=$(count error) skipped=$(count skipped)
-    passed=${passed:-0} failed=$((${failed:-0} + ${errors:-0})) skipped=${skipped:-0}
-    [ "$status" = 0 ] || [ "$failed" != 0 ] || failed=1 # did not come to its end
-    [ "$status" = 0 ] || cat "$log"
+    pytest_run "$2" "$3" 'not alone' -n "$WORKERS" --dist loadfile --no-loadscope-reorder
+    ! grep -q 'pytest\.mark\.alone' tests/"$2"/*.py || pytest_run "$2" "$3" alone
     look_at_reports
     end
 }

@@ -9,7 +9,8 @@ import time
 import pytest
 
 import behaviours
-from harness import SLOW
+import harness
+from harness import SLOW, events
 from test_ledger import PRICE, limit, log_is_quiet, nano, own, run, settled, sums_are_counters, total  # noqa: F401 (own: a fixture)
 
 SECONDS = float(os.environ.get("WEIR_CHAOS_SECONDS", "12"))
@@ -23,9 +24,9 @@ def text_of(answer):
     """What an SDK would make of it; an error event is none of the answer's."""
     if not answer.stream:
         return json.loads(answer.body)["choices"][0]["message"]["content"]
-    events = [json.loads(line[6:]) for line in answer.body.decode().splitlines() if line.startswith("data: {")]
-    assert not any("error" in e for e in events)
-    return "".join(c["delta"].get("content") or "" for e in events for c in e["choices"])
+    told = events(answer.body)
+    assert not any("error" in e for e in told)
+    return harness.text_of(told)
 
 
 @pytest.mark.timeout((SECONDS + 60) * SLOW)

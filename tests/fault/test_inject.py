@@ -146,7 +146,7 @@ def victim(make_site, mock, inject):
     site.weir("provider", "close", "mock")  # its breaker, which would take the failures for the provider's
     web = harness.Web(site, **inject.env)
     web.start()
-    v = Victim(web, inject, "sk-weir-flow-tests-0123456789abcdef0123456789abcdef", admin)
+    v = Victim(web, inject, harness.SECRET, admin)
     for warm in (v.plain, v.stream, v.config) * 3:
         warm()
     yield v
@@ -248,7 +248,7 @@ class Keys:
         """A call that needs the client's key and the provider's."""
         c = http.client.HTTPConnection("127.0.0.1", web.port, timeout=30 * SLOW)
         c.request("POST", "/v1/chat/completions", json.dumps({"model": "steady", "messages": MESSAGES}),
-                  {"content-type": "application/json", "authorization": "Bearer sk-weir-flow-tests-0123456789abcdef0123456789abcdef",
+                  {"content-type": "application/json", "authorization": f"Bearer {harness.SECRET}",
                    "x-request-id": f"rotate-{self.asked}"})
         r = c.getresponse()
         body = r.read()

@@ -26,7 +26,7 @@ import pytest
 
 import behaviours
 import harness
-from harness import MESSAGES, SLOW, Gateway, Web, exited, until
+from harness import MESSAGES, SLOW, Gateway, Web, exited, is_whole, until, when
 
 NANO = 10 ** 9
 PRICE = {"input": "1", "cached_input": "1", "cache_write": "1", "output": "2"}
@@ -36,15 +36,11 @@ def nano(text):
     return int(decimal.Decimal(text) * NANO)
 
 
-def whole(stream, body):
-    return body.endswith(b"data: [DONE]\n\n") if stream else body.endswith(b"}")
-
-
 # ---- many callers ----
 class Answer:
     def __init__(self, request_id, stream, status, headers, body):
         self.id, self.stream, self.status, self.headers, self.body = request_id, stream, status, headers, body
-        self.whole = status == 200 and whole(stream, body)
+        self.whole = status == 200 and is_whole(stream, body)
 
     @property
     def code(self):
@@ -57,7 +53,7 @@ class Callers:
     def __init__(self, bases, secret, most=256):
         self.bases, self.count = bases, itertools.count(1)
         limits = httpx2.Limits(max_connections=most, max_keepalive_connections=most)
-        self.http = httpx2.AsyncClient(trust_env=False, timeout=30 * SLOW, limits=limits, headers={"authorization": f"Bearer {secret}"})
+        self.http = harness.http_client(httpx2.AsyncClient, timeout=30 * SLOW, limits=limits, headers={"authorization": f"Bearer {secret}"})
         self.mark = f"c{os.getpid()}-{id(self) % 10 ** 6}"
 
     async def ask(self, alias, stream=False, path="/chat/completions", **fields):
@@ -132,7 +128,7 @@ def own(make_site, mock):
         w = Web(site or make_site(), **env)
         webs.append(w)
         w.start()
-        return Gateway(w, mock, "flow", "sk-weir-flow-tests-0123456789abcdef0123456789abcdef")
+        return Gateway(w, mock, "flow", harness.SECRET)
     yield make
     for w in webs:
         w.stop()
@@ -302,8 +298,7 @@ def test_20_kills_under_load_leave_nothing_held_and_nothing_uncharged(own):
 
         async def more():
             wanted = len(answered) + live
-            while len(answered) < wanted:
-                await asyncio.sleep(0.005)
+            await when(lambda: len(answered) >= wanted)
 
         async def killer():
             for _ in range(kills):
@@ -361,8 +356,7 @@ def test_released_orphans_count_as_requests_and_cost_nothing(own):
 
     async def load(callers):
         calls = [asyncio.create_task(callers.ask(alias, stream=i % 2 == 1)) for i in range(6)]
-        while len(gw.mock.seen(alias.first)) < 6:
-            await asyncio.sleep(0.01)
+        await when(lambda: len(gw.mock.seen(alias.first)) >= 6)
         for pid in gw.web.responders():
             os.kill(pid, signal.SIGKILL)
         await asyncio.gather(*calls)
@@ -385,15 +379,13 @@ def test_a_second_process_sweeps_what_a_killed_one_held(own):
 
     async def load(callers):
         calls = [asyncio.create_task(callers.ask(alias)) for _ in range(4)]
-        while len(gw.mock.seen(alias.first)) < 4:
-            await asyncio.sleep(0.01)
+        await when(lambda: len(gw.mock.seen(alias.first)) >= 4)
         pids = gw.web.responders()
         os.kill(gw.web.process.pid, signal.SIGSTOP)  # lighttpd shall not start another
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
         killed = time.monotonic()
-        while gw.site.open_tickets():
-            await asyncio.sleep(0.02)
+        await when(lambda: not gw.site.open_tickets())
         assert time.monotonic() - killed < 5 * SLOW
         os.kill(gw.web.process.pid, signal.SIGCONT)
         await asyncio.gather(*calls)
@@ -417,15 +409,13 @@ def test_sigterm_during_streams_settles_them_all(own):
 
     async def load(callers):
         calls = [asyncio.create_task(callers.ask(a, stream=a != plain)) for a in (quick, stuck, plain) * 8]
-        while sum(len(gw.mock.seen(a.first)) for a in (quick, stuck, plain)) < 24 or \
-                any(len(e["sent"]) < 3 for a in (quick, stuck) for e in gw.mock.seen(a.first)):
-            await asyncio.sleep(0.01)
+        await when(lambda: sum(len(gw.mock.seen(a.first)) for a in (quick, stuck, plain)) == 24 and
+                   all(len(e["sent"]) >= 3 for a in (quick, stuck) for e in gw.mock.seen(a.first)))
         pid, = gw.web.responders()
         os.kill(pid, signal.SIGTERM)
         gw.mock.go(gate)
         answers = await asyncio.gather(*calls)
-        while not exited(pid):
-            await asyncio.sleep(0.01)
+        await when(lambda: exited(pid))
         return answers
     answers = run([gw.base], gw.secret, load, 20)
     assert [a is not None and a.whole for a in answers] == [True, False, True] * 8
@@ -477,7 +467,7 @@ class Stream(threading.Thread):
             for part in r.iter_bytes():
                 body += part
                 self.begun.set()
-        self.whole = whole(True, body)
+        self.whole = is_whole(True, body)
         self.begun.set()
 
 

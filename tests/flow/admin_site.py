@@ -88,7 +88,7 @@ class Browser:
     """Holds the cookies of one person. Every answer is checked for the headers that all of them have."""
 
     def __init__(self, url, **headers):
-        self.http = harness.httpx2.Client(base_url=url, trust_env=False, timeout=20 * harness.SLOW, headers=headers)
+        self.http = harness.http_client(base_url=url, headers=headers)
         self.mount = "/" + url.split("/", 3)[3] if url.count("/") > 2 else ""
 
     def ask(self, method, page, **kw):

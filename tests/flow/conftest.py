@@ -11,8 +11,7 @@ import pytest
 
 import harness
 import scan
-
-SECRET = "sk-weir-flow-tests-0123456789abcdef0123456789abcdef"
+from harness import SECRET
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -28,13 +27,11 @@ def no_secret_stands_anywhere():
 def mock():
     folder = tempfile.mkdtemp(prefix="weir-cert-")
     pem = f"{folder}/mock.pem"
-    made = shutil.which("openssl") and subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext",
-         "subjectAltName=IP:127.0.0.1", "-keyout", pem + ".key", "-out", pem + ".crt"], capture_output=True).returncode == 0
-    if made:
-        with open(pem, "w") as f:
-            f.write(open(pem + ".key").read() + open(pem + ".crt").read())
-    m = harness.Mock(pem if made else None)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext",
+                    "subjectAltName=IP:127.0.0.1", "-keyout", pem, "-out", pem + ".crt"], capture_output=True, check=True)
+    with open(pem, "a") as f:
+        f.write(open(pem + ".crt").read())
+    m = harness.Mock(pem)
     yield m
     m.stop()
     shutil.rmtree(folder)
@@ -68,9 +65,8 @@ def document(mock, refusing_port):
         provider("gemini", here + "/gemini/v1beta/openai", dialect="gemini"),
         provider("ollama", here + "/ollama/v1", dialect="ollama"),
         provider("azure", here + "/azure", dialect="azure", api_version="2024-10-21"),
+        provider("tls", f"https://127.0.0.1:{mock.ports['tls']}/v1"),
     ]
-    if mock.ports["tls"]:
-        providers.append(provider("tls", f"https://127.0.0.1:{mock.ports['tls']}/v1"))
     return {"providers": providers, "settings": {"retries": 0}, "keys": [{"name": "flow", "user": "ada", "team": "looms", "role": "dev", "rolegroup": "eng",
                                               "secret": SECRET}]}
 

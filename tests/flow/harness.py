@@ -3,6 +3,7 @@ test's view of them, which counts every request it sends and afterwards checks a
 
 No assertion about a single feature here; only what must hold after every test.
 """
+import asyncio
 import contextlib
 import ctypes
 import datetime
@@ -11,11 +12,13 @@ import itertools
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
 import socket
 import sqlite3
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -32,10 +35,12 @@ BUILD = pathlib.Path(os.environ.get("WEIR_BUILD", "build"))
 BUILD = BUILD if BUILD.is_absolute() else ROOT / BUILD
 SLOW = float(os.environ.get("WEIR_TEST_SLOW", "1"))  # sanitizers and valgrind: a factor for every bound in seconds
 PROVIDER_KEY = "sk-upstream-0123456789-never-show-this"
+SECRET = "sk-weir-flow-tests-0123456789abcdef0123456789abcdef"  # of the client key `flow`
 MODEL_PATHS = ("/v1/chat/completions", "/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/messages",
                "/v1/messages/count_tokens")
 MESSAGES = [{"role": "user", "content": "What does a weir do?"}]
 NO_ROW = "no audit row"
+TRUST = ssl.create_default_context()
 _serial = itertools.count(1)
 _earlier = set()  # request ids of tests that are over: a late row of theirs is not the next test's fault
 
@@ -52,6 +57,33 @@ def until(what, condition, seconds=5.0):
         time.sleep(0.005)
 
 
+async def when(condition):
+    """until() for an event loop; the time-out is that of whoever runs it."""
+    while not condition():
+        await asyncio.sleep(0.01)
+
+
+def events(body):
+    """The objects of a stream's data lines; a comment is skipped, [DONE] is kept as text."""
+    out = []
+    for block in body.replace(b"\r\n", b"\n").split(b"\n\n"):
+        lines = [line[5:].removeprefix(b" ") for line in block.split(b"\n") if line.startswith(b"data:")]
+        if lines:
+            joined = b"\n".join(lines)
+            out.append("[DONE]" if joined == b"[DONE]" else json.loads(joined))
+    return out
+
+
+def text_of(chunks):
+    """What a stream's events say; an error event says nothing."""
+    return "".join(choice["delta"].get("content") or "" for e in chunks if e != "[DONE]" for choice in e.get("choices", ()))
+
+
+def is_whole(stream, body):
+    """Does the body of a 200 end as it should?"""
+    return body.endswith(b"data: [DONE]\n\n") if stream else body.endswith(b"}")
+
+
 def exited(pid):
     """Has that process ended? A zombie has, whoever is to collect it."""
     try:
@@ -66,9 +98,12 @@ def die_with_parent():
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Below those that the kernel gives to outgoing connections, of which one could take it before its server does."""
+    while True:
+        port = random.randrange(10000, 32000)
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", port))
+            return port
 
 
 def clean_env(**more):
@@ -78,15 +113,20 @@ def clean_env(**more):
     return keep | {k: str(v) for k, v in more.items()}
 
 
+def http_client(kind=httpx2.Client, **kw):
+    """One that looks for no proxy, and does not read the system's certificates anew: 40 ms each time."""
+    return kind(trust_env=False, verify=TRUST, **({"timeout": 20 * SLOW} | kw))
+
+
 class Mock:
     """The mock provider's process, seen from its control port."""
 
-    def __init__(self, cert=None):
-        command = [sys.executable, str(ROOT / "tests/mock/provider.py")] + (["--cert", cert] if cert else [])
+    def __init__(self, cert):
+        command = [sys.executable, str(ROOT / "tests/mock/provider.py"), "--cert", cert]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.ports = json.loads(self.process.stdout.readline())
         self.port = self.ports["port"]
-        self.control = httpx2.Client(base_url=f"http://127.0.0.1:{self.ports['control']}", trust_env=False)
+        self.control = http_client(base_url=f"http://127.0.0.1:{self.ports['control']}")
 
     def stop(self):
         self.control.close()
@@ -98,7 +138,8 @@ class Mock:
         return self.control.get("/seen", params={"since": since} | ({"model": model} if model else {})).json()
 
     def mark(self):
-        return len(self.seen())
+        """How many requests have arrived: for seen(since=)."""
+        return self.control.get("/mark").json()
 
     def go(self, gate):
         self.control.post("/go/" + gate)
@@ -161,10 +202,23 @@ class Site:
         finally:
             path.unlink()
 
-    def audit(self):
-        """All rows, oldest first."""
-        out = self.weir("audit", "--json").stdout
-        return [json.loads(line) for line in out.splitlines() if line.strip()]
+    def mark(self):
+        """The newest audit row's id: for audit(after=)."""
+        return self.query("select coalesce(max(id), 0) from audit")[0][0]
+
+    def count(self, after=0):
+        return self.query("select count(*) from audit where id > ?", after)[0][0]
+
+    def audit(self, after=0):
+        """All rows behind that mark, oldest first, as the command line tells them."""
+        while True:
+            new = self.query("select id, time from audit where id > ? order by id", after)
+            if not new:
+                return []
+            since = datetime.datetime.fromtimestamp(min(time for _, time in new) // 1000, datetime.timezone.utc)
+            lines = self.weir("audit", "--json", "--since", f"{since:%Y-%m-%dT%H:%M:%SZ}").stdout.splitlines()
+            if self.mark() == new[-1][0]:  # else one more was written meanwhile
+                return [json.loads(line) for line in lines[-len(new):]]
 
     def json(self, *args):
         return json.loads(self.weir(*args, "--json").stdout)
@@ -254,9 +308,10 @@ class Web:
 
 
 class Alias(str):
-    """The name callers use; .models are the names the upstream sees, .first the first of them."""
+    """The name callers use; .models are the names the upstream sees, .first the first of them, .providers whose they are."""
 
     models: list
+    providers: list
 
     @property
     def first(self):
@@ -278,7 +333,7 @@ class Gateway:
         self.url, self.base = web.url, web.url + "/v1"
         self.sent, self.aliases, self.closing = [], {}, []
         self.site.forget_health()
-        self.rows_before, self.seen_before = len(self.site.audit()), mock.mark()
+        self.rows_before, self.seen_before = self.site.mark(), mock.mark()
         self.more_keys = False  # its providers have keys that begin like PROVIDER_KEY
         self.usage_checked, self.overloads = True, False  # overloads: a 503 is one, and leaves no row
 
@@ -292,6 +347,7 @@ class Gateway:
         n = next(_serial)
         alias = Alias(name or f"alias-{n}")
         alias.models = [f"{b}#{n}.{i}" for i, (_, b) in enumerate(targets)]
+        alias.providers = [p for p, _ in targets]
         self.site.apply({"models": [{"alias": alias, "targets": [{"provider": p, "model": m} for (p, _), m in
                                                                  zip(targets, alias.models, strict=True)], **fields}]})
         self.aliases[alias] = alias
@@ -323,8 +379,7 @@ class Gateway:
                 sent.id = response.headers.get("x-request-id")
 
     def transport(self, **kw):
-        client = httpx2.Client(event_hooks={"request": [self._note], "response": [self._heard, scan.look_at_answer]}, trust_env=False,
-                               timeout=kw.pop("timeout", 20 * SLOW), **kw)
+        client = http_client(event_hooks={"request": [self._note], "response": [self._heard, scan.look_at_answer]}, **kw)
         self.closing.append(client)
         return client
 
@@ -334,7 +389,7 @@ class Gateway:
 
         async def heard(response):
             self._heard(response)
-        return httpx2.AsyncClient(event_hooks={"request": [note], "response": [heard]}, trust_env=False, timeout=20 * SLOW, **kw)
+        return http_client(httpx2.AsyncClient, event_hooks={"request": [note], "response": [heard]}, **kw)
 
     def sdk(self, secret=None, retries=0, **kw):
         return openai.OpenAI(base_url=self.base, api_key=secret or self.secret, max_retries=retries,
@@ -385,8 +440,16 @@ class Gateway:
     # ---- afterwards ----
     def audit(self, which=-1):
         """The row of one sent request (default the last), once it is there."""
-        return until(f"the audit row of {self.sent[which].id}",
-                     lambda: next((r for r in self.site.audit()[self.rows_before:] if r["request_id"] == self.sent[which].id), None))
+        wanted = self.sent[which].id
+        until(f"the audit row of {wanted}",
+              lambda: self.site.query("select 1 from audit where id > ? and request_id = ?", self.rows_before, wanted))
+        return next(r for r in self.site.audit(self.rows_before) if r["request_id"] == wanted)
+
+    def rows(self, alias, count=1, seconds=5.0):
+        """The audit rows of an alias, once there are so many."""
+        until(f"{count} audit rows of {alias}",
+              lambda: self.site.query("select count(*) from audit where id > ? and alias = ?", self.rows_before, alias)[0][0] >= count, seconds)
+        return [r for r in self.site.audit(self.rows_before) if r["alias"] == alias]
 
     def seen(self, alias, i=0):
         return self.mock.seen(alias.models[i])
@@ -398,7 +461,9 @@ class Gateway:
         late = _earlier.copy()
         _earlier.update(s.id for s in self.sent)
         expected = [s for s in self.sent if s.row is not NO_ROW and s.status not in (401, 507) and not (self.overloads and s.status == 503)]
-        rows = until_rows(self, len(expected))
+        with contextlib.suppress(AssertionError):  # rows of cancelled requests come after the client has left
+            until("rows", lambda: self.site.count(self.rows_before) >= len(expected), 3)
+        rows = self.site.audit(self.rows_before)
         by_id = {}
         for r in rows:
             by_id.setdefault(r["request_id"], []).append(r)
@@ -425,18 +490,6 @@ class Gateway:
                 told = [e["usage"] for e in seen if e["model"] in alias.models and e["usage"]]
                 assert sum(r["prompt_tokens"] for r in mine) == sum(u.get("prompt_tokens", 0) for u in told), (mine, told)
                 assert sum(r["completion_tokens"] for r in mine) == sum(u.get("completion_tokens", 0) for u in told), (mine, told)
-
-
-def until_rows(gateway, count):
-    """The test's rows, waiting for those of cancelled requests, which come after the client has left."""
-    rows = []
-
-    def enough():
-        rows[:] = gateway.site.audit()[gateway.rows_before:]
-        return len(rows) >= count
-    with contextlib.suppress(AssertionError):
-        until("rows", enough, 3)
-    return rows
 
 
 AUDIT_FIELDS = {"time", "request_id", "user", "team", "role", "rolegroup", "key", "ip", "endpoint", "alias", "provider", "model",

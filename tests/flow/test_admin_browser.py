@@ -1,7 +1,6 @@
 """The pages in a real browser, Chromium through lighttpd: the way of a day, phone and desktop, light and dark, without
 script, and what axe-core finds. Screenshots go to build/screens."""
 import csv
-import os
 import re
 import shutil
 

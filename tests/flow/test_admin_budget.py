@@ -23,7 +23,7 @@ class Admin:
     def __init__(self, web):
         self.web, self.site = web, web.site
         self.secrets = {role: self.key(role)[1] for role in ("viewer", "operator", "admin")}
-        self.http = harness.httpx2.Client(base_url=web.url, trust_env=False, timeout=20 * SLOW)
+        self.http = harness.http_client(base_url=web.url)
 
     def key(self, role, *more):
         name = f"admin-{next(_serial)}"

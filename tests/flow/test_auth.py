@@ -58,9 +58,7 @@ def test_the_sdk_raises_authentication_error_for_a_bad_key(gw):
 def test_doubled_credentials_are_refused(gw, double):
     alias = gw.alias("ok")
     r = post(gw, alias, double(gw.secret))
-    assert r.status_code in (400, 401), r.text
-    if "," not in str(double(gw.secret)[0][1]):
-        assert r.status_code == 400
+    assert r.status_code == 400, r.text
     assert set(r.json()["error"]) == {"message", "type", "param", "code"} and gw.secret not in r.text
     gw.skip()
     assert not gw.seen(alias)
@@ -69,7 +67,7 @@ def test_doubled_credentials_are_refused(gw, double):
 def test_two_different_credentials_are_not_a_choice(gw):
     alias = gw.alias("ok")
     r = post(gw, alias, {"authorization": f"Bearer {gw.secret}", "x-api-key": "sk-weir-other" + "0" * 40})
-    assert r.status_code in (400, 401)
+    assert r.status_code == 400
     gw.skip()
     assert not gw.seen(alias)
 
@@ -80,8 +78,7 @@ def test_doubled_identity_headers_are_refused(gw, doubled):
     _, secret = new_key(gw, "--may-assert-identity")
     r = post(gw, alias, [("x-api-key", secret), (doubled, "bob"), (doubled.replace("-", "_"), "eve")])
     assert r.status_code == 400
-    gw.skip() if not any(row["request_id"] == gw.sent[-1].id for row in gw.site.audit()) else None
-    assert not gw.seen(alias)
+    assert gw.audit()["outcome"] == "refused" and not gw.seen(alias)
 
 
 def test_a_revoked_key_is_refused_from_the_next_request_on(gw):
@@ -164,17 +161,12 @@ def test_identity_asserted_by_a_key_that_may_is_believed(gw):
     assert (row["user"], row["team"], row["role"], row["rolegroup"], row["key"]) == ("bob", "t2", "r2", "g2", name)
 
 
-@pytest.mark.parametrize("value", ["", "x" * 300, "tab\there", "new\u00fc"])
-def test_an_identity_of_another_form_is_refused_or_kept_as_it_is(gw, value):
+@pytest.mark.parametrize("value, status, user", [("", 200, "proxy"), ("x" * 300, 400, "proxy"), ("tab\there", 400, "proxy"), ("new\u00fc", 200, "new\u00fc")])
+def test_an_identity_of_another_form_is_refused_or_kept_as_it_is(gw, value, status, user):
     alias = gw.alias("ok")
     _, secret = new_key(gw, "--may-assert-identity", "--user", "proxy")
     r = post(gw, alias, [("x-api-key", secret), (b"x-user-id", value.encode())])
-    assert r.status_code in (200, 400)
-    rows = [x for x in gw.site.audit() if x["request_id"] == gw.sent[-1].id]
-    if r.status_code == 200:
-        assert rows[0]["user"] in (value, "proxy")
-    elif not rows:
-        gw.skip()
+    assert r.status_code == status and gw.audit()["user"] == user
 
 
 def test_a_key_seen_nowhere_in_answers_logs_and_rows(gw):

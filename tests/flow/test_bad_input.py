@@ -110,17 +110,14 @@ def test_a_body_announced_as_huge_is_413_before_it_is_sent(gw, alias):
     assert answer == b"" or answer.split(b" ", 2)[1] in (b"413", b"400")
 
 
-def test_a_chunked_body_is_put_together_by_the_web_server_or_411(gw):
+def test_a_chunked_body_is_put_together_by_the_web_server(gw):
     alias = gw.alias("ok")
 
     def parts():
         yield b'{"model":"%s",' % alias.encode()
         yield b'"messages":[{"role":"user","content":"x"}]}'
     r = gw.http().post(CHAT, content=parts(), headers={"content-type": "application/json"})
-    if r.status_code == 411:
-        refused(r, 411)
-    else:
-        assert r.status_code == 200 and r.json()["choices"]
+    assert r.status_code == 200 and r.json()["choices"]
 
 
 def test_no_length_at_all_is_a_4xx(gw, alias):
@@ -166,12 +163,12 @@ def test_odd_paths_get_an_answer_of_their_own_and_no_model_call(gw, alias, path)
     for method in ("GET", "POST"):
         head = f"{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {gw.secret}\r\n"
         body = "content-type: application/json\r\ncontent-length: 2\r\n\r\n{}" if method == "POST" else "\r\n"
-        before = len(gw.site.audit())
+        before = gw.site.mark()
         answer = gw.raw((head + body).encode(), count=False)
         status = int(answer.split(b" ", 2)[1])
         assert status < 500 and (status != 200 or path.startswith(("/v1/models", "//", "/%76"))), (method, path, answer[:500])
         assert b"root:" not in answer
-        gw.rows_before += len(gw.site.audit()) - before
+        gw.rows_before += gw.site.mark() - before
 
 
 @pytest.mark.parametrize("model", ["x" * 10240, "", "\u0000", "a\nb", "../../etc/passwd", "'; DROP TABLE audit; --", "%s%n", "\U0001f30a" * 100, " "])
@@ -181,18 +178,16 @@ def test_any_string_that_is_no_alias_is_404(gw, alias, model):
     assert row["status"] == 404 and row["outcome"] == "refused"
 
 
-@pytest.mark.parametrize("value", [b"a\x01b", b"a\x7fb", b"a\x1b[31mred", b"\xff\xfe", b"a\tb"])
-def test_control_characters_in_header_values_reach_neither_upstream_nor_log(gw, value):
+@pytest.mark.parametrize("value, status", [(b"a\x01b", 400), (b"a\x7fb", 400), (b"a\x1b[31mred", 400), (b"\xff\xfe", 200), (b"a\tb", 200)])
+def test_control_characters_in_header_values_reach_neither_upstream_nor_log(gw, value, status):
+    """lighttpd itself refuses some; it passes on tabs and what is no UTF-8."""
     a = gw.alias("ok")
     body = json.dumps({"model": a, "messages": MESSAGES}).encode()
     request_id = f"ctl-{value.hex()}"
     answer = gw.raw(f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {gw.secret}\r\ncontent-type: application/json\r\n"
                     f"x-request-id: {request_id}\r\ncontent-length: {len(body)}\r\nuser-agent: ".encode() + value + b"\r\nopenai-organization: " + value
-                    + b"\r\nx-other: " + value + b"\r\n\r\n" + body, count=False)
-    status = int(answer.split(b" ", 2)[1])
-    assert status in (200, 400)
-    if any(r["request_id"] == request_id for r in gw.site.audit()[gw.rows_before:]):
-        gw.rows_before += 1
+                    + b"\r\nx-other: " + value + b"\r\n\r\n" + body, count=status == 200, request_id=request_id)
+    assert int(answer.split(b" ", 2)[1]) == status
     for entry in gw.seen(a):
         assert not any(re.search(r"[\x00-\x08\x0a-\x1f\x7f]", v) for _, v in entry["headers"]), entry["headers"]
     assert not re.search(rb"[\x00-\x08\x0b-\x1f\x7f]", gw.web.log.read_bytes())
@@ -203,9 +198,7 @@ def test_a_control_character_in_the_request_id_is_not_echoed(gw):
     body = json.dumps({"model": a, "messages": MESSAGES}).encode()
     answer = gw.raw(f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {gw.secret}\r\ncontent-type: application/json\r\n"
                     f"content-length: {len(body)}\r\nx-request-id: a".encode() + b"\x01b\r\n\r\n" + body, count=False)
-    assert b"\x01" not in answer
-    if answer.split(b" ", 2)[1] == b"200":
-        gw.rows_before += 1
+    assert b"\x01" not in answer and answer.split(b" ", 2)[1] == b"400"
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonp", "json"])
@@ -218,10 +211,10 @@ def test_json_by_any_of_its_names_is_taken(gw, kind):
     assert post(gw, json.dumps({"model": gw.alias("ok"), "messages": MESSAGES}), content_type=kind).status_code == 200
 
 
-def test_a_missing_content_type_is_415_or_taken_for_json(gw):
+def test_a_missing_content_type_is_taken_for_json(gw):
     a = gw.alias("ok")
     r = gw.http().post(CHAT, content=json.dumps({"model": a, "messages": MESSAGES}).encode())
-    assert r.status_code in (200, 415)
+    assert r.status_code == 200
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
@@ -249,7 +242,7 @@ def test_head_is_get_without_a_body(gw, path):
 @pytest.mark.parametrize("path", [CHAT, "/v1/models", "/health"])
 def test_options_says_what_is_allowed(gw, path):
     r = gw.transport().request("OPTIONS", gw.url + path)
-    assert r.status_code in (200, 204) and not r.content.strip()
+    assert r.status_code == 204 and not r.content
     assert ("POST" if path == CHAT else "GET") in r.headers["allow"]
 
 
@@ -287,4 +280,4 @@ def test_a_thousand_bad_requests_do_not_grow_the_process(gw, alias):
     for i in range(900):
         assert 400 <= http.post(CHAT, content=bad[i % 4], headers=headers).status_code < 500
     assert gw.web.rss() - before < 8000
-    until("all rows", lambda: len(gw.site.audit()) - gw.rows_before == 1000)
+    until("all rows", lambda: gw.site.count(gw.rows_before) == 1000)

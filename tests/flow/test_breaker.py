@@ -161,6 +161,7 @@ def test_by_hand(gw):
     assert gw.site.weir("provider", "open", "nobody", check=False).returncode == 1
 
 
+@pytest.mark.alone
 def test_an_open_breaker_costs_the_next_caller_nothing(gw):
     dead, alone = gw.alias("hasty/stall-before", "ok"), gw.alias("ok")
     gw.usage_checked = False

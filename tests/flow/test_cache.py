@@ -6,9 +6,7 @@ import os
 import signal
 import sqlite3
 import threading
-import time
 
-import anthropic
 import openai
 import pytest
 
@@ -261,24 +259,21 @@ def clients_of(gw, second):
     return [one, two]
 
 
-def rows_of(gw, alias, n):
-    return until(f"{n} rows", lambda: (r if len(r := [x for x in gw.site.audit() if x["alias"] == alias]) >= n else None), 20)
-
-
 def test_a_crowd_that_asks_the_same_is_served_by_one_call(gw, second):
     n, gate = 500, gw.gate()
     alias = gw.alias(f"gated:{gate}", cache_ttl=60, price={"input": "1", "output": "2"})
+    gw.site.weir("limit", "set", f"model/{alias}", "--metric", "concurrency", "--amount", str(n))  # so that who waits has a ticket
 
     def open_gate():
         gw.mock.asked(alias.first)
-        time.sleep(0.5)  # so that most of them wait
+        until("a quarter of them to wait", lambda: gw.site.open_tickets() > n // 4, 20)
         gw.mock.go(gate)
     thread = threading.Thread(target=open_gate)
     thread.start()
     got = asyncio.run(crowd(gw, clients_of(gw, second), alias, n))
     thread.join()
     assert [g for g in got if g != WHOLE] == []
-    rows = rows_of(gw, alias, n)
+    rows = gw.rows(alias, n, 20)
     assert len(gw.seen(alias)) == 1 and len(rows) == n
     assert sum(r["cost"] != "0.00" for r in rows) == 1 and sum(r["cache"] == "miss" for r in rows) == 1
     assert sum(r["cache"] == "joined" for r in rows) > n // 4
@@ -298,7 +293,7 @@ def test_a_leader_whose_client_leaves_goes_on_for_the_others(gw, second):
     got = asyncio.run(crowd(gw, clients_of(gw, second), alias, 20))
     thread.join()
     assert got == ["".join(f"w{i} " for i in range(30))] * 20 and len(gw.seen(alias)) == 1
-    rows = rows_of(gw, alias, 21)
+    rows = gw.rows(alias, 21, 20)
     assert sum(r["cache"] == "joined" for r in rows) == 20 and [r["outcome"] for r in rows if r["cache"] == "miss"] == ["cancelled"]
 
 
@@ -308,7 +303,7 @@ def test_a_leader_that_fails_is_followed_by_another(gw, second):
     failed = [g for g in got if g != WHOLE]
     assert len(failed) == 1 and isinstance(failed[0], openai.InternalServerError)
     assert len(gw.seen(alias)) == 2
-    rows_of(gw, alias, 40)
+    gw.rows(alias, 40, 20)
     gw.usage_checked = False
 
 
@@ -337,7 +332,7 @@ def test_a_leader_that_is_killed_is_followed_by_another(make_site, make_gw):
     assert site.books() == 0
     gw.skip()
     gw.usage_checked = other.usage_checked = False
-    other.rows_before, gw.rows_before = len(site.audit()), len(site.audit())
+    other.rows_before = gw.rows_before = site.mark()
     other.sent.clear()
 
 
@@ -399,7 +394,7 @@ def test_who_leaves_a_joined_stream_has_made_a_request(gw):
     nibbler.close()
     gw.mock.go(gate)
     assert len("".join(c.choices[0].delta.content or "" for c in leader)) > 0
-    row = next(r for r in rows_of(gw, alias, 2) if r["key"] == name)
+    row = next(r for r in gw.rows(alias, 2, 20) if r["key"] == name)
     assert (row["cache"], row["outcome"]) in (("joined", "cancelled"), ("joined", "ok"))
     assert json.loads(gw.site.weir("limit", "list", f"key/{name}", "--json").stdout)[0]["used"] == 1 and gw.site.books() == 0
     gw.usage_checked = False

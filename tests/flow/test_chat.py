@@ -99,7 +99,7 @@ def test_the_answer_says_where_it_came_from(gw):
     assert r.headers["x-weir-provider"] == "mock"
     assert r.headers["x-weir-model"] == alias.first
     assert r.headers["x-weir-attempts"] == "1"
-    assert r.headers["x-weir-cache"] in ("miss", "bypass")
+    assert r.headers["x-weir-cache"] == "bypass"
     for name in ("x-request-id", "x-weir-provider", "content-type", "content-length"):
         assert len(r.headers.get_list(name)) <= 1, f"{name} is doubled"
     assert "set-cookie" not in r.headers
@@ -171,7 +171,7 @@ def test_usage_that_is_missing_or_nonsense_breaks_nothing_and_is_not_believed(gw
     row = gw.audit()
     assert row["outcome"] == "ok"
     assert 0 <= row["prompt_tokens"] < 10 ** 6 and 0 <= row["completion_tokens"] < 10 ** 6
-    assert row["usage_source"] in ("estimated", "none") or behaviour.endswith(("strings", "floats"))
+    assert row["usage_source"] == "estimated"
 
 
 def test_the_connection_to_the_upstream_is_used_again(gw):

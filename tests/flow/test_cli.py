@@ -16,8 +16,8 @@ import time
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = ROOT / os.environ.get("WEIR_BUILD", "build")  # an absolute one stays what it is
+from harness import BUILD
+
 PROGRAM = str(BUILD / "weir")
 OURS = re.compile(r"WEIR_.*|.*_API_KEY|AZURE_.*|OLLAMA_HOST|JWT_.*|CAP_.*|RATE_.*")
 KEY = re.compile(r"sk-weir-[A-Za-z0-9_-]{43}")
@@ -64,13 +64,6 @@ def bare(tmp_path):
 def cli(bare):
     bare.run("init")
     return bare
-
-
-def until_true(condition, seconds=20):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "not in time"
-        time.sleep(0.01)
 
 
 PEM = ("-----BEGIN PUBLIC KEY-----\n"

@@ -13,7 +13,8 @@ import time
 
 import pytest
 
-from test_cli import BUILD, FIELDS, Cli, bare, cli, conf, findings, note, until_true  # noqa: F401 (fixtures)
+from harness import BUILD, until
+from test_cli import FIELDS, Cli, bare, cli, conf, findings, note  # noqa: F401 (fixtures)
 
 HOUR = 3_600_000
 MOCK = {"providers": [{"name": "m", "dialect": "mock"}],
@@ -53,7 +54,7 @@ class Gateway:
     def die(self, model="stream"):
         """A process that is killed in the middle of its answer."""
         process = self.start(model, stream=True)
-        until_true(lambda: self.cli.sql("SELECT count(*) FROM ticket")[0][0] > 0)
+        until("a ticket", lambda: self.cli.sql("SELECT count(*) FROM ticket")[0][0] > 0, 20)
         process.send_signal(signal.SIGKILL)
         process.wait(10)
         process.stdout.close()
@@ -324,7 +325,7 @@ def test_tick_leaves_the_living_alone(cli, gw):
     cli.run("limit", "set", "team/data", "--metric", "concurrency", "--amount", "1")
     process = gw.start("stream", stream=True)
     try:
-        until_true(lambda: limits(cli)[0]["held"] == 1)
+        until("a request in flight", lambda: limits(cli)[0]["held"] == 1, 20)
         assert cli.json("tick")["tickets_swept"] == 0
         assert limits(cli)[0]["held"] == 1 and cli.json("ledger", "check")["open_tickets"] == 1
     finally:
@@ -347,8 +348,8 @@ def test_tick_tidies_idle_counters_and_keeps_what_counts(cli, gw):
     cli.run("limit", "set", "user/*", "--metric", "tokens", "--shape", "total", "--amount", "1000000")
     assert gw.ask() == 200
     assert len(limits(cli, "--members")) == 4
-    until_true(lambda: limits(cli, "user/*", "--members")[1]["used"] == 0)  # the window has moved on
-    until_true(lambda: cli.json("tick")["counters_removed"] == 1)
+    until("the window to have moved on", lambda: limits(cli, "user/*", "--members")[1]["used"] == 0, 20)
+    until("a counter to be removed", lambda: cli.json("tick")["counters_removed"] == 1, 20)
     assert [(r["scope"], r["metric"]) for r in limits(cli, "--members")] == [("user/*", "requests"), ("user/*", "tokens"), ("user/alice", "tokens")]
 
 

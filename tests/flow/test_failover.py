@@ -19,14 +19,12 @@ def ask(gw, alias, stream, **kw):
     return got.choices[0].message.content
 
 
-MOVES_ON = ["refused/ok", "status:404", "status:408", "status:429", "status:429:30", "status:500",
-            "status:502", "status:503", "status:504", "status:529", "status-html:502", "status-empty:500", "error-array:503",
-            "error-text:500", "status-detail-text:500", "cut-before", "reset-before", "cut-head", "redirect", "endless-head",
-            "hasty/stall-before", "hasty/stall-head", "unknown-encoding"]
-MOVES_ON_PLAIN = ["garbage-json", "html-200", "array-200", "empty-200", "short-body", "gzip-bomb", "endless-body", "json-as-stream"]
-MOVES_ON_STREAM = ["error-event-first", "error-event-after-role", "error-event-named", "empty-stream", "only-done", "cut-role",
-                   "empty-first-then-cut", "hasty/stall-role", "endless-line-first", "endless-roles", "html-200", "garbage-json",
-                   "json-error-200"]
+# Besides those of test_failure_matrix.py.
+MOVES_ON = ["status:429:30", "status:502", "status:504", "status-html:502", "status-empty:500", "error-array:503",
+            "error-text:500", "status-detail-text:500", "cut-head", "redirect", "endless-head", "hasty/stall-head", "unknown-encoding"]
+MOVES_ON_PLAIN = ["array-200", "empty-200", "short-body", "gzip-bomb", "endless-body", "json-as-stream"]
+MOVES_ON_STREAM = ["error-event-after-role", "error-event-named", "empty-stream", "only-done", "empty-first-then-cut", "hasty/stall-role",
+                   "endless-line-first", "endless-roles", "json-error-200"]
 
 
 @pytest.mark.parametrize("stream, behaviour", [(s, b) for s in (False, True) for b in MOVES_ON]
@@ -39,7 +37,7 @@ def test_a_target_that_fails_before_content_is_passed_over(gw, stream, behaviour
     assert sent.headers["x-weir-attempts"] == "2" and sent.headers["x-weir-model"] == alias.models[1]
     assert sent.headers["x-weir-provider"] == "mock"
     assert row["attempts"] == 2 and row["outcome"] == "ok" and row["provider"] == "mock" and row["model"] == alias.models[1]
-    assert len(gw.seen(alias, 1)) == 1 and len(gw.seen(alias, 0)) == (0 if behaviour.startswith("refused") else 1)
+    assert len(gw.seen(alias, 1)) == 1 and len(gw.seen(alias, 0)) == 1
     assert gw.web.rss() - before < 100000
 
 
@@ -72,8 +70,6 @@ def test_each_target_is_sent_its_own_model_and_the_same_request(gw):
 
 
 def test_an_upstream_whose_certificate_nobody_vouches_for_is_not_spoken_to(gw):
-    if not gw.mock.ports["tls"]:
-        pytest.skip("no openssl to make a certificate with")
     alias = gw.alias("tls/ok")
     with pytest.raises(openai.InternalServerError) as e:
         ask(gw, alias, False)
@@ -133,7 +129,7 @@ def test_an_upstream_that_faults_the_request_is_believed_and_no_other_asked(gw, 
         assert e.value.param == "messages"
     assert gw.sent[-1].headers["x-weir-attempts"] == "1" and not gw.seen(alias, 1)
     row = gw.audit()
-    assert row["status"] == status and row["attempts"] == 1 and row["outcome"] in ("failed", "refused")
+    assert row["status"] == status and row["attempts"] == 1 and row["outcome"] == "failed"
 
 
 @pytest.mark.parametrize("status, kind", [(404, openai.NotFoundError), (408, openai.APIStatusError), (429, openai.RateLimitError),
@@ -156,11 +152,10 @@ def test_retry_after_is_passed_on_but_never_above_a_minute(gw, given, told):
     assert r.status_code == 429 and int(r.headers["retry-after"]) == told
 
 
-@pytest.mark.parametrize("bad", ["-5", "soon", "99999999999999999999", ""])
-def test_a_nonsense_retry_after_harms_nobody(gw, bad):
+@pytest.mark.parametrize("bad, told", [("-5", None), ("soon", None), ("99999999999999999999", "60"), ("", None)])
+def test_a_nonsense_retry_after_harms_nobody(gw, bad, told):
     r = gw.chat(gw.alias(f"status:429:{bad}"))
-    assert r.status_code == 429
-    assert "retry-after" not in r.headers or 0 <= int(r.headers["retry-after"]) <= 60
+    assert r.status_code == 429 and r.headers.get("retry-after") == told
 
 
 @pytest.mark.parametrize("behaviour, status", [("status-detail:422", 422), ("status-detail-text:400", 400), ("error-array:400", 400),
@@ -168,9 +163,7 @@ def test_a_nonsense_retry_after_harms_nobody(gw, bad):
                                                ("status-empty:400", 400), ("status-empty:500", 500)])
 def test_errors_of_other_forms_are_told_in_openai_s(gw, behaviour, status):
     r = gw.chat(gw.alias(behaviour))
-    assert r.status_code in (status, 502)
-    if behaviour.startswith(("status-detail", "error-")):
-        assert r.status_code == status
+    assert r.status_code == status
     error = r.json()["error"]
     assert set(error) == {"message", "type", "param", "code"} and error["message"] and error["type"]
     assert r.headers["content-type"] == "application/json"
@@ -197,7 +190,7 @@ def test_the_sdk_s_retries_are_all_written_down(gw):
     with pytest.raises(openai.InternalServerError):
         gw.sdk(retries=2).chat.completions.create(model=alias, messages=MESSAGES)
     assert len(gw.sent) == 3
-    rows = [r for r in gw.site.audit() if r["alias"] == alias]
+    rows = gw.rows(alias, 3)
     assert len(rows) == 3 and sum(r["attempts"] for r in rows) == len(gw.seen(alias))
 
 
@@ -205,16 +198,16 @@ def test_the_sdk_s_retry_gets_through_once_the_upstream_is_back(gw):
     alias = gw.alias("flaky:1:503")
     got = gw.sdk(retries=2).chat.completions.create(model=alias, messages=MESSAGES)
     assert got.choices[0].message.content == WHOLE
-    assert [r["outcome"] for r in gw.site.audit() if r["alias"] == alias] == ["failed", "ok"][-len(gw.sent):]
+    assert [r["outcome"] for r in gw.rows(alias, len(gw.sent))] == ["failed", "ok"][-len(gw.sent):]
 
 
-@pytest.mark.parametrize("fields, secret", [({"model": "no-such-alias"}, None), ({"model": "no-such-alias"}, "sk-weir-" + "0" * 40),
-                                            ({"model": "no-such-alias", "messages": 5}, None)])
-def test_errors_that_waiting_does_not_mend_are_asked_once(gw, fields, secret):
+@pytest.mark.parametrize("fields, secret, status", [({"model": "no-such-alias"}, None, 404), ({"model": "no-such-alias"}, "sk-weir-" + "0" * 40, 401),
+                                                    ({"model": "no-such-alias", "messages": 5}, None, 400)])
+def test_errors_that_waiting_does_not_mend_are_asked_once(gw, fields, secret, status):
     with pytest.raises(openai.APIStatusError) as e:
         gw.sdk(secret=secret, retries=2).chat.completions.create(**({"messages": MESSAGES} | fields))
-    assert e.value.status_code in (400, 401, 404) and len(gw.sent) == 1
-    assert e.value.response.headers.get("x-should-retry") in (None, "false")
+    assert e.value.status_code == status and len(gw.sent) == 1
+    assert e.value.response.headers["x-should-retry"] == "false"
 
 
 def test_a_fallback_after_a_time_out_still_has_time_of_its_own(gw):

@@ -15,7 +15,7 @@ MESSAGES = harness.MESSAGES
 @pytest.fixture
 def direct(mock):
     return openai.OpenAI(base_url=f"http://127.0.0.1:{mock.port}/v1", api_key=harness.PROVIDER_KEY, max_retries=0,
-                         http_client=httpx2.Client(trust_env=False, timeout=5))
+                         http_client=harness.http_client(timeout=5))
 
 
 def words(stream):
@@ -43,7 +43,7 @@ def test_a_behaviour_said_to_be_whole_is_understood_by_the_sdk(direct, model):
 
 def test_every_split_of_the_stream_carries_the_same_bytes(mock):
     def raw(model):
-        with httpx2.stream("POST", f"http://127.0.0.1:{mock.port}/v1/chat/completions", trust_env=False,
+        with httpx2.stream("POST", f"http://127.0.0.1:{mock.port}/v1/chat/completions", trust_env=False, verify=harness.TRUST,
                            json={"model": model, "messages": MESSAGES, "stream": True}) as r:
             return b"".join(r.iter_raw()).replace(model.split(":")[0].encode(), b"NAME")
     assert raw("dribble") == raw("split-random:9") == raw("ok").replace(b"it-ok", b"it-NAME")

@@ -7,7 +7,7 @@ import pytest
 
 import behaviours
 from admin_site import logged_in
-from harness import MESSAGES, Gateway, Web, _serial
+from harness import MESSAGES, TRUST, Gateway, Web, _serial
 
 HERE = pathlib.Path(__file__).parent
 
@@ -42,7 +42,7 @@ def test_the_site_is_served_as_before(below):
 def test_a_chat_below_the_prefix(below, path):
     alias = below.alias("ok")
     assert below.chat(alias, path=path).json()["choices"]
-    assert below.audit()["endpoint"] == "/v1/chat/completions" or below.audit()["endpoint"] == path
+    assert below.audit()["endpoint"] == "/v1/chat/completions"
 
 
 def test_a_stream_below_the_prefix_comes_event_by_event(below):
@@ -78,5 +78,5 @@ def test_the_pages_work_below_the_prefix(mounted):
 
 @pytest.mark.parametrize("path, type", [("/docs", "text/html"), ("/openapi.json", "application/json"), ("/static/rapidoc-min.js", "text/javascript")])
 def test_the_reference_is_served_below_the_prefix(mounted, path, type):
-    r = httpx2.get(mounted.url + path, trust_env=False)
+    r = httpx2.get(mounted.url + path, trust_env=False, verify=TRUST)
     assert r.status_code == 200 and r.headers["content-type"].startswith(type)

@@ -46,7 +46,7 @@ def calls(make_site, mock):
 def test_without_a_model_only_the_list_is_asked_for(calls):
     name, before = calls.provider(), calls.mock.mark()
     assert "lists 4 models" in calls.test(name)
-    assert [e["method"] for e in calls.mock.seen(since=before)] == ["GET"]
+    assert {e["method"] for e in calls.mock.seen(since=before)} == {"GET"}  # some may be probes of others
 
 
 @pytest.mark.parametrize("dialect, base", [("openai", "/v1"), ("anthropic", "/anthropic/v1"), ("azure", "/azure"), ("groq", "/groq/openai/v1"),
@@ -122,8 +122,6 @@ def test_a_provider_without_a_key_that_wants_one_is_told_so(calls):
 
 
 def test_a_certificate_that_nobody_trusts_is_named(calls):
-    if not calls.mock.ports["tls"]:
-        pytest.skip("no openssl")
     assert "TLS fails" in calls.test(calls.provider(f"https://127.0.0.1:{calls.mock.ports['tls']}/v1"), code=1)
 
 

@@ -7,7 +7,7 @@ import pytest
 import behaviours
 import harness
 from conftest import SECRET
-from harness import MESSAGES, PROVIDER_KEY
+from harness import PROVIDER_KEY
 
 WHOLE = "".join(behaviours.WORDS)
 PRICE = {"input": "1", "output": "2"}

@@ -49,7 +49,7 @@ def test_a_caller_cannot_name_the_upstream(gw):
         alias = gw.alias("ok")
         fields = {name: there for name in ("api_base", "base_url", "api_url", "endpoint", "upstream", "proxy", "azure_endpoint")}
         headers = {"x-forwarded-host": there, "x-upstream": there, "x-weir-upstream": there, "x-original-url": there, "forwarded": f"host={there}"}
-        assert gw.chat(alias, headers=headers, **fields).status_code in (200, 400)
+        assert gw.chat(alias, headers=headers, **fields).status_code == 200
         assert gw.chat(alias, headers=headers).status_code == 200
         assert gw.chat(there).status_code == 404
         with pytest.raises(TimeoutError):
@@ -129,7 +129,7 @@ def test_secrets_of_the_environment_are_gone_once_they_are_read(make_site, make_
 
 def test_no_command_takes_a_secret_as_a_word(site):
     for command in ("key", "provider", "admin", "apply", "init", "master-key"):
-        usage = site.weir(command, "--help").stdout
+        usage = site.weir(command, "--help").stdout.replace("--key KEYNAME", "")
         words = usage.replace("--key KEYNAME", "")  # which of the stored ones
         assert not [w for w in ("--secret", "--key ", "--password", "--token", "--api-key") if w in words], usage
 

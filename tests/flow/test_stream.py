@@ -1,13 +1,12 @@
 """Streamed chat: every event as the provider sent it, when it sent it, and an honest end."""
 import asyncio
-import json
 import time
 
 import openai
 import pytest
 
 import behaviours
-from harness import MESSAGES, until
+from harness import MESSAGES, events, text_of
 
 WHOLE = "".join(behaviours.WORDS)
 DONE = b"data: [DONE]\n\n"
@@ -26,17 +25,6 @@ def raw(gw, alias, **fields):
     r = gw.chat(alias, stream=True, **fields)
     assert r.status_code == 200, r.text
     return r.headers, r.content
-
-
-def events(body):
-    """The objects of a stream's data lines; a comment is skipped, [DONE] is kept as text."""
-    out = []
-    for block in body.replace(b"\r\n", b"\n").split(b"\n\n"):
-        lines = [line[5:].removeprefix(b" ") for line in block.split(b"\n") if line.startswith(b"data:")]
-        if lines:
-            joined = b"\n".join(lines)
-            out.append("[DONE]" if joined == b"[DONE]" else json.loads(joined))
-    return out
 
 
 def test_the_sdk_gets_every_event_in_order(gw):
@@ -128,6 +116,7 @@ def test_a_whole_stream_ends_with_done_and_a_blank_line(gw, behaviour):
     assert body.replace(b"\r\n", b"\n").endswith(DONE) and body.count(b"[DONE]") == 1
 
 
+@pytest.mark.alone
 def test_a_connection_held_open_after_done_is_not_waited_for(gw):
     begun = time.monotonic()
     _, body = raw(gw, gw.alias("after-done"))
@@ -137,7 +126,7 @@ def test_a_connection_held_open_after_done_is_not_waited_for(gw):
 def test_characters_torn_apart_by_the_upstream_arrive_whole(gw):
     alias = gw.alias("split-utf8")
     _, body = raw(gw, alias)
-    assert "".join(e["choices"][0]["delta"].get("content", "") for e in events(body) if e != "[DONE]") == "\u00e4\u20ac\U0001f30a\u6f22end"
+    assert text_of(events(body)) == "\u00e4\u20ac\U0001f30a\u6f22end"
 
 
 def test_a_line_of_200_kilobytes_passes(gw):
@@ -188,9 +177,9 @@ def test_groq_s_usage_is_understood(gw):
     assert row["usage_source"] == "provider" and row["completion_tokens"] == len(behaviours.WORDS)
 
 
-def test_a_stream_without_usage_is_estimated_or_said_to_be_unknown(gw):
+def test_a_stream_without_usage_is_estimated(gw):
     assert content(create(gw.sdk(), gw.alias("no-usage"))) == WHOLE
-    assert gw.audit()["usage_source"] in ("estimated", "none")
+    assert gw.audit()["usage_source"] == "estimated"
 
 
 @pytest.mark.parametrize("kind", ["text", "negative", "huge", "array", "strings", "floats"])
@@ -200,6 +189,7 @@ def test_nonsense_as_usage_breaks_no_stream(gw, kind):
     assert row["outcome"] == "ok" and 0 <= row["completion_tokens"] < 10 ** 6
 
 
+@pytest.mark.alone
 def test_the_first_event_is_flushed_at_once(gw):
     gate = gw.gate()
     alias = gw.alias(f"gated:{gate}")
@@ -237,7 +227,7 @@ def test_silence_after_the_first_byte_is_filled_with_comments(gw):
                 if body.count(b": keep-alive\n\n") == 2:
                     gw.mock.go(gate)
         assert body.count(b": keep-alive\n\n") >= 2 and body.endswith(DONE)
-        assert "".join(e["choices"][0]["delta"].get("content", "") for e in events(body)[:-1]) == WHOLE
+        assert text_of(events(body)) == WHOLE
     finally:
         gw.site.weir("settings", "keepalive_s", "15")
 
@@ -262,7 +252,7 @@ CUT = ["cut-after-content", "reset-after-content", "cut-inside-event", "no-finis
 def test_a_stream_cut_after_content_is_said_to_be_cut(gw, behaviour):
     alias = gw.alias(behaviour, "ok")
     before, _ = ends_in_error(gw, alias)
-    assert "".join(e["choices"][0]["delta"].get("content", "") for e in before) == "".join(behaviours.WORDS[:3])
+    assert text_of(before) == "".join(behaviours.WORDS[:3])
     row = gw.audit()
     assert row["outcome"] == "truncated" and row["status"] == 200 and row["attempts"] == 1 and row["error"]
     assert not gw.seen(alias, 1), "failover after content"
@@ -294,11 +284,12 @@ def test_the_provider_s_own_late_error_event_ends_the_stream(gw, behaviour):
 def test_silence_longer_than_the_idle_time_out_ends_in_an_error_event(gw):
     alias = gw.alias("hasty/stall-mid")
     _, error = ends_in_error(gw, alias, code=None)
-    assert error["code"] in ("upstream_timeout", "upstream_error")
+    assert error["code"] == "upstream_timeout"
     assert gw.audit()["outcome"] == "truncated"
     assert gw.mock.left(alias.first)["by"] == "client"
 
 
+@pytest.mark.alone
 def test_a_stream_longer_than_the_total_time_out_ends_in_an_error_event(gw):
     alias = gw.alias("hasty/drip:50")
     begun = time.monotonic()
@@ -333,4 +324,4 @@ def test_a_hundred_streams_at_once_all_end_well(gw):
         async with gw.async_sdk() as client:
             return await asyncio.gather(*(one(client) for _ in range(100)))
     assert set(asyncio.run(ask())) == {"".join(f"w{i} " for i in range(10))}
-    until("all rows", lambda: sum(r["alias"] == alias for r in gw.site.audit()) == 100)
+    assert len(gw.rows(alias, 100)) == 100

@@ -11,6 +11,7 @@ No gateway code here, and no third-party module. It ends when its standard input
 
 Control port (plain HTTP, JSON):
     GET    /seen[?model=M]         what was seen, oldest first
+    GET    /mark                   how much that is
     DELETE /seen                   forget it
     POST   /script                 {"model":"script#1","steps":[...]}: for the next request of that model
     POST   /go/NAME                opens the gate a "gate" step waits at
@@ -276,6 +277,8 @@ def control(world, e):
         model = query.get("model", [None])[0]
         since = int(query.get("since", ["0"])[0])
         answer = [s for s in world.seen[since:] if model is None or s["model"] == model]
+    elif e["method"] == "GET" and url.path == "/mark":
+        answer = len(world.seen)
     elif e["method"] == "DELETE" and url.path == "/seen":
         world.seen.clear()
     elif e["method"] == "POST" and url.path == "/script":

@@ -39,7 +39,7 @@ struct fake { struct upstream up; const struct script *script; int at, done; int
 
 struct conn { struct buf sent; size_t dies_at; bool dead; int flushes; struct { int64_t at; size_t len; } flushed[40]; };
 
-static const struct model_row priced = {.alias = "m", .price = {true, 1000000000, 500000000, 1000000000, 2000000000}};
+static const struct model_row priced = {.alias = "m", .price = {.known = true, .input = 1000000000, .cached_input = 500000000, .cache_write = 1000000000, .output = 2000000000}};
 
 static const struct model_row hedged = {.alias = "m", .hedge_after_ms = 100};
 

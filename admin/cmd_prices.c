@@ -202,7 +202,8 @@ static void say_outcomes(const struct import *im)
 
         if (o->result == RESULT_REFUSED) say("%s: refused: %s", o->listed.name, o->listed.fault);
         else if (o->listed.lengths)
-            say("%s: the list has prices for several lengths of prompt; the dearest is used from the shortest on", o->listed.name);
+            say("%s: the list has prices for several lengths of prompt; the dearest is used from the shortest on",
+                o->listed.name);
         unpriced += !o->price.known;
     }
     say("prices: %d set, %d unchanged, %d not in the list, %d refused; %d alias%s %s unpriced", im->tally[RESULT_SET],

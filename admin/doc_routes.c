@@ -253,7 +253,8 @@ static bool target_read(struct reader *r, struct jval v, struct doc_target *out)
     };
 
     if (!fields_read(r, v, table, &text)) return false;
-    if (text.price.kind > JSON_NULL && !doc_price_read(r, text.price, &text.target.price)) return false; /* null: the alias's */
+    /* null: the alias's */
+    if (text.price.kind > JSON_NULL && !doc_price_read(r, text.price, &text.target.price)) return false;
     *out = text.target;
     if (!text_is_header_safe(span_of(out->model)))
         return refuse_member(r, "model", "must hold only visible ASCII characters: it goes into a header");

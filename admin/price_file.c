@@ -139,7 +139,8 @@ static long thousands_of(struct span key)
     long k = 0;
 
     if (key.len < n || memcmp(key.at, lead, n) != 0) return 0;
-    for (; n < key.len && key.at[n] >= '0' && key.at[n] <= '9' && k < TOKENS_MOST / 1000; n++) k = k * 10 + (key.at[n] - '0');
+    for (; n < key.len && key.at[n] >= '0' && key.at[n] <= '9' && k < TOKENS_MOST / 1000; n++)
+        k = k * 10 + (key.at[n] - '0');
     return span_is((struct span){key.at + n, key.len - n}, end) ? k : 0;
 }
 
@@ -173,7 +174,7 @@ static bool searches_read(struct jval entry, struct listed *out)
 {
     static const char field[] = "search_context_cost_per_query";
     struct jiter it = jscan_iter(jscan_find(entry, field));
-    int64_t dearest = 0, nano;
+    int64_t dearest = 0, nano = 0;
     struct span key;
     struct jval v;
 

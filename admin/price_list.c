@@ -67,7 +67,7 @@ static bool dollars(const char *text, int64_t otherwise, int64_t *nano)
     return !text || money_parse(span_of(text), nano);
 }
 
-static bool amount(enum price_part part, const char *text, int64_t *out)
+static bool amount(int part, const char *text, int64_t *out)
 {
     if (price_part_is_money(part)) return money_parse(span_of(text), out);
     *out = strtoll(text, NULL, 10);
@@ -82,7 +82,7 @@ struct price price_of(const struct list_price *l)
     fine = fine && dollars(l->cached_input, p.input, &p.cached_input) && dollars(l->cache_write, p.input, &p.cache_write);
     for (size_t i = 0; i < sizeof list_parts / sizeof *list_parts && fine; i++) {
         if (strcmp(list_parts[i].model, l->model) != 0) continue;
-        fine = amount(list_parts[i].part, list_parts[i].text, &p.part[list_parts[i].part]);
+        fine = amount((int)list_parts[i].part, list_parts[i].text, &p.part[list_parts[i].part]);
         p.stated |= 1u << list_parts[i].part;
     }
     return fine ? p : (struct price){.known = false};

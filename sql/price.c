@@ -48,7 +48,8 @@ static void change(struct rates *r, const struct price *p, int first)
     int64_t input = is_stated(p, first) ? p->part[first] : p->input;
     int64_t output = is_stated(p, first + 3) ? p->part[first + 3] : p->output;
     for (int i = 0; i < 4; i++)
-        *four[i] = is_stated(p, first + i) ? changed(*four[i], p->part[first + i], base[i]) : grown(*four[i], input, p->input);
+        *four[i] = is_stated(p, first + i) ? changed(*four[i], p->part[first + i], base[i])
+                                           : grown(*four[i], input, p->input);
     r->write_1h = grown(r->write_1h, input, p->input);
     r->audio_input = grown(r->audio_input, input, p->input);
     r->audio_output = grown(r->audio_output, output, p->output);

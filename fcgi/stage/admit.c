@@ -20,12 +20,13 @@ static void fill_ask(struct ledger_ask *ask, const struct request *r, const stru
 }
 
 /* A price there is, but not of all that is asked. */
-static enum weir_err refuse(const struct ledger_refusal *r, const struct plan *plan, const struct tariff *t, struct problem *p)
+static enum weir_err refuse(const struct ledger_refusal *r, const struct plan *plan, const struct tariff *t,
+                            struct problem *p)
 {
     const char *field = r->kind == LEDGER_UNPRICED ? tariff_unpriced(t, plan->targets, plan->count) : NULL;
     if (!field) return refusal_problem(r, p);
-    return problem_set(p, WEIR_UNPRICED, field, "The model's price says nothing of what %s asks for, and a limit on cost (%.*s) "
-                       "applies.", field, (int)text_cut(span_of(r->via), BOUND_NAME), r->via);
+    return problem_set(p, WEIR_UNPRICED, field,
+                       "The model's price has nothing on what %s asks for, and a limit on cost (%.*s) applies.", field, (int)text_cut(span_of(r->via), BOUND_NAME), r->via);
 }
 
 enum weir_err admit(const struct book *b, const struct request *r, const struct caller *c, const char *endpoint,

@@ -11,7 +11,8 @@
 #define TOKENS_A_TOOL    400   /* what a provider says around a tool's schema: one cost 14 -> 403 */
 #define TOKENS_AN_IMAGE  5000  /* bound: large ones at high detail cost 765 to 4,800 */
 #define TOKENS_IMAGE_ESTIMATE 1000
-#define TOKENS_A_FILE    50000 /* allowance, no bound: audio, video and documents, sent or only named; a hosted tool's finds */
+/* An allowance, no bound: of audio, video and documents, sent or only named; of what a hosted tool finds */
+#define TOKENS_A_FILE    50000
 #define OUTPUT_FLOOR     16    /* a choice's; with less left a clamped answer is of no use */
 #define OUTPUT_UNKNOWN   4096  /* a model whose max_output nobody has told */
 #define OUTPUT_ESTIMATE  500   /* what an answer has where nothing was seen of the model's yet */

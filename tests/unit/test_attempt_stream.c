@@ -436,6 +436,35 @@ static void a_client_that_goes_and_a_stop_end_both(void **state)
     finish();
 }
 
+static void what_one_target_faults_another_may_answer_but_not_the_same_with_another_key(void **state)
+{
+    static const struct script fault = {.status = 400, .steps = {{HEAD, NULL, 50}, {BYTES, "{}"}, {END}}};
+    const struct script good[] = {{.steps = {{HEAD, NULL, 300}, {BYTES, ROLE SAY("good") FINISH DONE}, {END}}}, fault, GOOD};
+    const struct script bad[] = {{.steps = {{FAILED, NULL, 300}}}, fault, GOOD};
+    (void)state;
+    rig.model = &hedged;
+    relay(FACE_CHAT, STREAM, good, 3);
+    assert_int_equal(rig.out.end, END_OK);
+    assert_int_equal(rig.out.attempts, 2);
+    assert_ptr_equal(rig.out.target, &rig.targets[0]);
+    assert_string_equal(below_head(finish()), GOOD_TEXT);
+    again();
+    rig.model = &hedged;
+    relay(FACE_CHAT, STREAM, bad, 3); /* nobody answered: the fault is told, and no third is asked */
+    assert_int_equal(rig.out.status, 400);
+    assert_int_equal(rig.out.attempts, 2);
+    assert_ptr_equal(rig.out.target, &rig.targets[1]);
+    assert_int_equal(rig.now, 5300);
+    finish();
+    again();
+    rig.model = &hedged;
+    rig.targets[1].provider = rig.targets[0].provider;
+    relay(FACE_CHAT, STREAM, good, 2);
+    assert_int_equal(rig.out.status, 400);
+    assert_int_equal(rig.now, 5150);
+    finish();
+}
+
 static void when_one_of_two_fails_the_other_goes_on_and_then_the_third(void **state)
 {
     static const struct script s[] = {{.steps = {{FAILED, NULL, 150}}}, {.status = 503, .steps = {{HEAD, NULL, 400}, {BYTES, "{}"}, {END}}}, GOOD};
@@ -1175,6 +1204,7 @@ int main(void)
         RELAYED(under_hard_limits_the_held_maximum_goes_along),
         RELAYED(a_silent_first_is_overtaken_by_the_second_and_closed),
         RELAYED(a_client_that_goes_and_a_stop_end_both),
+        RELAYED(what_one_target_faults_another_may_answer_but_not_the_same_with_another_key),
         RELAYED(when_one_of_two_fails_the_other_goes_on_and_then_the_third),
         RELAYED(a_stream_goes_through_unchanged),
         RELAYED(content_is_flushed_the_moment_it_comes),

@@ -4,6 +4,16 @@
 
 #include "fcgi/base/log.h"
 
+/* By its caller, when the provider had it already: it has been read, and is paid for. */
+static bool was_left(const struct attempt *a) { return a->verdict == VERDICT_GONE && a->up && a->up->sent; }
+
+/* What was written of an answer that nobody has seen: of a stream nothing, of one in one piece about what is usual. */
+static int64_t unseen(const struct attempt *a)
+{
+    if (a->tap.delivered || a->chat->stream || a->verdict != VERDICT_GONE) return estimate_text(a->tap.delivered);
+    return a->ticket->estimate.output_estimate;
+}
+
 static struct usage usage_of(const struct attempt *a, bool answered)
 {
     const struct tap *t = &a->tap;
@@ -14,10 +24,9 @@ static struct usage usage_of(const struct attempt *a, bool answered)
         so_far.completion = estimate_text(t->delivered);
         return so_far;
     }
-    if (t->usage.known || (!answered && !t->delivered)) return t->usage;
+    if (t->usage.known || (!answered && !t->delivered && !was_left(a))) return t->usage;
     a->out->estimated = true;
-    return (struct usage){.known = true, .prompt = a->ticket->estimate.prompt_estimate,
-                          .completion = estimate_text(t->delivered)};
+    return (struct usage){.known = true, .prompt = a->ticket->estimate.prompt_estimate, .completion = unseen(a)};
 }
 
 /* In the tier that served it: as told, else as asked for. */

@@ -164,6 +164,13 @@ static int64_t stored_by(struct span key, struct jval v, enum face face)
     return 0;
 }
 
+/* Where an answer's form is asked for: something is said around that as around a tool's. */
+static bool is_schema(struct span key)
+{
+    return jkey_is(key, "response_format") || jkey_is(key, "output_config") || jkey_is(key, "output_format") ||
+           jkey_is(key, "text");
+}
+
 /* Everything that a model may read: all members, for nobody knows which a provider will put before it. */
 static int64_t add_all(struct sum *s, const struct chat *chat)
 {
@@ -178,6 +185,7 @@ static int64_t add_all(struct sum *s, const struct chat *chat)
         else s->bytes += (int64_t)v.text.len;
         s->hosted += hosted_by(key, v);
         s->stored += stored_by(key, v, chat->face);
+        s->tools += is_schema(key) && v.kind == JSON_OBJECT;
         if (jkey_is(key, "tools") || jkey_is(key, "functions")) add_tools(s, v);
         else if (jkey_is(key, "best_of")) jval_int(v, &best_of);
         else if (jkey_is(key, "prompt") && chat->face == FACE_COMPLETIONS) s->prompts = prompts_in(v);

@@ -132,6 +132,15 @@ static bool is_disguised(struct span key)
     return found;
 }
 
+/* Names that some servers (llama.cpp, TGI) put before max_tokens, the one that is held here. */
+static bool is_other_maximum(struct span key)
+{
+    static const char *const names[] = {"n_predict", "num_predict", "max_new_tokens", "max_length"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (jkey_is(key, names[i])) return true;
+    return false;
+}
+
 /* A field of another face: it is nothing special here, and no disguise. */
 static bool is_exact(struct span key)
 {
@@ -159,6 +168,10 @@ static enum weir_err check_members(enum face face, struct jval root, struct jval
             if (err != WEIR_OK) return err;
             seen[i] = true;
             at[f->place] = v;
+        }
+        if (is_other_maximum(key)) {
+            snprintf(name, sizeof name, "%.*s", (int)text_cut(key, 60), key.at);
+            return problem_set(p, WEIR_INVALID, name, "%s is not served; say max_tokens.", name);
         }
         if (!known && is_disguised(key) && !is_exact(key)) {
             snprintf(name, sizeof name, "%.*s", (int)text_cut(key, 60), key.at);

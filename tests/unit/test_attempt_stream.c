@@ -396,6 +396,30 @@ static void under_hard_limits_the_held_maximum_goes_along(void **state)
     finish();
 }
 
+/* The provider has read it by then. Whoever asks and leaves, again and again, asks at their own cost. */
+static void who_leaves_before_a_word_pays_for_what_was_read(void **state)
+{
+    static const struct script s[] = {{.steps = {{GONE, NULL, 50}}}}, refused[] = {{.refused = WEIR_INTERNAL}, {.steps = {{GONE, NULL, 50}}}};
+    (void)state;
+    relay(FACE_CHAT, STREAM, s, 1);
+    assert_int_equal(rig.out.end, END_CANCELLED);
+    assert_true(rig.out.estimated && ticket.estimate.prompt_estimate > 0);
+    assert_int_equal(rig.out.usage.prompt, ticket.estimate.prompt_estimate);
+    assert_int_equal(rig.out.usage.completion, 0);
+    assert_int_equal(rig.out.uses[0].tokens, ticket.estimate.prompt_estimate);
+    finish();
+    again();
+    relay(FACE_CHAT, PLAIN, s, 1); /* an answer in one piece was being written */
+    assert_int_equal(rig.out.usage.prompt, ticket.estimate.prompt_estimate);
+    assert_int_equal(rig.out.usage.completion, ticket.estimate.output_estimate);
+    assert_true(rig.out.usage.completion > 0 && rig.out.estimated);
+    finish();
+    again();
+    relay(FACE_CHAT, STREAM, refused, 1);
+    assert_false(rig.out.usage.known); /* nothing was sent */
+    finish();
+}
+
 /* ---- two at a time ---- */
 
 static void a_silent_first_is_overtaken_by_the_second_and_closed(void **state)
@@ -1202,6 +1226,7 @@ int main(void)
         RELAYED(a_limit_that_refuses_a_further_attempt_stops_failover),
         RELAYED(providers_whose_limits_refuse_are_passed_over),
         RELAYED(under_hard_limits_the_held_maximum_goes_along),
+        RELAYED(who_leaves_before_a_word_pays_for_what_was_read),
         RELAYED(a_silent_first_is_overtaken_by_the_second_and_closed),
         RELAYED(a_client_that_goes_and_a_stop_end_both),
         RELAYED(what_one_target_faults_another_may_answer_but_not_the_same_with_another_key),

@@ -331,6 +331,9 @@ static void a_field_in_disguise_is_refused(void **state)
     expect_refused(FACE_CHAT, CHAT_WITH(",\"MAX_TOKENS\":999999"), "MAX_TOKENS");
     expect_refused(FACE_CHAT, CHAT_WITH(",\"Model\":\"dear\""), "Model");
     expect_refused(FACE_CHAT, CHAT_WITH(",\"N\":128"), "N");
+    expect_refused(FACE_CHAT, CHAT_WITH(",\"max_tokens\":1,\"n_predict\":99999"), "n_predict"); /* llama.cpp takes it first */
+    expect_refused(FACE_COMPLETIONS, "{\"model\":\"m\",\"max_new\\u005ftokens\":9}", "max_new\\u005ftokens");
+    expect_refused(FACE_CHAT, CHAT_WITH(",\"Service_Tier\":\"priority\""), "Service_Tier");
     expect_refused(FACE_CHAT, CHAT_WITH(",\"max_to\xE2\x84\xAA" "ens\":9"), "max_to\xE2\x84\xAA" "ens");
     expect_refused(FACE_CHAT, CHAT_WITH(",\"me\xC5\xBF\xC5\xBF" "ages\":[]"), "me\xC5\xBF\xC5\xBF" "ages");
     expect_refused(FACE_CHAT, CHAT_WITH(",\"\\u004dodel\":1"), "\\u004dodel");

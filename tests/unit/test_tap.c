@@ -166,6 +166,9 @@ static void kinds_and_tiers_are_read(void **state)
     assert_true(t.tells_tier && t.tier == TIER_STANDARD);
     assert_int_equal(t.usage.cache_write_1h, 5);
     assert_int_equal(t.usage.searches, 3);
+    read_event(&t, "{\"type\":\"message_delta\",\"delta\":{},\"usage\":{\"input_tokens\":5,\"output_tokens\":10,\"iterations\":["
+                   "{\"type\":\"compaction\",\"input_tokens\":180,\"output_tokens\":30},{\"type\":\"message\",\"input_tokens\":5,\"output_tokens\":10}]}}");
+    expect_usage(&t.usage, 185 + 7, 0, 7, 40); /* what it took to make the conversation shorter is paid for too */
     t = (struct tap){.face = FACE_RESPONSES, .counts = true};
 #define SEARCH(type) "{\"type\":\"web_search_call\",\"action\":{\"type\":\"" type "\"}}"
     read_event(&t, "{\"type\":\"response.output_item.done\",\"item\":" SEARCH("search") "}");

@@ -141,6 +141,9 @@ static struct price tiered(void)
 static void every_kind_length_and_tier_has_its_price(void **state)
 {
     const struct price s = sonnet(), t = tiered();
+    struct price loud = sonnet();
+    state_part(&loud, PRICE_AUDIO_INPUT, 30000000000);
+    state_part(&loud, PRICE_AUDIO_OUTPUT, 60000000000);
     const struct { const struct price *p; struct price_use use; int64_t nano; } all[] = {
         {&s, {.prompt = 200000, .completion = 1000}, 200000 * 3000 + 1000 * 15000},
         {&s, {.prompt = 200001, .completion = 1000}, 200001 * 6000 + 1000 * 22500},
@@ -160,6 +163,7 @@ static void every_kind_length_and_tier_has_its_price(void **state)
         {&t, {.prompt = 1000000, .audio_input = 500000}, 1000 + 20000},
         {&t, {.prompt = 1000000, .cached = 900000, .audio_input = 500000}, 180 + 4000}, /* 100,000 are not cached */
         {&t, {.completion = 1000000, .audio_output = 250000}, 6000 + 20000},
+        {&loud, {.prompt = 200001, .audio_input = 200001, .completion = 2, .audio_output = 2}, INT64_C(200001) * 60000 + 2 * 90000},
         {&t, {.completion = 10, .audio_output = INT64_MAX}, 1},
         {&t, {.prompt = -5, .cached = -1, .cache_write_1h = -1, .audio_input = -1, .completion = -1, .searches = -4}, 0},
     };

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "admin/apply.h"
+#include "admin/doc_price.h"
 #include "admin/document.h"
 #include "admin/manage.h"
 #include "admin/names.h"
@@ -122,11 +123,9 @@ static void add_provider(struct init *in, const char *name, const char *dialect,
 
 static void add_price(struct init *in, const struct list_price *l)
 {
-    member(&in->models, ",\"price\":{\"input\":", span_of(l->input));
-    if (l->cached_input) member(&in->models, ",\"cached_input\":", span_of(l->cached_input));
-    if (l->cache_write) member(&in->models, ",\"cache_write\":", span_of(l->cache_write));
-    member(&in->models, ",\"output\":", span_of(l->output));
-    buf_char(&in->models, '}');
+    const struct price p = price_of(l);
+
+    doc_price_write(&in->models, &p);
     in->priced++;
 }
 

@@ -12,8 +12,25 @@
 #include "fcgi/base/bounds.h"
 #include "fcgi/base/text.h"
 #include "sql/change.h"
+#include "sql/price.h"
+#include "sql/price_parts.h"
 
-/* Dollars per million tokens: one member of the JSON, four columns of the table. Goes into four listing columns, the
+/* "long_above=200000 long_input=6.00 ..." */
+static void list_parts(struct listing *l, const struct price *p)
+{
+    struct buf text;
+
+    buf_init(&text, PRICE_PARTS * 64);
+    for (int i = 0; i < PRICE_PARTS; i++) {
+        if (!(p->stated >> i & 1)) continue;
+        buf_printf(&text, "%s%s=", text.len ? " " : "", price_part_names[i]);
+        price_part_text(p, i, &text);
+    }
+    listing_both(l, SPAN_NONE, text.len ? buf_all(&text) : SPAN("-"));
+    buf_free(&text);
+}
+
+/* Dollars per million tokens: one member of the JSON, five columns of the table. Goes into five listing columns, the
  * first of which is the JSON's. */
 static void list_price(struct listing *l, const struct price *p)
 {
@@ -21,16 +38,18 @@ static void list_price(struct listing *l, const struct price *p)
     char text[MONEY_TEXT];
     struct buf json;
 
-    buf_init(&json, 1024);
+    buf_init(&json, 4096);
     price_json(&json, p);
     for (int i = 0; i < 4; i++) {
         if (p->known) money_text(parts[i], text);
         listing_both(l, buf_all(&json), p->known ? span_of(text) : i ? SPAN("-") : SPAN("unpriced"));
     }
+    list_parts(l, p);
     buf_free(&json);
 }
 
-#define PRICE_COLUMNS {"price", "INPUT", 0}, {NULL, "CACHED", 0}, {NULL, "WRITE", 0}, {NULL, "OUTPUT", 0}
+#define PRICE_COLUMNS {"price", "INPUT", 0}, {NULL, "CACHED", 0}, {NULL, "WRITE", 0}, {NULL, "OUTPUT", 0}, \
+                      {NULL, "AND", 0}
 
 /* ---- list ---- */
 
@@ -101,13 +120,7 @@ static void find_built_in(const struct model_row *m, struct listed *out)
     l = price_list_find(span_of(m->alias));
     if (!l && t) l = price_list_find(span_of(t->model));
     if (!l) return;
-    *out = (struct listed){.name = l->model, .price = price_of(l), .tiers = l->note != NULL};
-}
-
-static bool price_same(const struct price *a, const struct price *b)
-{
-    return a->known == b->known && a->input == b->input && a->cached_input == b->cached_input &&
-           a->cache_write == b->cache_write && a->output == b->output;
+    *out = (struct listed){.name = l->model, .price = price_of(l)};
 }
 
 /* Looks the model up and writes what differs. */
@@ -188,8 +201,9 @@ static void say_outcomes(const struct import *im)
         const struct outcome *o = &im->outcomes[i];
 
         if (o->result == RESULT_REFUSED) say("%s: refused: %s", o->listed.name, o->listed.fault);
-        else if (o->listed.tiers)
-            say("%s: its provider charges more above some length of prompt; the price up to there is used", o->listed.name);
+        else if (o->listed.lengths)
+            say("%s: the list has prices for several lengths of prompt; the dearest is used from the shortest on",
+                o->listed.name);
         unpriced += !o->price.known;
     }
     say("prices: %d set, %d unchanged, %d not in the list, %d refused; %d alias%s %s unpriced", im->tally[RESULT_SET],

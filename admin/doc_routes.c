@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "admin/doc_price.h"
 #include "fcgi/base/bounds.h"
 #include "fcgi/base/text.h"
 #include "fcgi/provider/provider.h"
@@ -240,8 +241,6 @@ bool doc_provider_read(struct reader *r, struct jval v, struct doc_provider *out
 
 struct model_text { struct model_row row; struct jval targets, price, defaults, context; };
 
-static bool price_read(struct reader *r, struct jval v, struct price *out);
-
 static bool target_read(struct reader *r, struct jval v, struct doc_target *out)
 {
     struct target_text { struct doc_target target; struct jval price; } text = {.target.weight = 1};
@@ -254,7 +253,8 @@ static bool target_read(struct reader *r, struct jval v, struct doc_target *out)
     };
 
     if (!fields_read(r, v, table, &text)) return false;
-    if (text.price.kind > JSON_NULL && !price_read(r, text.price, &text.target.price)) return false; /* null: the alias's */
+    /* null: the alias's */
+    if (text.price.kind > JSON_NULL && !doc_price_read(r, text.price, &text.target.price)) return false;
     *out = text.target;
     if (!text_is_header_safe(span_of(out->model)))
         return refuse_member(r, "model", "must hold only visible ASCII characters: it goes into a header");
@@ -284,26 +284,6 @@ static bool targets_read(struct reader *r, struct jval list, struct doc_model *o
     }
     out->targets = targets;
     out->target_count = (int)i;
-    path_back(r, before);
-    return true;
-}
-
-/* What a cached or written token costs is the input price where nothing is said. */
-static bool price_read(struct reader *r, struct jval v, struct price *out)
-{
-    static const struct field table[] = {
-        {"input", FIELD_MONEY, offsetof(struct price, input), true, 0, 0, NULL},
-        {"cached_input", FIELD_MONEY, offsetof(struct price, cached_input), false, 0, 0, NULL},
-        {"cache_write", FIELD_MONEY, offsetof(struct price, cache_write), false, 0, 0, NULL},
-        {"output", FIELD_MONEY, offsetof(struct price, output), true, 0, 0, NULL},
-        {NULL, FIELD_ANY, 0, false, 0, 0, NULL},
-    };
-    size_t before = path_member(r, "price");
-
-    *out = (struct price){.known = true, .cached_input = -1, .cache_write = -1};
-    if (!fields_read(r, v, table, out)) return false;
-    if (out->cached_input < 0) out->cached_input = out->input;
-    if (out->cache_write < 0) out->cache_write = out->input;
     path_back(r, before);
     return true;
 }
@@ -381,7 +361,7 @@ bool doc_model_read(struct reader *r, struct jval v, struct doc_model *out)
     *out = (struct doc_model){0};
     if (!fields_read(r, v, table, &text)) return false;
     if (!targets_read(r, text.targets, out)) return false;
-    if (text.price.kind > JSON_NULL && !price_read(r, text.price, &text.row.price)) return false; /* null: unpriced */
+    if (text.price.kind > JSON_NULL && !doc_price_read(r, text.price, &text.row.price)) return false; /* null: unpriced */
     if (text.row.fallback && strcmp(text.row.fallback, text.row.alias) == 0)
         return refuse_member(r, "fallback", "must not be the alias itself");
     if (text.row.context_fallback && strcmp(text.row.context_fallback, text.row.alias) == 0)
@@ -456,24 +436,6 @@ enum weir_err doc_provider_write(struct buf *out, const struct provider_row *p)
     return buf_char(out, '}');
 }
 
-static void write_money(struct buf *out, const char *lead, int64_t nano)
-{
-    char text[MONEY_TEXT];
-
-    money_text(nano, text);
-    write_text(out, lead, text);
-}
-
-static void write_price(struct buf *out, const struct price *p)
-{
-    if (!p->known) return;
-    write_money(out, ",\"price\":{\"input\":", p->input);
-    write_money(out, ",\"cached_input\":", p->cached_input);
-    write_money(out, ",\"cache_write\":", p->cache_write);
-    write_money(out, ",\"output\":", p->output);
-    buf_char(out, '}');
-}
-
 enum weir_err doc_model_write(struct buf *out, const struct model_row *m)
 {
     write_text(out, "{\"alias\":", m->alias);
@@ -484,11 +446,11 @@ enum weir_err doc_model_write(struct buf *out, const struct model_row *m)
         write_text(out, i ? ",{\"provider\":" : "{\"provider\":", m->targets[i].provider->name);
         write_text(out, ",\"model\":", m->targets[i].model);
         buf_printf(out, ",\"weight\":%lld", (long long)m->targets[i].weight);
-        write_price(out, &m->targets[i].price);
+        doc_price_write(out, &m->targets[i].price);
         buf_char(out, '}');
     }
     buf_char(out, ']');
-    write_price(out, &m->price);
+    doc_price_write(out, &m->price);
     if (m->context_window) buf_printf(out, ",\"context_window\":%lld", (long long)m->context_window);
     if (m->max_output) buf_printf(out, ",\"max_output\":%lld", (long long)m->max_output);
     if (m->fallback) write_text(out, ",\"fallback\":", m->fallback);

@@ -73,7 +73,8 @@ static const struct input more_inputs[] = {
      .hint = "Another name for callers; nothing: the error is given."},
     {.name = "price.input", .label = "Price of input", .type = "text",
      .hint = "US dollars per million tokens, like 0.15. Nothing in all four: unpriced."},
-    {.name = "price.cached_input", .label = "Price of cached input", .type = "text", .hint = "Nothing: as input."},
+    {.name = "price.cached_input", .label = "Price of cached input", .type = "text",
+     .hint = "Nothing: as input."},
     {.name = "price.cache_write", .label = "Price of writing to the provider's cache", .type = "text",
      .hint = "Nothing: as input."},
     {.name = "price.output", .label = "Price of output", .type = "text"},
@@ -82,8 +83,41 @@ static const struct input more_inputs[] = {
     {.name = "cache_ttl", .label = "Answers are cached for, seconds", .type = "number", .hint = "0 or nothing: not at all."},
 };
 
-static const struct member price_members[] = {{"input", MEMBER_TEXT}, {"cached_input", MEMBER_TEXT},
-                                              {"cache_write", MEMBER_TEXT}, {"output", MEMBER_TEXT}, {NULL, MEMBER_TEXT}};
+/* What is seldom charged otherwise; not shown until somebody looks for it. */
+static const struct input price_inputs[] = {
+    {.name = "price.cache_write_1h", .label = "Price of writing to it for an hour", .type = "text",
+     .hint = "Nothing: twice the input."},
+    {.name = "price.audio_input", .label = "Price of sound in", .type = "text"},
+    {.name = "price.audio_output", .label = "Price of sound out", .type = "text"},
+    {.name = "price.searches", .label = "Price of a thousand searches", .type = "text",
+     .hint = "Of the provider's own web search."},
+    {.name = "price.long_above", .label = "Long prompts begin above, tokens", .type = "number",
+     .hint = "Longer ones pay the prices below, for all of the request."},
+    {.name = "price.long_input", .label = "Price of input, long", .type = "text"},
+    {.name = "price.long_cached_input", .label = "Price of cached input, long", .type = "text",
+     .hint = "Nothing: grown as the input."},
+    {.name = "price.long_cache_write", .label = "Price of cache writes, long", .type = "text",
+     .hint = "Nothing: grown as the input."},
+    {.name = "price.long_output", .label = "Price of output, long", .type = "text"},
+    {.name = "price.priority_input", .label = "Price of input, service tier priority", .type = "text"},
+    {.name = "price.priority_cached_input", .label = "Price of cached input, priority", .type = "text"},
+    {.name = "price.priority_cache_write", .label = "Price of cache writes, priority", .type = "text"},
+    {.name = "price.priority_output", .label = "Price of output, priority", .type = "text"},
+    {.name = "price.flex_input", .label = "Price of input, service tier flex", .type = "text"},
+    {.name = "price.flex_cached_input", .label = "Price of cached input, flex", .type = "text"},
+    {.name = "price.flex_cache_write", .label = "Price of cache writes, flex", .type = "text"},
+    {.name = "price.flex_output", .label = "Price of output, flex", .type = "text"},
+};
+
+static const struct member price_members[] = {
+    {"input", MEMBER_TEXT}, {"cached_input", MEMBER_TEXT}, {"cache_write", MEMBER_TEXT}, {"output", MEMBER_TEXT},
+    {"cache_write_1h", MEMBER_TEXT}, {"audio_input", MEMBER_TEXT}, {"audio_output", MEMBER_TEXT}, {"searches",
+    MEMBER_TEXT}, {"long_above", MEMBER_NUMBER}, {"long_input", MEMBER_TEXT}, {"long_cached_input", MEMBER_TEXT},
+    {"long_cache_write", MEMBER_TEXT}, {"long_output", MEMBER_TEXT}, {"priority_input", MEMBER_TEXT},
+    {"priority_cached_input", MEMBER_TEXT}, {"priority_cache_write", MEMBER_TEXT}, {"priority_output", MEMBER_TEXT},
+    {"flex_input", MEMBER_TEXT}, {"flex_cached_input", MEMBER_TEXT}, {"flex_cache_write", MEMBER_TEXT}, {"flex_output",
+    MEMBER_TEXT}, {NULL, MEMBER_TEXT}
+};
 
 static void write_target(struct web_way *w, struct buf *out, const struct form *values, int i)
 {
@@ -134,6 +168,9 @@ static enum weir_err write_form(struct web_way *w, struct buf *out, const struct
     for (int i = 0, n = target_rows(values); i < n; i++) write_target(w, out, values, i);
     HTML(out, "</fieldset>\n");
     for (size_t i = 0; i < sizeof more_inputs / sizeof *more_inputs; i++) page_input(w, out, values, &more_inputs[i]);
+    HTML(out, "<details><summary>Other prices: long prompts, service tiers, sound, searches</summary>\n");
+    for (size_t i = 0; i < sizeof price_inputs / sizeof *price_inputs; i++) page_input(w, out, values, &price_inputs[i]);
+    HTML(out, "</details>\n");
     page_form_end(out, alias ? "Change the model" : "Add the model");
     if (alias) {
         HTML(out, "<section><h2>The end of it</h2>\n");

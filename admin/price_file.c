@@ -92,15 +92,110 @@ static int64_t tokens_read(struct jval entry, const char *field)
     return jval_int(jscan_find(entry, field), &n) && n > 0 && n <= TOKENS_MOST ? n : 0;
 }
 
-static bool has_tiers(struct jval entry)
+/* ---- parts ---- */
+
+static bool part_read(struct jval entry, const char *field, int part, struct listed *out)
+{
+    struct jval v = jscan_find(entry, field);
+    const char *why;
+
+    if (v.kind == JSON_ABSENT || v.kind == JSON_NULL) return true;
+    if (v.kind != JSON_NUMBER) return fault_set(out, field, "must be a number");
+    why = price_per_token(v.text, &out->price.part[part]);
+    if (why) return fault_set(out, field, why);
+    out->price.stated |= 1u << part;
+    return true;
+}
+
+/* A length or a tier that is listed has a price for input and one for output: where one is not listed it is as ever. */
+static void complete(struct price *p, int first)
+{
+    if (!(p->stated >> first & 0xf)) return;
+    if (!(p->stated >> first & 1)) p->part[first] = p->input;
+    if (!(p->stated >> first & 8)) p->part[first + 3] = p->output;
+    p->stated |= 9u << first;
+}
+
+/* The four of a length or tier, whose names are those of the whole with `more` behind. */
+static bool four_read(struct jval entry, const char *more, int first, struct listed *out)
+{
+    static const char *const names[] = {"input_cost_per_token", "cache_read_input_token_cost",
+                                        "cache_creation_input_token_cost", "output_cost_per_token"};
+    char field[120];
+
+    for (int i = 0; i < 4; i++) {
+        snprintf(field, sizeof field, "%s%s", names[i], more);
+        if (!part_read(entry, field, first + i, out)) return false;
+    }
+    complete(&out->price, first);
+    return true;
+}
+
+/* "input_cost_per_token_above_200k_tokens" */
+static long thousands_of(struct span key)
+{
+    static const char lead[] = "input_cost_per_token_above_", end[] = "k_tokens";
+    size_t n = sizeof lead - 1;
+    long k = 0;
+
+    if (key.len < n || memcmp(key.at, lead, n) != 0) return 0;
+    for (; n < key.len && key.at[n] >= '0' && key.at[n] <= '9' && k < TOKENS_MOST / 1000; n++)
+        k = k * 10 + (key.at[n] - '0');
+    return span_is((struct span){key.at + n, key.len - n}, end) ? k : 0;
+}
+
+/* One length is known here. Of several the dearest, which is the longest's, is taken from the shortest on. */
+static bool length_read(struct jval entry, struct listed *out)
 {
     struct jiter it = jscan_iter(entry);
+    long shortest = 0, longest = 0;
+    struct span key;
+    struct jval v;
+    char more[64];
+
+    while (jscan_next(&it, &key, &v)) {
+        long k = v.kind == JSON_NUMBER ? thousands_of(key) : 0;
+
+        if (k && (!shortest || k < shortest)) shortest = k;
+        if (k > longest) longest = k;
+    }
+    if (!longest) return true;
+    snprintf(more, sizeof more, "_above_%ldk_tokens", longest);
+    if (!four_read(entry, more, PRICE_LONG, out)) return false;
+    out->lengths = shortest != longest;
+    if (!(out->price.stated >> PRICE_LONG & 1)) return true;
+    out->price.part[PRICE_LONG_ABOVE] = shortest * 1000;
+    out->price.stated |= 1u << PRICE_LONG_ABOVE;
+    return true;
+}
+
+/* Dollars a search, by how much is found: the dearest. */
+static bool searches_read(struct jval entry, struct listed *out)
+{
+    static const char field[] = "search_context_cost_per_query";
+    struct jiter it = jscan_iter(jscan_find(entry, field));
+    int64_t dearest = 0, nano = 0;
     struct span key;
     struct jval v;
 
-    while (jscan_next(&it, &key, &v))
-        if (v.kind == JSON_NUMBER && memmem(key.at, key.len, "_cost_per_token_above_", 22)) return true;
-    return false;
+    while (jscan_next(&it, &key, &v)) {
+        const char *why = v.kind == JSON_NUMBER ? price_per_token(v.text, &nano) : "must hold numbers";
+
+        if (why) return fault_set(out, field, why);
+        if (nano > dearest) dearest = nano;
+        out->price.stated |= 1u << PRICE_SEARCHES;
+    }
+    out->price.part[PRICE_SEARCHES] = dearest / 1000; /* per thousand, not per million */
+    return true;
+}
+
+static bool parts_read(struct jval entry, struct listed *out)
+{
+    return part_read(entry, "cache_creation_input_token_cost_above_1hr", PRICE_CACHE_WRITE_1H, out) &&
+           part_read(entry, "input_cost_per_audio_token", PRICE_AUDIO_INPUT, out) &&
+           part_read(entry, "output_cost_per_audio_token", PRICE_AUDIO_OUTPUT, out) && searches_read(entry, out) &&
+           length_read(entry, out) && four_read(entry, "_priority", PRICE_PRIORITY, out) &&
+           four_read(entry, "_flex", PRICE_FLEX, out);
 }
 
 static bool is_by_token(struct jval mode)
@@ -124,7 +219,10 @@ static bool entry_read(struct jval entry, struct listed *out)
         !cost_read(entry, "cache_creation_input_token_cost", p.input, out, &p.cache_write))
         return false;
     out->price = p;
-    out->tiers = has_tiers(entry);
+    if (!parts_read(entry, out)) {
+        out->price.known = false;
+        return false;
+    }
     out->context_window = tokens_read(entry, "max_input_tokens");
     out->max_output = tokens_read(entry, "max_output_tokens");
     return true;

@@ -18,7 +18,7 @@ struct listed {
     const char *name;   /* as the list calls the model, in memory; NULL: not listed */
     struct price price; /* known: false where `fault` says why */
     char fault[200];    /* "input_cost_per_token: is below 0"; empty: none */
-    bool tiers;         /* dearer above some number of tokens; price is the one below it */
+    bool lengths;       /* it lists more than one length of prompt: from the shortest on the dearest is taken */
     int64_t context_window, max_output; /* 0: not said */
 };
 

@@ -5,7 +5,7 @@
 #include "sql/routes.h"
 
 /* Dollars per million tokens, as decimal texts; NULL: as input. */
-struct list_price { const char *model, *input, *cached_input, *cache_write, *output, *note; };
+struct list_price { const char *model, *input, *cached_input, *cache_write, *output; };
 
 extern const struct list_price price_list[]; /* model NULL ends it */
 extern const char price_list_date[], price_list_source[];

@@ -2,6 +2,7 @@
 #include "admin/price_text.h"
 
 #include "fcgi/base/text.h"
+#include "sql/price_parts.h"
 
 #define SHIFT 15 /* dollars a token to nano-dollars per million tokens: 10^9 times 10^6 */
 #define NANO_MOST (INT64_C(9000000000) * 1000000000)
@@ -94,5 +95,7 @@ enum weir_err price_json(struct buf *out, const struct price *p)
         buf_str(out, parts[i].lead);
         buf_str(out, text);
     }
-    return buf_str(out, "\"}");
+    buf_char(out, '"');
+    price_parts_write(p, out);
+    return buf_char(out, '}');
 }

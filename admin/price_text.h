@@ -9,7 +9,8 @@
  * million tokens, or above 9,000,000,000 dollars. */
 const char *price_per_token(struct span number, int64_t *nano);
 
-/* {"input": "0.15", "cached_input": ..., "cache_write": ..., "output": ...}, or null. */
+/* {"input": "0.15", "cached_input": ..., "cache_write": ..., "output": ...}, behind them the
+ * parts that are stated; or null. */
 enum weir_err price_json(struct buf *out, const struct price *p);
 
 #endif

@@ -1,6 +1,8 @@
 /* Does an entry of the document say what is stored already? Compares, changes nothing. */
 #include "admin/same.h"
 
+#include "sql/price.h"
+
 static bool text_same(const char *a, const char *b) /* NULL: absent */
 {
     return a && b ? strcmp(a, b) == 0 : a == b;
@@ -39,12 +41,6 @@ bool upstream_key_same(const struct upstream_key *old, const struct doc_upstream
     if (!now->secret.at) return true;
     /* the one place outside the doors that looks at a stored secret: to compare, never to show */
     return old->secret && span_eq(secret_reveal(old->secret), now->secret);
-}
-
-static bool price_same(const struct price *a, const struct price *b)
-{
-    return a->known == b->known && (!a->known || (a->input == b->input && a->cached_input == b->cached_input &&
-                                                  a->cache_write == b->cache_write && a->output == b->output));
 }
 
 bool model_same(const struct model_row *old, const struct model_row *now)

@@ -30,8 +30,8 @@ UPDATE provider_key SET priority = ?3 WHERE provider_id = ?1 AND name = ?2;
 -- name: model_put
 INSERT INTO model (alias, strategy, cache_ttl, context_window, max_output, fallback, price_input, price_cached_input,
                    price_cache_write, price_output, created, hedge_after_ms, context_fallback, system, defaults,
-                   cache_scope, cache_tool_calls, stale_for, context_action, trim_at, trim_to)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)
+                   cache_scope, cache_tool_calls, stale_for, context_action, trim_at, trim_to, price_parts)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)
 ON CONFLICT (alias) DO UPDATE SET strategy = excluded.strategy, cache_ttl = excluded.cache_ttl,
     context_window = excluded.context_window, max_output = excluded.max_output, fallback = excluded.fallback,
     price_input = excluded.price_input, price_cached_input = excluded.price_cached_input,
@@ -39,7 +39,7 @@ ON CONFLICT (alias) DO UPDATE SET strategy = excluded.strategy, cache_ttl = excl
     hedge_after_ms = excluded.hedge_after_ms, context_fallback = excluded.context_fallback, system = excluded.system,
     defaults = excluded.defaults, cache_scope = excluded.cache_scope, cache_tool_calls = excluded.cache_tool_calls,
     stale_for = excluded.stale_for, context_action = excluded.context_action, trim_at = excluded.trim_at,
-    trim_to = excluded.trim_to
+    trim_to = excluded.trim_to, price_parts = excluded.price_parts
 RETURNING id;
 
 -- name: target_clear
@@ -47,8 +47,8 @@ DELETE FROM target WHERE model_id = ?1;
 
 -- name: target_add
 INSERT INTO target (model_id, position, provider_id, model, weight, price_input, price_cached_input, price_cache_write,
-                    price_output)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9);
+                    price_output, price_parts)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10);
 
 -- name: provider_remove
 DELETE FROM provider WHERE id = ?1;

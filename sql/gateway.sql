@@ -30,14 +30,15 @@ SELECT count(*) FROM model;
 -- name: model_all
 SELECT id, alias, strategy, cache_ttl, context_window, max_output, fallback,
        price_input, price_cached_input, price_cache_write, price_output, created, hedge_after_ms, context_fallback,
-       system, defaults, cache_scope, cache_tool_calls, stale_for, context_action, trim_at, trim_to
+       system, defaults, cache_scope, cache_tool_calls, stale_for, context_action, trim_at, trim_to, price_parts
 FROM model ORDER BY alias;
 
 -- name: target_count
 SELECT count(*) FROM target;
 
 -- name: target_all
-SELECT m.alias, p.name, t.model, t.weight, t.price_input, t.price_cached_input, t.price_cache_write, t.price_output
+SELECT m.alias, p.name, t.model, t.weight, t.price_input, t.price_cached_input, t.price_cache_write, t.price_output,
+       t.price_parts
 FROM target t JOIN model m ON m.id = t.model_id JOIN provider p ON p.id = t.provider_id
 ORDER BY m.alias, t.position;
 

@@ -5,13 +5,14 @@
 #include "fcgi/base/bounds.h"
 #include "fcgi/base/log.h"
 #include "fcgi/base/text.h"
-#include "sql/routes.h"
+#include "sql/price_parts.h"
 #include "sql/vault.h"
 #include "sql_ids.h"
 
 #define HEADERS_DEPTH 2 /* an object of texts */
 #define BOUND_TO (2 * BOUND_NAME + 32)
 #define SEALED_MAX (64 << 10)
+#define PRICE_PARTS_MAX (PRICE_PARTS * 64)
 
 enum weir_err config_version(struct db *db, int64_t *version)
 {
@@ -178,12 +179,17 @@ static enum weir_err load_keys(struct load *l)
     return err;
 }
 
-/* Four columns from col on. */
-static struct price read_price(struct stmt *s, int col)
+/* Four columns from col on, and the one that has the parts. */
+static struct price read_price(struct stmt *s, int col, int parts)
 {
-    return (struct price){.known = !stmt_is_null(s, col), .input = stmt_get_int(s, col),
-                          .cached_input = stmt_get_int(s, col + 1), .cache_write = stmt_get_int(s, col + 2),
-                          .output = stmt_get_int(s, col + 3)};
+    struct price p = {.known = !stmt_is_null(s, col), .input = stmt_get_int(s, col),
+                      .cached_input = stmt_get_int(s, col + 1), .cache_write = stmt_get_int(s, col + 2),
+                      .output = stmt_get_int(s, col + 3)};
+    struct jval object;
+    struct jfault fault;
+    if (!stmt_is_null(s, parts) && jscan_check(stmt_get_text(s, parts), BOUND_JSON_DEPTH, &object, &fault) == WEIR_OK)
+        price_parts_read(object, &p);
+    return p;
 }
 
 static enum weir_err read_model(struct load *l, struct stmt *s, struct model_row *m)
@@ -191,7 +197,7 @@ static enum weir_err read_model(struct load *l, struct stmt *s, struct model_row
     *m = (struct model_row){
         .id = stmt_get_int(s, 0), .cache_ttl = stmt_get_int(s, 3), .context_window = stmt_get_int(s, 4),
         .max_output = stmt_get_int(s, 5), .created = stmt_get_int(s, 11),
-        .price = read_price(s, 7), .hedge_after_ms = stmt_get_int(s, 12), .cache_tool_calls = stmt_get_int(s, 17) != 0,
+        .price = read_price(s, 7, 22), .hedge_after_ms = stmt_get_int(s, 12), .cache_tool_calls = stmt_get_int(s, 17) != 0,
         .stale_for = stmt_get_int(s, 18), .trim_at = stmt_get_int(s, 20), .trim_to = stmt_get_int(s, 21)};
     bool whole = copy_text(l, s, 1, &m->alias) && copy_text(l, s, 2, &m->strategy) && copy_text(l, s, 6, &m->fallback) &&
                  copy_text(l, s, 13, &m->context_fallback) && copy_text(l, s, 14, &m->system) &&
@@ -228,7 +234,7 @@ static enum weir_err load_targets(struct load *l)
         struct target_row *t = &targets[n++];
         t->provider = find_provider(l, stmt_get_text(s, 1));
         t->weight = stmt_get_int(s, 3);
-        t->price = read_price(s, 4);
+        t->price = read_price(s, 4, 8);
         if (!m || !t->provider) { err = WEIR_CORRUPT; break; }
         if (!copy_text(l, s, 2, &t->model)) { err = WEIR_NOMEM; break; }
         if (!m->target_count++) m->targets = t;
@@ -384,23 +390,29 @@ enum weir_err provider_key_put(struct db *db, const struct master_key *m, int64_
     return err;
 }
 
-static void bind_price(struct stmt *s, int i, const struct price *p)
+/* Four from i on, and the parts; text: empty, to be kept until the statement has run. */
+static enum weir_err bind_price(struct stmt *s, int i, int parts, const struct price *p, struct buf *text)
 {
     const int64_t price[] = {p->input, p->cached_input, p->cache_write, p->output};
     for (int k = 0; k < 4; k++)
         if (p->known) stmt_int(s, i + k, price[k]); else stmt_null(s, i + k);
+    if (p->known) price_parts_object(p, text);
+    stmt_text(s, parts, buf_all(text));
+    return text->err;
 }
 
 enum weir_err model_put(struct db *db, const struct model_row *m, int64_t *id)
 {
     struct stmt *s = db_stmt(db, SQL_MODEL_PUT);
+    struct buf parts;
+    buf_init(&parts, PRICE_PARTS_MAX);
     stmt_text(s, 1, span_of(m->alias));
     stmt_text(s, 2, span_of(m->strategy));
     stmt_int(s, 3, m->cache_ttl);
     bind_set(s, 4, m->context_window);
     bind_set(s, 5, m->max_output);
     stmt_text(s, 6, span_of(m->fallback));
-    bind_price(s, 7, &m->price);
+    enum weir_err err = bind_price(s, 7, 22, &m->price, &parts);
     stmt_int(s, 11, m->created);
     bind_set(s, 12, m->hedge_after_ms);
     stmt_text(s, 13, span_of(m->context_fallback));
@@ -412,13 +424,17 @@ enum weir_err model_put(struct db *db, const struct model_row *m, int64_t *id)
     stmt_text(s, 19, span_of(m->context_action));
     stmt_int(s, 20, m->trim_at);
     stmt_int(s, 21, m->trim_to);
-    return put_for_id(s, id);
+    if (err == WEIR_OK) err = put_for_id(s, id);
+    buf_free(&parts);
+    return err;
 }
 
 enum weir_err targets_put(struct db *db, int64_t model_id, const int64_t *provider_ids, const struct target_row *t,
                           int count)
 {
     struct stmt *s = db_stmt(db, SQL_TARGET_CLEAR);
+    struct buf parts;
+    buf_init(&parts, PRICE_PARTS_MAX);
     stmt_int(s, 1, model_id);
     enum weir_err err = stmt_run(s);
     for (int i = 0; i < count && err == WEIR_OK; i++) {
@@ -428,9 +444,11 @@ enum weir_err targets_put(struct db *db, int64_t model_id, const int64_t *provid
         stmt_int(s, 3, provider_ids[i]);
         stmt_text(s, 4, span_of(t[i].model));
         stmt_int(s, 5, t[i].weight);
-        bind_price(s, 6, &t[i].price);
-        err = stmt_run(s);
+        buf_clear(&parts);
+        err = bind_price(s, 6, 10, &t[i].price, &parts);
+        if (err == WEIR_OK) err = stmt_run(s);
     }
+    buf_free(&parts);
     return err;
 }
 

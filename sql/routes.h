@@ -26,7 +26,24 @@ struct provider_row {
 #define IDLE_MS_DEFAULT 60000
 #define TOTAL_MS_DEFAULT 600000
 
-struct price { bool known; int64_t input, cached_input, cache_write, output; }; /* nano-dollars per million tokens */
+/* What is charged beside a price's four: by kind, by the prompt's length, by service tier. Nano-dollars per million tokens,
+ * but PRICE_SEARCHES (per thousand searches) and PRICE_LONG_ABOVE (tokens: longer prompts pay the long prices, for all of
+ * the request). Of a length and of a tier there are the same four as of the whole, in the same order. */
+enum price_part {
+    PRICE_CACHE_WRITE_1H, PRICE_AUDIO_INPUT, PRICE_AUDIO_OUTPUT, PRICE_SEARCHES, PRICE_LONG_ABOVE,
+    PRICE_LONG, PRICE_LONG_CACHED_INPUT, PRICE_LONG_CACHE_WRITE, PRICE_LONG_OUTPUT,
+    PRICE_PRIORITY, PRICE_PRIORITY_CACHED_INPUT, PRICE_PRIORITY_CACHE_WRITE, PRICE_PRIORITY_OUTPUT,
+    PRICE_FLEX, PRICE_FLEX_CACHED_INPUT, PRICE_FLEX_CACHE_WRITE, PRICE_FLEX_OUTPUT,
+    PRICE_PARTS
+};
+
+struct price {
+    bool known;
+    int64_t input, cached_input, cache_write, output; /* nano-dollars per million tokens */
+    int64_t fee;              /* nano-dollars a request, whatever its tokens: of a ceiling alone (price.h) */
+    unsigned stated;          /* bit i: part[i] holds; what does not follows from the four (price.h) */
+    int64_t part[PRICE_PARTS]; /* 0 where not stated */
+};
 
 struct target_row {
     const struct provider_row *provider;

@@ -130,6 +130,8 @@ static enum weir_err fits_messages(const struct conversation *c, enum face speak
 {
     for (int i = 0; i < c->extra_count; i++)
         if (!is_cache_key(c->extras[i].field)) return misfit(c, c->extras[i].value.text.at, p);
+    if (c->max_output == 0)
+        return problem_set(p, WEIR_INVALID, "max_tokens", "max_tokens must be at least 1 for this model's provider.");
     /* A number in an object: something that is none follows it. */
     if (c->temperature.at && strtod(c->temperature.at, NULL) > 1)
         return problem_set(p, WEIR_INVALID, "temperature", "temperature must be at most 1 for this model's provider.");

@@ -85,6 +85,34 @@ static bool is_blank(struct span s)
     return s.len == 0;
 }
 
+bool tier_read(struct jval v, enum price_tier *tier)
+{
+    static const struct { const char *name; enum price_tier tier; } names[] = {
+        {"default", TIER_STANDARD}, {"standard", TIER_STANDARD}, {"standard_only", TIER_STANDARD},
+        {"on_demand", TIER_STANDARD}, {"scale", TIER_STANDARD}, /* bought beforehand */
+        {"flex", TIER_FLEX}, {"priority", TIER_PRIORITY},
+    };
+    if (v.kind == JSON_ABSENT || v.kind == JSON_NULL || jval_is(v, "auto")) return false;
+    *tier = TIER_OTHER;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (jval_is(v, names[i].name)) *tier = names[i].tier;
+    return true;
+}
+
+void wire_tier(struct tap *t, struct jval v) { t->tells_tier |= tier_read(v, &t->tier); }
+
+void wire_total(struct usage *u, struct jval total)
+{
+    int64_t all;
+    if (wire_tokens(total, &all) && all > u->prompt + u->completion) u->completion = all - u->prompt;
+}
+
+void wire_take(struct tap *t, const struct usage *u)
+{
+    bool is_nothing = !u->prompt && !u->completion, was_something = t->usage.prompt || t->usage.completion;
+    if (!(t->usage.known && is_nothing && was_something)) t->usage = *u;
+}
+
 /* ---- by the face that was asked ---- */
 
 static const struct wire *wire_of(const struct tap *t)

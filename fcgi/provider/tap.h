@@ -4,11 +4,14 @@
 #define WEIR_PROVIDER_TAP_H
 
 #include "fcgi/provider/chat.h"
+#include "sql/price.h"
 
-/* Tokens as a provider counts them. cached and cache_write lie inside prompt. */
+/* Tokens as a provider counts them: as struct price_use has them, and searches it made. */
 struct usage {
     bool known;
+    bool is_half;               /* it says nothing of the completion */
     int64_t prompt, cached, cache_write, completion;
+    int64_t cache_write_1h, audio_input, audio_output, searches;
 };
 
 /* An upstream's error in its own words; empty where it had none. Never more than these bounds. */
@@ -20,7 +23,9 @@ struct tap {
     enum face face;             /* the one the upstream was asked in */
     int64_t expected;           /* choices the caller asked for */
     uint64_t seen[2], finished[2]; /* bit i: choice i has been seen, has its finish_reason (up to 128) */
-    struct usage usage;         /* the last that was told (streams tell running totals) */
+    struct usage usage;         /* the last that was told (streams tell running totals; zeros take nothing back) */
+    bool tells_tier;            /* it has said in which service tier it served */
+    enum price_tier tier;
     bool usage_is_running;      /* its completion was told before the answer was there: no figure of the whole */
     bool counts;                /* delivered is to be kept */
     int64_t delivered;          /* characters of text, tool arguments and reasoning that went by */
@@ -39,6 +44,9 @@ enum event_kind {
     EVENT_ERROR,    /* *fault says which */
     EVENT_GARBAGE   /* not what the face speaks */
 };
+
+/* A service tier by its name; false if v names none: TIER_OTHER is one whose price nobody knows. */
+bool tier_read(struct jval v, enum price_tier *tier);
 
 /* asked: the face that the upstream is asked in, be it the caller's or one that is translated to. */
 void tap_start(struct tap *t, const struct chat *chat, enum face asked);

@@ -10,12 +10,17 @@ bool openai_read_usage(struct jval v, struct usage *out)
     struct jval completion, details, part;
     if (v.kind != JSON_OBJECT || !wire_tokens(jscan_find(v, "prompt_tokens"), &u.prompt)) return false;
     completion = jscan_find(v, "completion_tokens");
-    if (completion.kind != JSON_ABSENT && !wire_tokens(completion, &u.completion)) return false;
+    u.is_half = completion.kind == JSON_ABSENT || completion.kind == JSON_NULL;
+    if (!u.is_half && !wire_tokens(completion, &u.completion)) return false;
     details = jscan_find(v, "prompt_tokens_details");
     part = jscan_find(details, "cached_tokens");
     if (!wire_tokens(part, &u.cached) || u.cached > u.prompt) u.cached = 0;
     part = jscan_find(details, "cache_write_tokens");
     if (!wire_tokens(part, &u.cache_write) || u.cache_write > u.prompt - u.cached) u.cache_write = 0;
+    wire_tokens(jscan_find(details, "audio_tokens"), &u.audio_input);
+    wire_tokens(jscan_find(jscan_find(v, "completion_tokens_details"), "audio_tokens"), &u.audio_output);
+    wire_tokens(jscan_find(v, "num_search_queries"), &u.searches);
+    wire_total(&u, jscan_find(v, "total_tokens"));
     *out = u;
     return true;
 }
@@ -116,16 +121,25 @@ static bool read_error_value(struct jval root, struct fault *fault)
     return false;
 }
 
+static bool read_usage(struct tap *t, struct jval v)
+{
+    struct usage u;
+    bool told = openai_read_usage(v, &u);
+    if (told) wire_take(t, &u);
+    return told;
+}
+
 static bool read_error(struct tap *t, struct jval root, struct fault *fault)
 {
-    openai_read_usage(jscan_find(root, "usage"), &t->usage);
+    read_usage(t, jscan_find(root, "usage"));
+    wire_tier(t, jscan_find(root, "service_tier"));
     return read_error_value(root, fault);
 }
 
 /* ---- answers ---- */
 
 /* The members of an event or an answer that count. */
-struct parts { struct jval choices, data, error, usage, groq, type; };
+struct parts { struct jval choices, data, error, usage, groq, type, tier; };
 
 static struct parts parts_of(struct jval root)
 {
@@ -140,6 +154,7 @@ static struct parts parts_of(struct jval root)
         else if (jkey_is(key, "data")) p.data = v;
         else if (jkey_is(key, "x_groq")) p.groq = v;
         else if (jkey_is(key, "type")) p.type = v;
+        else if (jkey_is(key, "service_tier")) p.tier = v;
     }
     return p;
 }
@@ -148,8 +163,9 @@ static enum event_kind read_event(struct tap *t, struct jval root, struct fault 
 {
     struct parts p = parts_of(root);
     struct jval groq_error = jscan_find(p.groq, "error");
-    openai_read_usage(p.usage, &t->usage);
-    openai_read_usage(jscan_find(p.groq, "usage"), &t->usage);
+    bool told = read_usage(t, p.usage);
+    told |= read_usage(t, jscan_find(p.groq, "usage"));
+    wire_tier(t, p.tier);
     if (!wire_is_nothing(p.error) || jval_is(p.type, "error")) {
         read_error_value(root, fault);
         return EVENT_ERROR;
@@ -159,7 +175,9 @@ static enum event_kind read_event(struct tap *t, struct jval root, struct fault 
         else read_error_object(groq_error, fault);
         return EVENT_ERROR;
     }
-    if (read_choices(t, p.choices)) return EVENT_CONTENT;
+    bool content = read_choices(t, p.choices);
+    if (told) t->usage_is_running = !tap_is_finished(t);
+    if (content) return EVENT_CONTENT;
     bool empty = p.choices.kind == JSON_ARRAY && jscan_count(p.choices) == 0;
     return empty && !wire_is_nothing(p.usage) ? EVENT_USAGE : EVENT_HEAD;
 }
@@ -168,11 +186,12 @@ static bool read_answer(struct tap *t, struct jval root, struct fault *fault)
 {
     struct parts p = parts_of(root);
     struct jval list = t->face == FACE_EMBEDDINGS ? p.data : p.choices;
-    openai_read_usage(p.usage, &t->usage); /* also of what is no answer: it was paid for */
-    openai_read_usage(jscan_find(p.groq, "usage"), &t->usage);
+    read_usage(t, p.usage); /* also of what is no answer: it was paid for */
+    read_usage(t, jscan_find(p.groq, "usage"));
+    wire_tier(t, p.tier);
     if (!wire_is_nothing(p.error)) read_error_value(root, fault);
     if (!wire_is_nothing(p.error) || list.kind != JSON_ARRAY) return false;
-    t->counts = !t->usage.known; /* whoever has the provider's figure needs no estimate */
+    t->counts = !t->usage.known || t->usage.is_half; /* whoever has the provider's figure needs no estimate */
     if (t->face != FACE_EMBEDDINGS) read_choices(t, p.choices);
     return true;
 }

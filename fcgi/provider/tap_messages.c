@@ -3,6 +3,36 @@
 
 /* ---- usage ---- */
 
+/* A count that was told again. 0 takes nothing back: proxies restate so what they do not know. */
+static bool restated(struct jval v, int64_t *out)
+{
+    int64_t n;
+    if (!wire_tokens(v, &n)) return false;
+    if (n) *out = n;
+    return true;
+}
+
+static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/* Several samplings behind one answer (a conversation made shorter first, say): the whole of them may be told here alone. */
+static void add_iterations(struct jval list, int64_t *input, struct usage *u)
+{
+    struct { const char *name; int64_t sum, n; } all[] = {
+        {"input_tokens", 0, 0}, {"output_tokens", 0, 0}, {"cache_read_input_tokens", 0, 0},
+        {"cache_creation_input_tokens", 0, 0},
+    };
+    struct span key;
+    struct jval one;
+    struct jiter it = jscan_iter(list);
+    while (jscan_next(&it, &key, &one))
+        for (int i = 0; i < 4; i++)
+            if (wire_tokens(jscan_find(one, all[i].name), &all[i].n) && all[i].sum <= WIRE_TOKENS_MOST) all[i].sum += all[i].n;
+    *input = most(*input, all[0].sum);
+    u->completion = most(u->completion, all[1].sum);
+    u->cached = most(u->cached, all[2].sum);
+    u->cache_write = most(u->cache_write, all[3].sum);
+}
+
 /* What is told overrides what was; message_delta may repeat only some of it. Anthropic's input excludes what the cache
  * had and took; here the prompt is all three. Sums that are nonsense change nothing. */
 static void read_usage(struct tap *t, struct jval v)
@@ -10,11 +40,15 @@ static void read_usage(struct tap *t, struct jval v)
     struct usage u = t->usage;
     int64_t input = u.prompt - u.cached - u.cache_write;
     if (v.kind != JSON_OBJECT) return;
-    u.known |= wire_tokens(jscan_find(v, "input_tokens"), &input);
-    u.known |= wire_tokens(jscan_find(v, "output_tokens"), &u.completion);
-    wire_tokens(jscan_find(v, "cache_read_input_tokens"), &u.cached);
-    wire_tokens(jscan_find(v, "cache_creation_input_tokens"), &u.cache_write);
+    u.known |= restated(jscan_find(v, "input_tokens"), &input);
+    u.known |= restated(jscan_find(v, "output_tokens"), &u.completion);
+    restated(jscan_find(v, "cache_read_input_tokens"), &u.cached);
+    restated(jscan_find(v, "cache_creation_input_tokens"), &u.cache_write);
+    restated(jscan_find(jscan_find(v, "cache_creation"), "ephemeral_1h_input_tokens"), &u.cache_write_1h);
+    restated(jscan_find(jscan_find(v, "server_tool_use"), "web_search_requests"), &u.searches);
+    add_iterations(jscan_find(v, "iterations"), &input, &u);
     u.prompt = input + u.cached + u.cache_write;
+    wire_tier(t, jscan_find(v, "service_tier"));
     if (u.known && u.prompt <= WIRE_TOKENS_MOST) t->usage = u;
 }
 

@@ -12,7 +12,18 @@ static void read_usage(struct tap *t, struct jval v)
     if (!wire_tokens(jscan_find(details, "cached_tokens"), &u.cached) || u.cached > u.prompt) u.cached = 0;
     if (!wire_tokens(jscan_find(details, "cache_write_tokens"), &u.cache_write) || u.cache_write > u.prompt - u.cached)
         u.cache_write = 0;
-    t->usage = u;
+    wire_tokens(jscan_find(details, "audio_tokens"), &u.audio_input);
+    wire_tokens(jscan_find(jscan_find(v, "output_tokens_details"), "audio_tokens"), &u.audio_output);
+    wire_total(&u, jscan_find(v, "total_tokens"));
+    u.searches = t->usage.searches; /* no usage tells them: they are counted as items */
+    wire_take(t, &u);
+}
+
+/* A search by its item. Opening a page it has found, or looking in it, is none. */
+static bool is_search(struct jval item)
+{
+    struct jval action = jscan_find(jscan_find(item, "action"), "type");
+    return jval_is(jscan_find(item, "type"), "web_search_call") && (action.kind != JSON_STRING || jval_is(action, "search"));
 }
 
 /* ---- errors ---- */
@@ -56,13 +67,17 @@ static void read_ends(struct tap *t, struct jval response)
     struct span key;
     struct jval item, part;
     struct jiter it = jscan_iter(jscan_find(response, "output"));
+    int64_t searches = 0;
     wire_ended(t, jscan_find(response, "status"));
+    wire_tier(t, jscan_find(response, "service_tier"));
     while (jscan_next(&it, &key, &item)) {
+        searches += is_search(item);
         struct jval type = jscan_find(item, "type");
         struct jiter parts = jscan_iter(jscan_find(item, "content"));
         t->calls_tools |= type.kind == JSON_STRING && has_word((struct span){type.text.at + 1, type.text.len - 2}, "_call");
         while (jscan_next(&parts, &key, &part)) wire_ended(t, jscan_find(part, "type"));
     }
+    if (searches > t->usage.searches) t->usage.searches = searches; /* a stream has counted them one by one */
 }
 
 static enum event_kind take_end(struct tap *t, struct jval response)
@@ -100,11 +115,13 @@ static enum event_kind read_event(struct tap *t, struct jval root, struct fault 
         return EVENT_ERROR;
     }
     if (jval_is(type, "response.failed")) {
+        read_ends(t, response);
         read_usage(t, jscan_find(response, "usage"));
         read_failure(jscan_find(response, "error"), fault);
         return EVENT_ERROR;
     }
     if (jval_is(type, "response.completed") || jval_is(type, "response.incomplete")) return take_end(t, response);
+    if (jval_is(type, "response.output_item.done")) t->usage.searches += is_search(jscan_find(root, "item"));
     if (jval_is(type, "response.output_item.added")) return take_item(jscan_find(root, "item"));
     if (type.kind != JSON_STRING) return EVENT_GARBAGE;
     return take_other(t, root, (struct span){type.text.at + 1, type.text.len - 2});

@@ -20,6 +20,12 @@ bool wire_tokens(struct jval v, int64_t *out);
 int64_t wire_characters(struct jval v);
 /* The same of all strings below a value. */
 int64_t wire_all_characters(struct jval v);
+/* Of an answer's member service_tier. */
+void wire_tier(struct tap *t, struct jval v);
+/* What the total has beyond prompt and completion is output: reasoning that some (Gemini, xAI) count nowhere else. */
+void wire_total(struct usage *u, struct jval total);
+/* A usage that was told, in the place of an earlier one. */
+void wire_take(struct tap *t, const struct usage *u);
 /* Absent, null, or empty. */
 bool wire_is_nothing(struct jval v);
 /* A string, or a number as it is written; anything else leaves `to` empty. Cut at a character. */

@@ -2,29 +2,64 @@
  * what was delivered and the prompt that led to it; else nothing. (DESIGN.md, "What is charged") */
 #include "fcgi/stage/charge.h"
 
+#include "fcgi/base/log.h"
+
+/* By its caller, when the provider had it already: it has been read, and is paid for. */
+static bool was_left(const struct attempt *a) { return a->verdict == VERDICT_GONE && a->up && a->up->sent; }
+
+/* What was written of an answer that nobody has seen: of a stream nothing, of one in one piece about what is usual. */
+static int64_t unseen(const struct attempt *a)
+{
+    if (a->tap.delivered || a->chat->stream || a->verdict != VERDICT_GONE) return estimate_text(a->tap.delivered);
+    return a->ticket->estimate.output_estimate;
+}
+
 static struct usage usage_of(const struct attempt *a, bool answered)
 {
     const struct tap *t = &a->tap;
-    if (t->usage.known && t->usage_is_running && estimate_text(t->delivered) > t->usage.completion) {
-        struct usage so_far = t->usage; /* a stream broken off: its prompt was told, the rest is what was delivered */
+    bool part = t->usage_is_running || t->usage.is_half;
+    if (t->usage.known && part && estimate_text(t->delivered) > t->usage.completion) {
+        struct usage so_far = t->usage; /* a stream broken off, say: its prompt was told, the rest is what was delivered */
         a->out->estimated = true;
         so_far.completion = estimate_text(t->delivered);
         return so_far;
     }
-    if (t->usage.known || (!answered && !t->delivered)) return t->usage;
+    if (t->usage.known || (!answered && !t->delivered && !was_left(a))) return t->usage;
     a->out->estimated = true;
-    return (struct usage){.known = true, .prompt = a->ticket->estimate.prompt_estimate,
-                          .completion = estimate_text(t->delivered)};
+    return (struct usage){.known = true, .prompt = a->ticket->estimate.prompt_estimate, .completion = unseen(a)};
+}
+
+/* In the tier that served it: as told, else as asked for. */
+static struct price_use use_of(const struct attempt *a, const struct usage *u, bool answered)
+{
+    const struct tariff *asked = &a->ticket->tariff;
+    struct price_use use = {.prompt = u->prompt, .cached = u->cached, .cache_write = u->cache_write,
+                            .completion = u->completion, .cache_write_1h = u->cache_write_1h,
+                            .audio_input = u->audio_input, .audio_output = u->audio_output, .searches = u->searches,
+                            .tier = a->tap.tells_tier ? a->tap.tier : asked->tier};
+    if (!a->tap.tells_tier && use.tier == TIER_FLEX) use.tier = TIER_STANDARD; /* no word of it, no discount */
+    if (asked->searches_once && answered && !use.searches) use.searches = a->chat->choices;
+    return use;
+}
+
+/* Nothing is left out in silence: what of it has no price is charged as the rest is, and the row says so. */
+static void note_lack(const struct attempt *a, const struct price_use *use)
+{
+    const struct price *p = a->target->price;
+    if (!p || !price_lacks(p, price_needs(use)) || use->prompt + use->completion <= 0) return;
+    log_event(LOG_WARN, "price_incomplete", LOG_TEXT("request_id", a->r->id), LOG_TEXT("model", a->target->alias->alias));
+    if (!a->out->error) a->out->error = "price_incomplete";
 }
 
 void charge_attempt(const struct attempt *a, bool answered)
 {
     struct outcome *o = a->out;
     const struct usage u = usage_of(a, answered);
-    const struct price_use use = {u.prompt, u.cached, u.cache_write, u.completion};
+    const struct price_use use = use_of(a, &u, answered);
     o->unpriced = !a->target->price && u.prompt + u.completion > 0;
     o->cost = (struct price_sum){0};
     if (a->target->price) price_add(&o->cost, a->target->price, &use);
+    note_lack(a, &use);
     o->sent = a->up && a->up->sent;
     o->usage = u;
     o->uses[0] = (struct ledger_use){.number = a->number, .provider = a->target->provider->name, .sent = o->sent,

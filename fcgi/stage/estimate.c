@@ -8,7 +8,33 @@
 #define CHARACTERS_A_TOKEN 4
 #define NESTED 3 /* content within content: a message's, a tool result's in it; each level is read once more than the last */
 
-struct sum { int64_t bytes, images, files, messages, tools, hosted, prompts; };
+struct sum { int64_t bytes, images, files, sounds, messages, tools, hosted, stored, prompts; };
+
+/* Encoded bytes that say they are no text: what they count is not bounded by how many they are. */
+static bool is_packed(struct span url)
+{
+    static const char *const kinds[] = {"data:application/pdf", "data:image/", "data:audio/", "data:video/", "JVBERi0"};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (span_starts(url, kinds[i])) return true;
+    return false;
+}
+
+/* A file that is sent along may be nothing but text: each of its bytes may be a token. */
+static int64_t file_bytes(struct jval part, int depth)
+{
+    struct span key;
+    struct jval v;
+    int64_t n = 0;
+    struct jiter it = jscan_iter(part);
+    while (jscan_next(&it, &key, &v)) {
+        bool holds = jkey_is(key, "file") || jkey_is(key, "source");
+        if (holds && !depth) n += file_bytes(v, depth + 1);
+        else if ((jkey_is(key, "file_data") || (depth && jkey_is(key, "data"))) && v.kind == JSON_STRING &&
+                 !is_packed((struct span){v.text.at + 1, v.text.len - 2}))
+            n += (int64_t)v.text.len;
+    }
+    return n;
+}
 
 /* Members of a part that hold an address or encoded bytes, which are no text to the model. All others are counted. */
 static bool is_payload(struct span key)
@@ -46,6 +72,8 @@ static void add_part(struct sum *s, struct jval part, int depth)
     bool image = is_one_of(type, images), file = is_one_of(type, files) && !is_text_document(part);
     s->images += image;
     s->files += file;
+    s->sounds += jval_is(type, "input_audio");
+    if (file) s->bytes += file_bytes(part, 0);
     struct jiter it = jscan_iter(part);
     if (part.kind != JSON_OBJECT) s->bytes += (int64_t)part.text.len;
     while (jscan_next(&it, &key, &v)) {
@@ -76,7 +104,7 @@ static void add_message(struct sum *s, struct jval message)
     struct jval v;
     struct jiter it = jscan_iter(message);
     s->messages++;
-    s->hosted += jval_is(jscan_find(message, "type"), "item_reference");
+    s->stored += jval_is(jscan_find(message, "type"), "item_reference");
     while (jscan_next(&it, &key, &v)) {
         s->bytes += (int64_t)key.len;
         if (jkey_is(key, "content") || jkey_is(key, "output")) add_content(s, v, 0);
@@ -116,16 +144,31 @@ static int64_t prompts_in(struct jval prompt)
     return (int64_t)jscan_count(prompt);
 }
 
-/* What makes a provider read more than was sent: a search, other servers' tools, what it has stored. */
-static int64_t hosted_by(struct span key, struct jval v, enum face face)
+/* What makes a provider read more than was sent: a search, other servers' tools, skills in a container. */
+static int64_t hosted_by(struct span key, struct jval v)
+{
+    static const char *const one[] = {"web_search_options", "container", "plugins", "data_sources", "search_parameters"};
+    if (v.kind == JSON_NULL) return 0;
+    if (jkey_is(key, "mcp_servers")) return (int64_t)jscan_count(v);
+    for (size_t i = 0; i < sizeof one / sizeof *one; i++)
+        if (jkey_is(key, one[i])) return 1;
+    return 0;
+}
+
+/* What it has stored, and puts before it. */
+static int64_t stored_by(struct span key, struct jval v, enum face face)
 {
     static const char *const stored[] = {"previous_response_id", "conversation", "prompt"};
-    if (v.kind == JSON_NULL) return 0;
-    if (jkey_is(key, "web_search_options")) return 1;
-    if (jkey_is(key, "mcp_servers")) return (int64_t)jscan_count(v);
-    for (size_t i = 0; face == FACE_RESPONSES && i < sizeof stored / sizeof *stored; i++)
+    for (size_t i = 0; face == FACE_RESPONSES && v.kind != JSON_NULL && i < sizeof stored / sizeof *stored; i++)
         if (jkey_is(key, stored[i])) return 1;
     return 0;
+}
+
+/* Where an answer's form is asked for: something is said around that as around a tool's. */
+static bool is_schema(struct span key)
+{
+    return jkey_is(key, "response_format") || jkey_is(key, "output_config") || jkey_is(key, "output_format") ||
+           jkey_is(key, "text");
 }
 
 /* Everything that a model may read: all members, for nobody knows which a provider will put before it. */
@@ -140,7 +183,9 @@ static int64_t add_all(struct sum *s, const struct chat *chat)
         bool items = jkey_is(key, "input") && chat->face == FACE_RESPONSES && v.kind == JSON_ARRAY;
         if (jkey_is(key, "messages") || items) add_messages(s, v);
         else s->bytes += (int64_t)v.text.len;
-        s->hosted += hosted_by(key, v, chat->face);
+        s->hosted += hosted_by(key, v);
+        s->stored += stored_by(key, v, chat->face);
+        s->tools += is_schema(key) && v.kind == JSON_OBJECT;
         if (jkey_is(key, "tools") || jkey_is(key, "functions")) add_tools(s, v);
         else if (jkey_is(key, "best_of")) jval_int(v, &best_of);
         else if (jkey_is(key, "prompt") && chat->face == FACE_COMPLETIONS) s->prompts = prompts_in(v);
@@ -283,6 +328,14 @@ int64_t estimate_tokens(struct experience *x, const char *alias, int64_t weight)
 
 /* ---- the whole ---- */
 
+/* What is thought before the answer: Anthropic refuses a maximum that leaves nothing beside it. */
+static int64_t thinking(const struct chat *chat)
+{
+    int64_t budget = 0;
+    jval_int(jscan_find(jscan_find(chat->root, "thinking"), "budget_tokens"), &budget);
+    return budget > 0 && budget <= INT32_MAX ? budget : 0;
+}
+
 void estimate_request(const struct chat *chat, const struct model_row *model, struct experience *x, struct estimate *out)
 {
     const struct known known = experience_of(x, model->alias);
@@ -290,15 +343,19 @@ void estimate_request(const struct chat *chat, const struct model_row *model, st
     int64_t best_of = add_all(&s, chat);
     int64_t frame = TOKENS_A_REQUEST + s.messages * TOKENS_A_MESSAGE;
     int64_t most = model->max_output ? model->max_output : OUTPUT_UNKNOWN;
-    if (chat->max_output > 0) most = chat->max_output; /* some take 0 for none */
+    if (chat->max_output > 0) most = chat->max_output; /* completions: 0 is none for some */
     int64_t besides = s.tools * TOKENS_A_TOOL + s.images * TOKENS_AN_IMAGE + (s.files + s.hosted) * TOKENS_A_FILE;
+    /* A stored conversation fills the window at most; where that is not known, it gets the allowance. */
+    if (s.stored) besides += model->context_window > TOKENS_A_FILE ? model->context_window : s.stored * TOKENS_A_FILE;
     *out = (struct estimate){
+        .has_audio = s.sounds > 0, .has_files = s.files > 0,
         .prompt_bound = times(s.bytes + frame + besides, known.factor),
         .prompt_estimate = estimate_text(s.bytes) + frame + s.images * TOKENS_IMAGE_ESTIMATE,
         .samples = times(best_of > chat->choices ? best_of : chat->choices, s.prompts),
     };
     if (chat->face == FACE_EMBEDDINGS) return;
     out->output_bound = times(most, out->samples);
+    out->output_least = times(thinking(chat) + OUTPUT_FLOOR, out->samples);
     int64_t guess = times((known.mean + SCALE - 1) / SCALE, out->samples);
     out->output_estimate = guess < out->output_bound ? guess : out->output_bound;
 }

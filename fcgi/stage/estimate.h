@@ -11,7 +11,9 @@
 #define TOKENS_A_TOOL    400   /* what a provider says around a tool's schema: one cost 14 -> 403 */
 #define TOKENS_AN_IMAGE  5000  /* bound: large ones at high detail cost 765 to 4,800 */
 #define TOKENS_IMAGE_ESTIMATE 1000
-#define TOKENS_A_FILE    50000 /* bound of audio, video and documents, sent or only named, and of a hosted tool's finds */
+/* An allowance, no bound: of audio, video and documents, sent or only named; of what a hosted tool finds */
+#define TOKENS_A_FILE    50000
+#define OUTPUT_FLOOR     16    /* a choice's; with less left a clamped answer is of no use */
 #define OUTPUT_UNKNOWN   4096  /* a model whose max_output nobody has told */
 #define OUTPUT_ESTIMATE  500   /* what an answer has where nothing was seen of the model's yet */
 
@@ -32,6 +34,8 @@ struct estimate {
     int64_t prompt_bound, prompt_estimate; /* tokens */
     int64_t output_bound;                  /* over all choices; 0 for embeddings */
     int64_t output_estimate;
+    int64_t output_least;                  /* tokens over all choices: a clamped answer of fewer is of no use, or refused */
+    bool has_audio, has_files;             /* parts of sound; of audio, video or documents */
     int64_t samples;                       /* answers that are paid for: n, or best_of if that is more, for each prompt */
 };
 

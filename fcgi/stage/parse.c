@@ -62,10 +62,11 @@ static const struct field {
     {"dimensions", EMBEDDINGS, WHOLE, true, false, 1, 1 << 20, PLACE_NONE, "a whole number, at least 1"},
     {"stream", ALL, BOOLEAN, false, false, 0, 0, PLACE_STREAM, "true or false"},
     {"stream_options", CHAT | COMPLETIONS | RESPONSES, OBJECT, false, false, 0, 0, PLACE_STREAM_OPTIONS, "an object"},
-    {"max_tokens", CHAT | COMPLETIONS, WHOLE, true, false, 0, INT32_MAX, PLACE_MAX, "a whole number"},
+    {"max_tokens", CHAT, WHOLE, true, false, 1, INT32_MAX, PLACE_MAX, "a whole number, at least 1"},
+    {"max_tokens", COMPLETIONS, WHOLE, true, false, 0, INT32_MAX, PLACE_MAX, "a whole number"},
     {"max_tokens", MESSAGES, IS(JSON_NUMBER), true, false, 1, INT32_MAX, PLACE_MAX, "a whole number, at least 1"},
     {"max_output_tokens", RESPONSES, WHOLE, true, false, 1, INT32_MAX, PLACE_MAX, "a whole number, at least 1"},
-    {"max_completion_tokens", CHAT, WHOLE, true, false, 0, INT32_MAX, PLACE_MAX_COMPLETION, "a whole number"},
+    {"max_completion_tokens", CHAT, WHOLE, true, false, 1, INT32_MAX, PLACE_MAX_COMPLETION, "a whole number, at least 1"},
     {"n", CHAT | COMPLETIONS, WHOLE, true, false, 1, BOUND_CHOICES, PLACE_N, "a whole number from 1 to 128"},
     {"best_of", CHAT | COMPLETIONS, WHOLE, true, false, 1, BOUND_CHOICES, PLACE_NONE, "a whole number from 1 to 128"},
     {"temperature", SPOKEN, NUMBER, false, false, 0, 0, PLACE_NONE, "a number"},
@@ -77,6 +78,12 @@ static const struct field {
     {"parallel_tool_calls", CHAT | RESPONSES, BOOLEAN, false, false, 0, 0, PLACE_NONE, "true or false"},
     {"stop", CHAT | COMPLETIONS, IS(JSON_STRING) | IS(JSON_ARRAY) | IS(JSON_NULL), false, false, 0, 0, PLACE_NONE,
      "a string or an array of strings"},
+    /* what is charged otherwise */
+    {"service_tier", ALL, TEXT, false, false, 0, 0, PLACE_NONE, "a string"},
+    {"modalities", CHAT, LIST, false, false, 0, 0, PLACE_NONE, "an array"},
+    {"web_search_options", CHAT, OBJECT, false, false, 0, 0, PLACE_NONE, "an object"},
+    {"max_tool_calls", RESPONSES, WHOLE, true, false, 0, INT32_MAX, PLACE_NONE, "a whole number"},
+    {"speed", MESSAGES, TEXT, false, false, 0, 0, PLACE_NONE, "a string"},
     {"user", CHAT | COMPLETIONS | EMBEDDINGS | RESPONSES, TEXT, false, false, 0, 0, PLACE_NONE, "a string"},
 };
 #define FIELD_COUNT (sizeof fields / sizeof *fields)
@@ -125,6 +132,15 @@ static bool is_disguised(struct span key)
     return found;
 }
 
+/* Names that some servers (llama.cpp, TGI) put before max_tokens, the one that is held here. */
+static bool is_other_maximum(struct span key)
+{
+    static const char *const names[] = {"n_predict", "num_predict", "max_new_tokens", "max_length"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (jkey_is(key, names[i])) return true;
+    return false;
+}
+
 /* A field of another face: it is nothing special here, and no disguise. */
 static bool is_exact(struct span key)
 {
@@ -152,6 +168,10 @@ static enum weir_err check_members(enum face face, struct jval root, struct jval
             if (err != WEIR_OK) return err;
             seen[i] = true;
             at[f->place] = v;
+        }
+        if (is_other_maximum(key)) {
+            snprintf(name, sizeof name, "%.*s", (int)text_cut(key, 60), key.at);
+            return problem_set(p, WEIR_INVALID, name, "%s is not served; say max_tokens.", name);
         }
         if (!known && is_disguised(key) && !is_exact(key)) {
             snprintf(name, sizeof name, "%.*s", (int)text_cut(key, 60), key.at);

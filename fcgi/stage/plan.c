@@ -208,20 +208,6 @@ static bool add_chain(struct draft *d, const struct chain *chain, struct target 
     return true;
 }
 
-/* ---- prices ---- */
-
-static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
-
-static void add_price(struct price *dearest, const struct target *list, int count)
-{
-    for (int i = 0; i < count; i++) {
-        const struct price *p = list[i].price;
-        if (!p) continue;
-        *dearest = (struct price){true, most(dearest->input, p->input), most(dearest->cached_input, p->cached_input),
-                                  most(dearest->cache_write, p->cache_write), most(dearest->output, p->output)};
-    }
-}
-
 /* ---- the whole ---- */
 
 static enum weir_err nobody(const struct draft *d, const struct plan *plan, struct problem *p)
@@ -253,8 +239,8 @@ static enum weir_err fill(struct draft *d, struct plan *out, struct problem *p)
     if (!out->count) return nobody(d, out, p);
     if (larger.count && !add_chain(d, &larger, &out->larger, &out->larger_count))
         return problem_set(p, WEIR_NOMEM, NULL, NULL);
-    add_price(&out->dearest, out->targets, out->count);
-    add_price(&out->dearest, out->larger, out->larger_count);
+    for (int i = 0; i < out->count; i++) out->priced |= out->targets[i].price != NULL;
+    for (int i = 0; i < out->larger_count; i++) out->priced |= out->larger[i].price != NULL;
     return WEIR_OK;
 }
 

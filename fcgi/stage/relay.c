@@ -99,7 +99,7 @@ static enum booked book_next(struct relay *l, const struct target *target, bool 
         .provider = target->provider->name, .prompt_bound = t->estimate.prompt_bound,
         .output_bound = t->grant.output, .prompt_estimate = t->estimate.prompt_estimate,
         .output_estimate = t->estimate.output_estimate,
-        .price = target->price ? *target->price : (struct price){.known = false},
+        .price = tariff_ceiling(&t->tariff, target, t->estimate.prompt_bound),
     };
     *is_hard = t->first_is_hard;
     if (!first) err = book_attempt(&l->tools->book, o->uses, o->use_count, &next, &may, is_hard, &refusal);
@@ -133,10 +133,11 @@ static bool may_ask(struct relay *l, const struct target *t, bool *claimed)
     return may == HEALTH_GO || *claimed;
 }
 
-/* A target without a price is passed over where a limit on cost applies. */
+/* A target without a price for what is asked is passed over where a limit on cost applies. */
 static bool is_priced(struct relay *l, const struct target *t)
 {
-    if (t->price || !l->ticket->grant.priced_only) return true;
+    const struct tariff *asked = &l->ticket->tariff;
+    if (!l->ticket->grant.priced_only || (t->price && !price_lacks(t->price, asked->asks.needs))) return true;
     if (!l->out->attempts) refuse(l->out, WEIR_UNPRICED, NULL);
     return false;
 }
@@ -302,6 +303,15 @@ static struct live *decided(struct relay *l)
     return NULL;
 }
 
+/* The request is at fault by one target's word, but another is still thinking. The same with another key knows no better. */
+static bool may_be_answered(const struct relay *l, const struct live *v)
+{
+    const struct live *other = &l->live[v == l->live];
+    const struct target *a = v->attempt.target, *b = other->attempt.target;
+    if (v->attempt.verdict != VERDICT_FINAL || !other->used) return false;
+    return a->provider != b->provider || strcmp(a->model, b->model) != 0;
+}
+
 /* Until the candidate at `place`, and the one that hedges for it, are done with. */
 static enum verdict ask(struct relay *l, int place)
 {
@@ -319,9 +329,11 @@ static enum verdict ask(struct relay *l, int place)
             step(l);
             continue;
         }
-        verdict = v->attempt.verdict;
-        if (verdict != VERDICT_FAILED) cancel_others(l, v);
-        take_back(l, v, live_count(l) == 1);
+        enum verdict now = v->attempt.verdict;
+        bool faulted = verdict == VERDICT_FINAL && now == VERDICT_FAILED; /* the fault is told, not what failed beside it */
+        if (now != VERDICT_FAILED && !may_be_answered(l, v)) cancel_others(l, v);
+        take_back(l, v, !faulted && (now == VERDICT_FINAL || live_count(l) == 1));
+        if (!faulted) verdict = now;
     }
     return verdict;
 }

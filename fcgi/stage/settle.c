@@ -34,7 +34,7 @@ static const char *alias_of(const struct chat *chat, struct arena *a)
 /* Nothing is free for want of a price: what has none is shown as unpriced, also where it used nothing. */
 static int64_t cost_of(const struct plan *plan, const struct outcome *o)
 {
-    bool known = plan->dearest.known || (plan->model && plan->model->price.known);
+    bool known = plan->priced || (plan->model && plan->model->price.known);
     bool priced = o->target ? o->target->price != NULL : known;
     int64_t cost = price_total(&o->cost); /* rounded up once, over all attempts */
     return o->unpriced || (!priced && !cost) ? -1 : cost;

@@ -10,6 +10,7 @@
 #include "fcgi/provider/provider.h"
 #include "fcgi/stage/book.h"
 #include "fcgi/stage/estimate.h"
+#include "fcgi/stage/tariff.h"
 #include "sql/cache.h"
 
 struct record; /* record.h */
@@ -72,12 +73,13 @@ struct plan {
     int count;
     struct target *larger; /* to be asked instead where the request does not fit the model's context */
     int larger_count;
-    struct price dearest;  /* of all that have one, each of its four the dearest; not known if none has */
+    bool priced;           /* some target has a price */
 };
 
 /* By admit: what is held. grant.ticket > 0: it has to be settled. */
 struct ticket {
     struct estimate estimate;
+    struct tariff tariff;          /* what it asks for that has a price of its own */
     struct ledger_grant grant;
     enum ledger_may first;         /* may the plan's first target be asked? */
     bool first_is_hard;            /* its provider's limits demand a maximum */

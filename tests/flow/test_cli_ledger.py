@@ -420,6 +420,15 @@ LIST = """{"sample_spec": {"input_cost_per_token": 0.0000, "mode": "one of: chat
            "max_input_tokens": 128000, "max_output_tokens": 16384, "supports_vision": true},
  "beta": {"input_cost_per_token": 3e-06, "output_cost_per_token": 1.5e-05, "cache_read_input_token_cost": 3E-7, "cache_creation_input_token_cost": 0.00000375, "mode": "chat",
           "input_cost_per_token_above_200k_tokens": 6e-06},
+ "tiers": {"input_cost_per_token": 2.5e-06, "output_cost_per_token": 1.5e-05, "cache_creation_input_token_cost_above_1hr": 6e-06, "mode": "responses",
+           "input_cost_per_token_above_272k_tokens": 5e-06, "output_cost_per_token_above_272k_tokens": 2.25e-05, "cache_read_input_token_cost_above_272k_tokens": 5e-07,
+           "input_cost_per_token_priority": 5e-06, "output_cost_per_token_priority": 3e-05, "cache_read_input_token_cost_priority": 5e-07,
+           "input_cost_per_token_flex": 1.25e-06, "output_cost_per_token_flex": 7.5e-06, "input_cost_per_audio_token": 3.2e-05, "output_cost_per_audio_token": 6.4e-05,
+           "search_context_cost_per_query": {"search_context_size_low": 0.025, "search_context_size_medium": 0.0275, "search_context_size_high": 0.03},
+           "input_cost_per_token_batches": 1.25e-06, "cache_read_input_token_cost_flex": null},
+ "lengths": {"input_cost_per_token": 1e-06, "output_cost_per_token": 2e-06, "input_cost_per_token_above_128k_tokens": 3e-06, "output_cost_per_token_above_128k_tokens": 4e-06,
+             "input_cost_per_token_above_256k_tokens": 5e-06, "output_cost_per_token_above_256k_tokens": 6e-06},
+ "noisy": {"input_cost_per_token": 1e-06, "output_cost_per_token": 2e-06, "input_cost_per_token_priority": 1.5000000000000002e-07},
  "groq/gamma": {"input_cost_per_token": 5e-08, "output_cost_per_token": 8e-08, "mode": "chat"}, "gamma": {"input_cost_per_token": 1, "output_cost_per_token": 1, "mode": "chat"},
  "vectors": {"input_cost_per_token": 2e-08, "mode": "embedding"}, "fine": {"input_cost_per_token": 1.5000000000000002e-07, "output_cost_per_token": 6e-07},
  "dear": {"input_cost_per_token": 1, "output_cost_per_token": 1e4}, "below": {"input_cost_per_token": -1e-07, "output_cost_per_token": 0}, "words": {"input_cost_per_token": "1e-7"},
@@ -429,24 +438,29 @@ LIST = """{"sample_spec": {"input_cost_per_token": 0.0000, "mode": "one of: chat
 
 def test_prices_are_imported_to_the_digit(cli, tmp_path):
     routes(cli, ("alpha", "up", "x", {}), ("b", "up", "beta", {"max_output": 5}), ("g", "groq", "gamma", {}), ("v", "up", "vectors", {}), ("café", "up", "y", {}),
-           ("kept", "up", "z", {"price": {"input": "1", "output": "1"}}), ("free", "up", "nowhere", {}))
+           ("kept", "up", "z", {"price": {"input": "1", "output": "1"}}), ("free", "up", "nowhere", {}), ("t", "up", "tiers", {}), ("l", "up", "lengths", {}))
     path = tmp_path / "prices.json"
     path.write_text(LIST)
     version = cli.version()
-    expected = {"alpha": price("0.15", "0.075", "0.15", "0.60"), "b": price("3.00", "0.30", "3.75", "15.00"), "g": price("0.05", "0.05", "0.05", "0.08"),
-                "v": price("0.02", "0.02", "0.02", "0.00"), "café": price("0.00", "0.00", "0.00", "0.00"), "kept": price("1.00", "1.00", "1.00", "1.00"), "free": None}
+    expected = {"alpha": price("0.15", "0.075", "0.15", "0.60"), "b": price("3.00", "0.30", "3.75", "15.00") | {"long_above": 200000, "long_input": "6.00", "long_output": "15.00"}, "g": price("0.05", "0.05", "0.05", "0.08"),
+                "v": price("0.02", "0.02", "0.02", "0.00"), "café": price("0.00", "0.00", "0.00", "0.00"), "kept": price("1.00", "1.00", "1.00", "1.00"), "free": None,
+                "t": price("2.50", "2.50", "2.50", "15.00") | {"cache_write_1h": "6.00", "long_above": 272000, "long_input": "5.00", "long_output": "22.50", "long_cached_input": "0.50",
+                                                               "priority_input": "5.00", "priority_output": "30.00", "priority_cached_input": "0.50", "flex_input": "1.25",
+                                                               "flex_output": "7.50", "audio_input": "32.00", "audio_output": "64.00", "searches": "30.00"},
+                "l": price("1.00", "1.00", "1.00", "2.00") | {"long_above": 128000, "long_input": "5.00", "long_output": "6.00"}}
     dry = cli.run("prices", "import", str(path), "--dry-run", "--json")
     assert cli.version() == version and prices(cli)["alpha"] is None and "dry run" in dry.stderr
     done = cli.run("prices", "import", str(path), "--json")
     assert json.loads(done.stdout) == json.loads(dry.stdout)
     assert {r["alias"]: r["price"] for r in json.loads(done.stdout)} == expected == prices(cli)
     assert {r["alias"]: (r["listed_as"], r["result"]) for r in json.loads(done.stdout)} == {
-        "alpha": ("alpha", "set"), "b": ("beta", "set"), "g": ("groq/gamma", "set"), "v": ("vectors", "set"), "café": ("café", "set"), "kept": (None, "not listed"), "free": (None, "unpriced")}
-    assert "5 set, 0 unchanged, 2 not in the list, 0 refused; 1 alias stays unpriced" in done.stderr
-    assert "beta: its provider charges more above" in done.stderr
+        "alpha": ("alpha", "set"), "b": ("beta", "set"), "g": ("groq/gamma", "set"), "v": ("vectors", "set"), "café": ("café", "set"), "kept": (None, "not listed"), "free": (None, "unpriced"),
+        "t": ("tiers", "set"), "l": ("lengths", "set")}
+    assert "7 set, 0 unchanged, 2 not in the list, 0 refused; 1 alias stays unpriced" in done.stderr
+    assert "lengths: the list has prices for several lengths of prompt; the dearest is used" in done.stderr and "beta:" not in done.stderr
     assert cli.version() == version + 1
     again = cli.run("prices", "import", "-", feed=LIST)
-    assert "0 set, 5 unchanged" in again.stderr and cli.version() == version + 1
+    assert "0 set, 7 unchanged" in again.stderr and cli.version() == version + 1
     models = {m["alias"]: m for m in cli.json("model", "list")}
     assert models["alpha"]["max_output"] is None and models["alpha"]["targets"][0]["model"] == "x"
     cli.run("prices", "import", str(path), "--sizes")
@@ -454,16 +468,21 @@ def test_prices_are_imported_to_the_digit(cli, tmp_path):
     assert models["alpha"] == (128000, 16384, expected["alpha"]) and models["b"][:2] == (None, 5)
     shown = cli.run("prices").stdout
     assert re.search(r"^free +unpriced", shown, re.M) and re.search(r"^b +3\.00 +0\.30 +3\.75 +15\.00", shown, re.M) and shown == cli.run("prices", "list").stdout
+    assert re.search(r"^b .* long_above=200000 long_input=6\.00 long_output=15\.00$", shown, re.M) and re.search(r"^g .* -$", shown, re.M)
+    exported = json.loads(cli.run("export").stdout)
+    assert {m["alias"]: m.get("price") for m in exported["models"]} == expected | {"free": None}
+    cli.apply(exported)
+    assert prices(cli) == expected
 
 
 def test_prices_that_do_not_fit_are_refused_by_name_and_the_others_taken(cli):
-    bad = ["fine", "dear", "below", "words", "half", "image", "list"]
+    bad = ["fine", "dear", "below", "words", "half", "image", "list", "noisy"]
     routes(cli, *((n, "up", "x", {"price": {"input": "7", "output": "7"}} if n == "dear" else {}) for n in [*bad, "alpha"]))
     done = cli.run("prices", "import", "-", "--json", feed=LIST, code=1)
     faults = {r["alias"]: r["fault"] for r in json.loads(done.stdout) if r["result"] == "refused"}
     assert sorted(faults) == sorted(bad)
     for name, field in (("fine", "input_cost_per_token: is finer"), ("dear", "output_cost_per_token: is above"), ("below", "input_cost_per_token: is below 0"),
-                        ("words", "input_cost_per_token: must be a number"), ("half", "output_cost_per_token: is missing"), ("image", "mode"), ("list", "must be an object")):
+                        ("words", "input_cost_per_token: must be a number"), ("half", "output_cost_per_token: is missing"), ("noisy", "input_cost_per_token_priority: is finer"), ("image", "mode"), ("list", "must be an object")):
         assert faults[name].startswith(field) and f"{name}: refused: {field}" in done.stderr
     found = prices(cli)
     assert found.pop("alpha") == price("0.15", "0.075", "0.15", "0.60") and found.pop("dear") == price("7.00", "7.00", "7.00", "7.00")
@@ -488,7 +507,8 @@ def test_init_prices_what_it_adds_and_says_of_when(bare):
     done = bare.run("init", OPENAI_API_KEY="sk-a", ANTHROPIC_API_KEY="sk-b", GROQ_API_KEY="c", AZURE_OPENAI_API_KEY="d", AZURE_OPENAI_ENDPOINT="https://x.openai.azure.com",
                     GEMINI_API_KEY="e", OLLAMA_HOST="127.0.0.1")
     found = prices(bare)
-    assert found["gpt-4o-mini"] == price("0.15", "0.075", "0.15", "0.60") and found["claude-sonnet-4-5"] == price("3.00", "0.30", "3.75", "15.00")
+    assert found["gpt-4o-mini"] == price("0.15", "0.075", "0.15", "0.60") and found["claude-sonnet-4-5"] == price("3.00", "0.30", "3.75", "15.00") | {
+        "searches": "10.00", "long_above": 200000, "long_input": "6.00", "long_output": "22.50"}
     assert found["llama-3.1-8b"] == price("0.05", "0.05", "0.05", "0.08") and found["text-embedding-3-small"] == price("0.02", "0.02", "0.02", "0.00")
     assert {a for a, p in found.items() if p is None} == {"azure-gpt-4o-mini", "azure-gpt-4o", "llama3.2", "qwen3", "nomic-embed-text"}
     assert re.search(r"17 of them priced from the built-in list \(.*, as of \w+ 20\d\d\)", done.stderr)

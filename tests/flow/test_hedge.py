@@ -59,6 +59,32 @@ def test_a_second_that_fails_leaves_the_first_its_chance(gw, second):
 
 
 @pytest.mark.parametrize("stream", [False, True])
+def test_a_second_that_faults_the_request_leaves_the_first_its_chance(gw, stream):
+    """What one target cannot take another may."""
+    alias = gw.alias("slow:500", "status:400", hedge_after_ms=100)
+    r = gw.chat(alias, stream=stream)
+    assert r.status_code == 200 and content(r, stream) == WHOLE and r.headers["x-weir-model"] == alias.models[0]
+    assert r.headers["x-weir-attempts"] == "2" and gw.audit()["outcome"] == "ok" and gw.site.books() == 0
+
+
+def test_a_first_that_faults_the_request_leaves_the_second_its_chance(gw):
+    alias = gw.alias("script", "slow:500", hedge_after_ms=100)
+    gw.mock.script(alias.first, [{"sleep": 0.3}, *behaviours.plain(behaviours.text(behaviours.error_body("no such tool", "invalid_request_error")), 400)])
+    r = gw.chat(alias)
+    assert r.status_code == 200 and r.headers["x-weir-model"] == alias.models[1] and r.headers["x-weir-attempts"] == "2"
+
+
+@pytest.mark.parametrize("first", ["hasty/stall-before", "slow-error"])
+def test_a_fault_is_told_when_nobody_answers_after_all(gw, first):
+    alias = gw.alias(first if "/" in first else "script", "status:400", "ok", hedge_after_ms=50)
+    if first == "slow-error":
+        gw.mock.script(alias.first, [{"sleep": 0.4}, *behaviours.plain(behaviours.text(behaviours.error_body("broken")), 500)])
+    r = gw.chat(alias)
+    assert r.status_code == 400 and r.headers["x-weir-attempts"] == "2" and not gw.seen(alias, 2), r.text
+    assert gw.audit()["model"] == alias.models[1] and gw.site.books() == 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
 def test_a_first_that_fails_after_all_leaves_the_second_its_chance(gw, stream):
     alias = gw.alias("hasty/stall-before", "slow:600", hedge_after_ms=100)
     r = gw.chat(alias, stream=stream)

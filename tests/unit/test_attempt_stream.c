@@ -39,7 +39,7 @@ struct fake { struct upstream up; const struct script *script; int at, done; int
 
 struct conn { struct buf sent; size_t dies_at; bool dead; int flushes; struct { int64_t at; size_t len; } flushed[40]; };
 
-static const struct model_row priced = {.alias = "m", .price = {true, 1000000000, 500000000, 1000000000, 2000000000}};
+static const struct model_row priced = {.alias = "m", .price = {.known = true, .input = 1000000000, .cached_input = 500000000, .cache_write = 1000000000, .output = 2000000000}};
 
 static const struct model_row hedged = {.alias = "m", .hedge_after_ms = 100};
 
@@ -396,6 +396,30 @@ static void under_hard_limits_the_held_maximum_goes_along(void **state)
     finish();
 }
 
+/* The provider has read it by then. Whoever asks and leaves, again and again, asks at their own cost. */
+static void who_leaves_before_a_word_pays_for_what_was_read(void **state)
+{
+    static const struct script s[] = {{.steps = {{GONE, NULL, 50}}}}, refused[] = {{.refused = WEIR_INTERNAL}, {.steps = {{GONE, NULL, 50}}}};
+    (void)state;
+    relay(FACE_CHAT, STREAM, s, 1);
+    assert_int_equal(rig.out.end, END_CANCELLED);
+    assert_true(rig.out.estimated && ticket.estimate.prompt_estimate > 0);
+    assert_int_equal(rig.out.usage.prompt, ticket.estimate.prompt_estimate);
+    assert_int_equal(rig.out.usage.completion, 0);
+    assert_int_equal(rig.out.uses[0].tokens, ticket.estimate.prompt_estimate);
+    finish();
+    again();
+    relay(FACE_CHAT, PLAIN, s, 1); /* an answer in one piece was being written */
+    assert_int_equal(rig.out.usage.prompt, ticket.estimate.prompt_estimate);
+    assert_int_equal(rig.out.usage.completion, ticket.estimate.output_estimate);
+    assert_true(rig.out.usage.completion > 0 && rig.out.estimated);
+    finish();
+    again();
+    relay(FACE_CHAT, STREAM, refused, 1);
+    assert_false(rig.out.usage.known); /* nothing was sent */
+    finish();
+}
+
 /* ---- two at a time ---- */
 
 static void a_silent_first_is_overtaken_by_the_second_and_closed(void **state)
@@ -433,6 +457,35 @@ static void a_client_that_goes_and_a_stop_end_both(void **state)
     assert_int_equal(rig.opened, 2);
     assert_int_equal(rig.out.status, 503);
     assert_int_equal(rig.now, 5300);
+    finish();
+}
+
+static void what_one_target_faults_another_may_answer_but_not_the_same_with_another_key(void **state)
+{
+    static const struct script fault = {.status = 400, .steps = {{HEAD, NULL, 50}, {BYTES, "{}"}, {END}}};
+    const struct script good[] = {{.steps = {{HEAD, NULL, 300}, {BYTES, ROLE SAY("good") FINISH DONE}, {END}}}, fault, GOOD};
+    const struct script bad[] = {{.steps = {{FAILED, NULL, 300}}}, fault, GOOD};
+    (void)state;
+    rig.model = &hedged;
+    relay(FACE_CHAT, STREAM, good, 3);
+    assert_int_equal(rig.out.end, END_OK);
+    assert_int_equal(rig.out.attempts, 2);
+    assert_ptr_equal(rig.out.target, &rig.targets[0]);
+    assert_string_equal(below_head(finish()), GOOD_TEXT);
+    again();
+    rig.model = &hedged;
+    relay(FACE_CHAT, STREAM, bad, 3); /* nobody answered: the fault is told, and no third is asked */
+    assert_int_equal(rig.out.status, 400);
+    assert_int_equal(rig.out.attempts, 2);
+    assert_ptr_equal(rig.out.target, &rig.targets[1]);
+    assert_int_equal(rig.now, 5300);
+    finish();
+    again();
+    rig.model = &hedged;
+    rig.targets[1].provider = rig.targets[0].provider;
+    relay(FACE_CHAT, STREAM, good, 2);
+    assert_int_equal(rig.out.status, 400);
+    assert_int_equal(rig.now, 5150);
     finish();
 }
 
@@ -1173,8 +1226,10 @@ int main(void)
         RELAYED(a_limit_that_refuses_a_further_attempt_stops_failover),
         RELAYED(providers_whose_limits_refuse_are_passed_over),
         RELAYED(under_hard_limits_the_held_maximum_goes_along),
+        RELAYED(who_leaves_before_a_word_pays_for_what_was_read),
         RELAYED(a_silent_first_is_overtaken_by_the_second_and_closed),
         RELAYED(a_client_that_goes_and_a_stop_end_both),
+        RELAYED(what_one_target_faults_another_may_answer_but_not_the_same_with_another_key),
         RELAYED(when_one_of_two_fails_the_other_goes_on_and_then_the_third),
         RELAYED(a_stream_goes_through_unchanged),
         RELAYED(content_is_flushed_the_moment_it_comes),

@@ -187,11 +187,11 @@ static void a_warning_is_given_once_a_period(void **state)
 
 static void costs_round_up_once_and_never_wrap(void **state)
 {
-    const struct price p = {true, 150000000, 75000000, 187500000, 600000000}, dear = {true, INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX};
+    const struct price p = {.known = true, .input = 150000000, .cached_input = 75000000, .cache_write = 187500000, .output = 600000000}, dear = {.known = true, .input = INT64_MAX, .cached_input = INT64_MAX, .cache_write = INT64_MAX, .output = INT64_MAX};
     (void)state;
     assert_int_equal(price_cost(&p, &(struct price_use){.prompt = 120, .cached = 20, .cache_write = 10, .completion = 80}),
                      90 * 150 + 20 * 75 + 1875 + 80 * 600);
-    const struct price odd = {true, 333333, 0, 0, 1};
+    const struct price odd = {.known = true, .input = 333333, .cached_input = 0, .cache_write = 0, .output = 1};
     assert_int_equal(price_cost(&odd, &(struct price_use){.prompt = 3}), 1);
     assert_int_equal(price_cost(&odd, &(struct price_use){.prompt = 3, .completion = 1}), 1);
     assert_int_equal(price_cost(&odd, &(struct price_use){.prompt = 3, .completion = 2}), 2);
@@ -208,13 +208,13 @@ static void what_fits_beside_a_prompt_is_the_most_that_fits(void **state)
     (void)state;
     srand(3);
     for (int i = 0; i < 5000; i++) {
-        struct price p = {true, rand() % 3000000, rand() % 1000000, rand() % 4000000, 1 + rand() % 5000000};
+        struct price p = {.known = true, .input = rand() % 3000000, .cached_input = rand() % 1000000, .cache_write = rand() % 4000000, .output = 1 + rand() % 5000000};
         int64_t prompt = rand() % 100, left = rand() % 1000, most = price_room(&p, prompt, left);
         if (most >= 0) assert_true(price_bound(&p, prompt, most) <= left);
         assert_true(price_bound(&p, prompt, most + 1) > left);
     }
     assert_int_equal(price_room(&(struct price){.known = true}, 5, 0), INT64_MAX);
-    assert_int_equal(price_room(&(struct price){true, 1, 1, 1, 1}, INT64_MAX, 0), -1);
+    assert_int_equal(price_room(&(struct price){.known = true, .input = 1, .cached_input = 1, .cache_write = 1, .output = 1}, INT64_MAX, 0), -1);
 }
 
 int main(void)

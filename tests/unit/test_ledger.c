@@ -38,7 +38,7 @@ static void limit(struct desk *d, struct limit_rule r)
     assert_int_equal(change_commit(&c), WEIR_OK);
 }
 
-static const struct price price = {true, 1000000, 1000000, 1000000, 2000000}; /* 1 and 2 nano-dollars a token */
+static const struct price price = {.known = true, .input = 1000000, .cached_input = 1000000, .cache_write = 1000000, .output = 2000000}; /* 1 and 2 nano-dollars a token */
 
 static struct ledger_ask ask(const char *user, int64_t now, int64_t prompt, int64_t output)
 {

@@ -183,7 +183,7 @@ static void reset_rule(struct world *w)
 static int64_t cost_of(const struct price *p, int64_t prompt, int64_t output)
 {
     int64_t in = p->input > p->cache_write ? p->input : p->cache_write, parts = prompt * in + output * p->output;
-    return p->known ? parts / 1000000 + (parts % 1000000 != 0) : 0;
+    return p->known ? parts / 1000000 + (parts % 1000000 != 0) + p->fee : 0;
 }
 
 static int64_t need_of_rule(const struct m_rule *r, int64_t tokens, int64_t cost, int64_t soft_tokens, int64_t soft_cost)
@@ -246,8 +246,8 @@ static int64_t expected_output(const struct world *w, const struct ledger_ask *a
 
 static struct ledger_ask make_ask(const struct world *w)
 {
-    static const struct price prices[] = {{true, 1000000, 500000, 1000000, 3000000}, {true, 1500000, 100000, 1875000, 2333333},
-                                          {true, 1, 1, 1, 7}, {true, 3000000, 3000000, 3000000, 0}, {false, 0, 0, 0, 0}};
+    static const struct price prices[] = {{.known = true, .input = 1000000, .cached_input = 500000, .cache_write = 1000000, .output = 3000000}, {.known = true, .input = 1500000, .cached_input = 100000, .cache_write = 1875000, .output = 2333333, .fee = 11},
+                                          {.known = true, .input = 1, .cached_input = 1, .cache_write = 1, .output = 7}, {.known = true, .input = 3000000, .cached_input = 3000000, .cache_write = 3000000, .output = 0}, {.known = false}};
     int64_t n = chance(70) ? 1 : 1 + (int64_t)roll(4), bound = (int64_t)roll(60) / n * n;
     struct ledger_ask a = {.who = {PICK(users), PICK(teams), "r", NULL, PICK(keys), PICK(ips), PICK(models)}, .now_ms = w->now,
                            .prompt_bound = (int64_t)roll(40), .output_bound = bound, .choices = n, .output_floor = (int64_t)roll(20),

@@ -66,14 +66,15 @@ static const struct { char sign; const char *text; } samples[] = {
 static const struct { const char *name, *faces, *takes; } known[] = { /* faces: chat, completions (h), embeddings, responses, messages */
     {"model", "chErm", "s"}, {"messages", "cm", ""}, {"prompt", "h", "sza"}, {"prompt", "r", "zo"}, {"input", "E", "sa"},
     {"input", "r", "sza"}, {"instructions", "r", "sz"}, {"system", "m", "sa"}, {"encoding_format", "E", "sz"},
-    {"dimensions", "E", "z189"}, {"stream", "chErm", "zft"}, {"stream_options", "chr", "zo"}, {"max_tokens", "ch", "z0189"},
+    {"dimensions", "E", "z189"}, {"stream", "chErm", "zft"}, {"stream_options", "chr", "zo"}, {"max_tokens", "c", "z189"}, {"max_tokens", "h", "z0189"},
     {"max_tokens", "m", "189"}, {"max_output_tokens", "r", "z189"}, {"previous_response_id", "r", "sz"}, {"conversation", "r", "szo"},
     {"store", "cr", "zft"}, {"background", "r", "zft"}, {"reasoning", "r", "zo"}, {"text", "r", "zo"}, {"include", "r", "za"},
     {"thinking", "m", "zo"}, {"stop_sequences", "m", "za"}, {"top_k", "m", "z0189"}, {"metadata", "crm", "zo"},
-    {"max_completion_tokens", "c", "z0189"}, {"n", "ch", "z18"}, {"best_of", "ch", "z18"}, {"temperature", "chrm", "z" NUMBERS},
+    {"max_completion_tokens", "c", "z189"}, {"n", "ch", "z18"}, {"best_of", "ch", "z18"}, {"temperature", "chrm", "z" NUMBERS},
     {"top_p", "chrm", "z" NUMBERS}, {"presence_penalty", "ch", "z" NUMBERS}, {"frequency_penalty", "ch", "z" NUMBERS},
     {"seed", "ch", "z" NUMBERS}, {"tools", "crm", "za"}, {"parallel_tool_calls", "cr", "zft"}, {"stop", "ch", "zsa"},
-    {"user", "chEr", "zs"},
+    {"user", "chEr", "zs"}, {"service_tier", "chErm", "zs"}, {"modalities", "c", "za"}, {"web_search_options", "c", "zo"},
+    {"max_tool_calls", "r", "z0189"}, {"speed", "m", "zs"},
     /* not known: for the provider to judge */
     {"x", "", ""}, {"response_format", "", ""}, {"messages ", "", ""}, {"Models", "", ""},
 };
@@ -330,6 +331,9 @@ static void a_field_in_disguise_is_refused(void **state)
     expect_refused(FACE_CHAT, CHAT_WITH(",\"MAX_TOKENS\":999999"), "MAX_TOKENS");
     expect_refused(FACE_CHAT, CHAT_WITH(",\"Model\":\"dear\""), "Model");
     expect_refused(FACE_CHAT, CHAT_WITH(",\"N\":128"), "N");
+    expect_refused(FACE_CHAT, CHAT_WITH(",\"max_tokens\":1,\"n_predict\":99999"), "n_predict"); /* llama.cpp takes it first */
+    expect_refused(FACE_COMPLETIONS, "{\"model\":\"m\",\"max_new\\u005ftokens\":9}", "max_new\\u005ftokens");
+    expect_refused(FACE_CHAT, CHAT_WITH(",\"Service_Tier\":\"priority\""), "Service_Tier");
     expect_refused(FACE_CHAT, CHAT_WITH(",\"max_to\xE2\x84\xAA" "ens\":9"), "max_to\xE2\x84\xAA" "ens");
     expect_refused(FACE_CHAT, CHAT_WITH(",\"me\xC5\xBF\xC5\xBF" "ages\":[]"), "me\xC5\xBF\xC5\xBF" "ages");
     expect_refused(FACE_CHAT, CHAT_WITH(",\"\\u004dodel\":1"), "\\u004dodel");

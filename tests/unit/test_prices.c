@@ -106,7 +106,8 @@ static void a_price_is_shown_as_the_document_takes_it(void **state)
     buf_init(&out, 1000);
     price_json(&out, &p);
     assert_string_equal(buf_cstr(&out),
-                        "{\"input\": \"3.00\", \"cached_input\": \"0.30\", \"cache_write\": \"3.75\", \"output\": \"15.00\"}");
+                        "{\"input\": \"3.00\", \"cached_input\": \"0.30\", \"cache_write\": \"3.75\", \"output\": \"15.00\","
+                        "\"searches\":\"10.00\",\"long_above\":200000,\"long_input\":\"6.00\",\"long_output\":\"22.50\"}");
     buf_clear(&out);
     price_json(&out, &(struct price){.known = false});
     assert_string_equal(buf_cstr(&out), "null");

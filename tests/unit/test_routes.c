@@ -64,7 +64,7 @@ static void a_snapshot_holds_everything_in_order(void **state)
     put_key(&d, alpha, "alpha", "only", 1);
     struct model_row m = {.alias = "gpt", .strategy = "weighted", .fallback = "other", .cache_ttl = 300,
                           .context_window = 128000, .max_output = 4096, .created = 77,
-                          .price = {true, 150000000, 75000000, 150000000, 600000000}};
+                          .price = {.known = true, .input = 150000000, .cached_input = 75000000, .cache_write = 150000000, .output = 600000000}};
     struct target_row t[] = {{.model = "first", .weight = 5}, {.model = "second", .weight = 1}};
     assert_int_equal(model_put(d.db, &m, &model), WEIR_OK);
     assert_int_equal(targets_put(d.db, model, (int64_t[]){zeta, alpha}, t, 2), WEIR_OK);

@@ -49,6 +49,12 @@ static void usage_is_read_in_every_form(void **state)
         {"{\"prompt_tokens\":7,\"completion_tokens\":5,\"prompt_tokens_details\":{\"cached_tokens\":\"4\"}}", 7, 0, 0, 5},
         {"{\"prompt_tokens\":9,\"completion_tokens\":5,\"prompt_tokens_details\":{\"cache_write_tokens\":4,\"cached_tokens\":6}}", 9, 6, 0, 5},
         {"{\"prompt_tokens\":7,\"completion_tokens\":5,\"prompt_tokens_details\":[4]}", 7, 0, 0, 5},
+        /* what the total has beyond both is reasoning: Gemini, xAI. A total that is less, or nonsense, says nothing */
+        {"{\"prompt_tokens\":7,\"completion_tokens\":5,\"total_tokens\":112}", 7, 0, 0, 105},
+        {"{\"prompt_tokens\":7,\"completion_tokens\":5,\"total_tokens\":11}", 7, 0, 0, 5},
+        {"{\"prompt_tokens\":7,\"completion_tokens\":5,\"total_tokens\":9223372036854775807}", 7, 0, 0, 5},
+        {"{\"prompt_tokens\":7,\"completion_tokens\":5,\"total_tokens\":112.5}", 7, 0, 0, 5},
+        {"{\"prompt_tokens\":7,\"completion_tokens\":null,\"total_tokens\":null}", 7, 0, 0, 0},
     };
     (void)state;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
@@ -72,7 +78,8 @@ static void usage_that_is_nonsense_is_unknown_and_spoils_nothing(void **state)
         "{\"prompt_tokens\":\"7\",\"completion_tokens\":5}", "{\"prompt_tokens\":7,\"completion_tokens\":\"5\"}",
         "{\"prompt_tokens\":1.5,\"completion_tokens\":5}", "{\"prompt_tokens\":1000000001,\"completion_tokens\":5}",
         "{\"prompt_tokens\":7,\"completion_tokens\":99999999999999999999999}", "{\"prompt_tokens\":{},\"completion_tokens\":5}",
-        "{\"prompt_tokens\":null,\"completion_tokens\":null}",
+        "{\"prompt_tokens\":null,\"completion_tokens\":null}", "{\"prompt_tokens\":9223372036854775808,\"completion_tokens\":5}",
+        "{\"prompt_tokens\":7,\"completion_tokens\":-9223372036854775808}", "{\"prompt_tokens\":7.0,\"completion_tokens\":5}",
     };
     (void)state;
     for (size_t i = 0; i < sizeof nonsense / sizeof *nonsense; i++) {
@@ -105,6 +112,77 @@ static void the_last_usage_told_counts_and_is_not_added_up(void **state)
     t = (struct tap){.face = FACE_CHAT};
     assert_true(tap_read_answer(&t, SPAN("{\"choices\":[],\"x_groq\":{\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4}}}"), &fault));
     expect_usage(&t.usage, 3, 0, 0, 4);
+}
+
+static void zeros_take_back_nothing_that_was_told(void **state)
+{
+    struct tap t = {.face = FACE_CHAT, .counts = true};
+    (void)state;
+    read_event(&t, "{\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":5}}");
+    read_event(&t, "{\"choices\":[],\"usage\":{\"prompt_tokens\":0,\"completion_tokens\":0}}");
+    expect_usage(&t.usage, 7, 0, 0, 5);
+    t = (struct tap){.face = FACE_MESSAGES, .counts = true};
+    read_event(&t, "{\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":10,\"cache_read_input_tokens\":3,\"output_tokens\":1}}}");
+    read_event(&t, "{\"type\":\"message_delta\",\"delta\":{},\"usage\":{\"input_tokens\":0,\"cache_read_input_tokens\":0,\"output_tokens\":9}}");
+    expect_usage(&t.usage, 13, 3, 0, 9);
+}
+
+/* A figure in the middle of a stream is no figure of the whole: who leaves then is charged for what was delivered besides. */
+static void a_usage_in_mid_stream_is_known_to_be_running(void **state)
+{
+    struct tap t = {.face = FACE_CHAT, .counts = true};
+    (void)state;
+    read_event(&t, "{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":1}}");
+    assert_true(t.usage_is_running && !t.usage.is_half);
+    read_event(&t, "{\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}");
+    assert_true(t.usage_is_running);
+    read_event(&t, "{\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":3}}");
+    assert_false(t.usage_is_running);
+    t = (struct tap){.face = FACE_CHAT, .counts = true};
+    struct fault fault;
+    assert_true(tap_read_answer(&t, SPAN("{\"choices\":[{\"message\":{\"content\":\"four\"}}],\"usage\":{\"prompt_tokens\":7}}"), &fault));
+    assert_true(t.usage.is_half);
+    assert_int_equal(t.delivered, 4);
+}
+
+/* What a price may depend on. */
+static void kinds_and_tiers_are_read(void **state)
+{
+    struct tap t = {.face = FACE_CHAT, .counts = true};
+    struct fault fault;
+    (void)state;
+    read_event(&t, "{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}],\"service_tier\":null}");
+    assert_false(t.tells_tier);
+    read_event(&t, "{\"choices\":[],\"service_tier\":\"priority\",\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":8,\"num_search_queries\":2,"
+                   "\"prompt_tokens_details\":{\"audio_tokens\":4},\"completion_tokens_details\":{\"audio_tokens\":3}}}");
+    assert_true(t.tells_tier && t.tier == TIER_PRIORITY);
+    assert_int_equal(t.usage.audio_input, 4);
+    assert_int_equal(t.usage.audio_output, 3);
+    assert_int_equal(t.usage.searches, 2);
+    t = (struct tap){.face = FACE_MESSAGES, .counts = true};
+    read_event(&t, "{\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":1,\"cache_creation_input_tokens\":7,\"service_tier\":\"standard\","
+                   "\"cache_creation\":{\"ephemeral_5m_input_tokens\":2,\"ephemeral_1h_input_tokens\":5}}}}");
+    read_event(&t, "{\"type\":\"message_delta\",\"delta\":{},\"usage\":{\"output_tokens\":9,\"server_tool_use\":{\"web_search_requests\":3}}}");
+    assert_true(t.tells_tier && t.tier == TIER_STANDARD);
+    assert_int_equal(t.usage.cache_write_1h, 5);
+    assert_int_equal(t.usage.searches, 3);
+    read_event(&t, "{\"type\":\"message_delta\",\"delta\":{},\"usage\":{\"input_tokens\":5,\"output_tokens\":10,\"iterations\":["
+                   "{\"type\":\"compaction\",\"input_tokens\":180,\"output_tokens\":30},{\"type\":\"message\",\"input_tokens\":5,\"output_tokens\":10}]}}");
+    expect_usage(&t.usage, 185 + 7, 0, 7, 40); /* what it took to make the conversation shorter is paid for too */
+    t = (struct tap){.face = FACE_RESPONSES, .counts = true};
+#define SEARCH(type) "{\"type\":\"web_search_call\",\"action\":{\"type\":\"" type "\"}}"
+    read_event(&t, "{\"type\":\"response.output_item.done\",\"item\":" SEARCH("search") "}");
+    read_event(&t, "{\"type\":\"response.output_item.done\",\"item\":" SEARCH("open_page") "}");
+    assert_int_equal(t.usage.searches, 1); /* also of a stream that is broken off */
+    read_event(&t, "{\"type\":\"response.incomplete\",\"response\":{\"status\":\"incomplete\",\"service_tier\":\"flex\",\"output\":[" SEARCH("search") "," SEARCH("open_page")
+                   "],\"usage\":{\"input_tokens\":5,\"output_tokens\":6,\"total_tokens\":11}}}");
+    assert_int_equal(t.usage.searches, 1);
+    expect_usage(&t.usage, 5, 0, 0, 6);
+    assert_true(t.tells_tier && t.tier == TIER_FLEX);
+    t = (struct tap){.face = FACE_RESPONSES, .counts = true};
+    assert_true(tap_read_answer(&t, SPAN("{\"output\":[{\"type\":\"web_search_call\"}],\"service_tier\":\"turbo\",\"usage\":{\"input_tokens\":5,\"output_tokens\":6}}"), &fault));
+    assert_int_equal(t.usage.searches, 1);
+    assert_true(t.tells_tier && t.tier == TIER_OTHER);
 }
 
 /* ---- finish ---- */
@@ -494,6 +572,9 @@ int main(void)
         cmocka_unit_test(usage_is_read_in_every_form),
         cmocka_unit_test(usage_that_is_nonsense_is_unknown_and_spoils_nothing),
         cmocka_unit_test(the_last_usage_told_counts_and_is_not_added_up),
+        cmocka_unit_test(zeros_take_back_nothing_that_was_told),
+        cmocka_unit_test(a_usage_in_mid_stream_is_known_to_be_running),
+        cmocka_unit_test(kinds_and_tiers_are_read),
         cmocka_unit_test(a_stream_is_finished_when_every_choice_seen_is),
         cmocka_unit_test(all_128_choices_are_told_apart_and_odd_ones_do_no_harm),
         cmocka_unit_test(every_event_is_known_for_what_it_is),

@@ -651,6 +651,22 @@ static void a_head_without_content_is_not_held_for_ever(void **state)
     expect_failover(&s, "no content for too long");
 }
 
+static void what_is_held_before_content_has_an_exact_bound(void **state)
+{
+    static char event[BOUND_HELD_HEAD + 2];
+    const struct script s[] = {{.steps = {{HEAD}, {BYTES, event}, {BYTES, SAY("late") FINISH DONE}, {END}}}};
+    (void)state;
+    for (size_t past = 0; past <= 1; past++) {
+        size_t size = BOUND_HELD_HEAD + past, n = (size_t)sprintf(event, "data: {\"choices\":[],\"x\":\"");
+        memset(event + n, 'x', size - n);
+        memcpy(event + size - 4, "\"}\n\n", 5);
+        again();
+        relay(FACE_CHAT, STREAM, s, 1);
+        assert_int_equal(rig.out.end, past ? END_FAILED : END_OK);
+        finish();
+    }
+}
+
 static void targets_are_asked_in_order_until_none_is_left(void **state)
 {
     static const struct script s[] = {{.status = 500, .steps = {{HEAD}, {END}}}, {.steps = {{FAILED}}}, {.status = 429, .headers = "retry-after: 7",
@@ -1144,6 +1160,32 @@ static void an_answer_or_error_too_long_is_not_kept(void **state)
     assert_non_null(strstr(finish(), "The provider answered 500 and gave no reason."));
 }
 
+static void the_bounds_of_answers_and_errors_are_exact(void **state)
+{
+    static char blanks[(1 << 20) + 1], rest[(1 << 20) + 2], why[BOUND_UPSTREAM_ERROR + 2];
+    static const char told[] = "{\"error\":{\"message\":\"so it is\"}}";
+    const int pieces = BOUND_ANSWER / (1 << 20) - 1;
+    const struct script answer = {.steps = {{HEAD}, {BYTES, ANSWER}, {BYTES, blanks, 0, pieces}, {BYTES, rest}, {END}}};
+    const struct script error = {.status = 500, .steps = {{HEAD}, {BYTES, why}, {END}}};
+    (void)state;
+    memset(blanks, ' ', sizeof blanks - 1);
+    for (size_t past = 0; past <= 1; past++) {
+        size_t left = BOUND_ANSWER - (size_t)pieces * (1 << 20) - (sizeof ANSWER - 1) + past;
+        memset(rest, ' ', left);
+        rest[left] = '\0';
+        again();
+        relay(FACE_CHAT, PLAIN, &answer, 1);
+        assert_int_equal(rig.out.end, past ? END_FAILED : END_OK);
+        relay_end(&rig.out);
+        memset(why, ' ', sizeof why);
+        memcpy(why, told, sizeof told - 1);
+        why[BOUND_UPSTREAM_ERROR + past] = '\0';
+        again();
+        relay(FACE_CHAT, PLAIN, &error, 1);
+        assert_non_null(strstr(finish(), past ? "gave no reason" : "so it is"));
+    }
+}
+
 static void embeddings_are_told_as_they_were_asked_for(void **state)
 {
     static const char floats[] = "{\"data\":[{\"embedding\":[1,-2]}],\"usage\":{\"prompt_tokens\":3,\"total_tokens\":3}}";
@@ -1164,7 +1206,7 @@ static void embeddings_are_told_as_they_were_asked_for(void **state)
     assert_null(strstr(finish(), "embedding\""));
 }
 
-#define RELAYED(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define RELAYED(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down), cmocka_unit_test(what_is_held_before_content_has_an_exact_bound), cmocka_unit_test(the_bounds_of_answers_and_errors_are_exact)
 
 int main(void)
 {

@@ -291,6 +291,46 @@ static void no_thread_sees_less_than_was_committed_before_it_looked(void **state
     shop_close(&s);
 }
 
+struct crowd { struct shop *shop; atomic_int inside, most; atomic_bool go; };
+
+static enum weir_err stay(struct db *db, void *arg)
+{
+    struct crowd *c = arg;
+    int here = atomic_fetch_add(&c->inside, 1) + 1, most = atomic_load(&c->most);
+    (void)db;
+    while (here > most && !atomic_compare_exchange_weak(&c->most, &most, here)) continue;
+    while (!atomic_load(&c->go)) usleep(1000);
+    atomic_fetch_sub(&c->inside, 1);
+    return WEIR_OK;
+}
+
+static void *read_once(void *arg)
+{
+    struct crowd *c = arg;
+    return store_read(c->shop->store, stay, c) == WEIR_OK ? arg : NULL;
+}
+
+static void one_reader_more_than_there_are_waits_for_another(void **state)
+{
+    struct shop s;
+    pthread_t t[BOUND_READERS + 1];
+    struct crowd c = {.shop = &s};
+    void *fine;
+    (void)state;
+    shop_open(&s);
+    for (int i = 0; i <= BOUND_READERS; i++) pthread_create(&t[i], NULL, read_once, &c);
+    while (atomic_load(&c.inside) < BOUND_READERS) usleep(1000);
+    usleep(20000); /* for the one that may not */
+    assert_int_equal(atomic_load(&c.inside), BOUND_READERS);
+    atomic_store(&c.go, true);
+    for (int i = 0; i <= BOUND_READERS; i++) {
+        pthread_join(t[i], &fine);
+        assert_non_null(fine);
+    }
+    assert_int_equal(atomic_load(&c.most), BOUND_READERS);
+    shop_close(&s);
+}
+
 static void more_keys_than_the_cache_holds_are_all_found(void **state)
 {
     struct shop s;
@@ -323,7 +363,7 @@ int main(void)
         cmocka_unit_test(a_replaced_database_is_taken_up),
         cmocka_unit_test(opening_fails_with_what_failed),
         cmocka_unit_test(no_thread_sees_less_than_was_committed_before_it_looked),
-        cmocka_unit_test(more_keys_than_the_cache_holds_are_all_found),
+        cmocka_unit_test(more_keys_than_the_cache_holds_are_all_found), cmocka_unit_test(one_reader_more_than_there_are_waits_for_another),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,7 +16,8 @@ static const char *text_of(struct web_way *w, struct jval entry, const char *nam
     struct jval v = jscan_find(entry, name);
     struct buf text;
     buf_init(&text, v.text.len + 1);
-    const char *kept = v.kind == JSON_STRING && jval_string(v, &text) == WEIR_OK ? arena_str(&w->memory, buf_all(&text)) : NULL;
+    bool is_text = v.kind == JSON_STRING && jval_string(v, &text) == WEIR_OK;
+    const char *kept = is_text ? arena_str(&w->memory, buf_all(&text)) : NULL;
     buf_free(&text);
     return kept;
 }
@@ -123,7 +124,8 @@ static const struct input inputs[] = {
     {.name = "jwks_url", .label = "Address of a key set (JWKS)", .type = "text",
      .hint = "Of RS and ES, in place of a public key. Fetched every ten minutes, and when a token names a new key."},
     {.name = "issuer", .label = "Issuer", .type = "text", .hint = "What iss must say. Nothing: it is not looked at."},
-    {.name = "audience", .label = "Audience", .type = "text", .hint = "What aud must say or hold. Nothing: it is not looked at."},
+    {.name = "audience", .label = "Audience", .type = "text",
+     .hint = "What aud must say or hold. Nothing: it is not looked at."},
     {.name = "claims.user", .label = "Claim of the user", .type = "text",
      .hint = "Nothing: sub. A dot goes down into an object."},
     {.name = "claims.team", .label = "Claim of the team", .type = "text", .hint = "Nothing: team."},

@@ -32,8 +32,8 @@ struct verifiers { const struct verifier *at; int count; };
  * cannot read, or a secret that does not open, is logged and verifies nothing. Everything is the arena's. */
 enum weir_err verifiers_load(struct db *db, const struct master_key *master, struct arena *a, struct verifiers *out);
 
-/* Reads an entry of the document (sql/admin_verifiers.h, jwt_row.body) into *v; keys and secret stay empty but for public_key.
- * WEIR_CORRUPT: it is none. */
+/* Reads an entry of the document (sql/admin_verifiers.h, jwt_row.body) into *v; keys and secret stay empty but for
+ * public_key. WEIR_CORRUPT: it is none. */
 enum weir_err verifier_read(struct span body, struct arena *a, struct verifier *v);
 
 #endif

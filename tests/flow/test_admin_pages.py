@@ -339,7 +339,7 @@ def set_keys(site, verifier, keys):
 
 
 @pytest.mark.parametrize("fields, field, why", [
-    (dict(secret="short"), "secret", "at least 16 bytes"), (dict(secret=""), "secret", "is missing, and none is stored"), (dict(name=""), "name", "must not be empty"),
+    (dict(secret="short"), "secret", "at least 16 bytes"), (dict(secret=""), "secret", "is missing, and none is stored"), (dict(name=""), "name", "is missing"),
     (dict(algorithm="RS256"), "secret", "does not belong to RS256"), (dict(secret="", algorithm="ES256"), "public_key", "is missing (or a jwks_url)"),
     (dict(secret="", algorithm="ES256", jwks_url="http://a.example/"), "jwks_url", "plain http"), (dict(leeway="3601"), "leeway", "must be from 0 to 3600"),
     (dict(secret="", algorithm="ES256", jwks_url="file:///etc/passwd"), "jwks_url", "must begin with https://"),

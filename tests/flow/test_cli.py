@@ -510,7 +510,7 @@ def test_what_stands_at_its_bound_is_taken(cli):
 def test_a_document_has_its_bound(cli, tmp_path):
     """256 MB, most of them holes: at the bound it is read, and is no JSON; a byte more is not read."""
     path = tmp_path / "holes"
-    for more, said in ((0, "invalid"), (1, "larger than its bound")):
+    for more, said in ((0, "is not JSON"), (1, "larger than its bound")):
         with open(path, "wb") as f:
             f.truncate((256 << 20) + more)
         assert said in cli.run("apply", path, code=1).stderr

@@ -243,8 +243,9 @@ static enum weir_err write_password(struct web_way *w, struct buf *out)
         HTML(out, "<p class=\"note\">Somebody else knows this password. Choose one of your own before anything else.</p>\n");
     page_fault(w, out);
     page_form_start(w, out, "password");
-    HTML(out, "<input type=\"text\" name=\"username\" value=\"{}\" autocomplete=\"username\" class=\"hidden\" "
-              "readonly tabindex=\"-1\" aria-hidden=\"true\">\n", H_TEXT(w->who.name)); /* for password managers */
+    /* for password managers: whose password it is */
+    HTML(out, "<div class=\"hidden\" aria-hidden=\"true\"><input type=\"text\" name=\"username\" value=\"{}\" "
+              "autocomplete=\"username\" readonly tabindex=\"-1\"></div>\n", H_TEXT(w->who.name));
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) page_input(w, out, &w->form, &fields[i]);
     page_form_end(out, "Change the password");
     if (!w->who.must_change)

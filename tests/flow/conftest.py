@@ -30,7 +30,7 @@ def mock():
     pem = f"{folder}/mock.pem"
     made = shutil.which("openssl") and subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext",
-         "subjectAltName=IP:127.0.0.1", "-keyout", pem + ".key", "-out", pem + ".crt"], capture_output=True).returncode == 0
+         "subjectAltName=IP:127.0.0.1,DNS:localhost", "-keyout", pem + ".key", "-out", pem + ".crt"], capture_output=True).returncode == 0
     if made:
         with open(pem, "w") as f:
             f.write(open(pem + ".key").read() + open(pem + ".crt").read())

@@ -84,7 +84,7 @@ class Mock:
     def __init__(self, cert=None):
         command = [sys.executable, str(ROOT / "tests/mock/provider.py")] + (["--cert", cert] if cert else [])
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.ports = json.loads(self.process.stdout.readline())
+        self.ports, self.cert = json.loads(self.process.stdout.readline()), cert
         self.port = self.ports["port"]
         self.control = httpx2.Client(base_url=f"http://127.0.0.1:{self.ports['control']}", trust_env=False)
 

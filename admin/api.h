@@ -16,8 +16,12 @@
 enum weir_err api_body(struct web_way *w, const struct field *table, void *into);
 /* The body as it is, checked to be JSON. The caller frees. */
 enum weir_err api_body_text(struct web_way *w, struct buf *text, struct jval *root);
+/* One entry of a section of the document out of the body, added or changed. */
+enum weir_err api_put_entry(struct web_way *w, struct buf *out, enum section section);
 /* w->query out of the address; form.h reads it. */
 enum weir_err api_query(struct web_way *w);
+/* The query's value of that name; NULL: w->problem says that it is missing. */
+const char *api_named(struct web_way *w, const char *name);
 /* A document's fault as a problem: "capacity must be above 0." of the param "capacity". */
 enum weir_err api_fault(struct web_way *w, enum weir_err err, const struct fault *fault);
 enum weir_err api_not_found(struct web_way *w, const char *what); /* "There is no key of this name." */
@@ -34,6 +38,7 @@ API(api_limits); API(api_limit_put); API(api_limit_delete); API(api_limit_reset)
 API(api_keys); API(api_key_put); API(api_key_rotate); API(api_key_revoke);
 API(api_providers); API(api_provider_put); API(api_provider_delete); API(api_provider_key_delete); API(api_provider_test);
 API(api_provider_breaker);
+API(api_jwt); API(api_jwt_put); API(api_jwt_delete);
 API(api_models); API(api_model_put); API(api_model_delete);
 API(api_cache); API(api_cache_clear);
 API(api_settings); API(api_settings_put); API(api_document_put);

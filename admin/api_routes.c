@@ -7,29 +7,6 @@
 
 #define TEST_MS 8000
 
-/* One entry of a section out of the body. */
-static enum weir_err put_entry(struct web_way *w, struct buf *out, enum section section)
-{
-    struct manager m = web_manager(w);
-    struct fault fault;
-    struct jval root;
-    struct buf text;
-    enum weir_err err = api_body_text(w, &text, &root);
-    if (err == WEIR_OK && (err = manage_entry(&m, section, buf_all(&text), &fault,
-                                              NULL)) != WEIR_OK) err = api_fault(w, err, &fault);
-    if (text.at) secret_wipe(text.at, text.len);
-    buf_free(&text);
-    return err == WEIR_OK ? api_done(out) : err;
-}
-
-/* The query's value of that name; NULL: w->problem says that it is missing. */
-static const char *named(struct web_way *w, const char *name)
-{
-    const char *value = api_query(w) == WEIR_OK ? form_get(&w->query, name) : NULL;
-    if (!value && !w->problem.err) problem_set(&w->problem, WEIR_INVALID, name, "%s is missing.", name);
-    return value;
-}
-
 /* ---- providers ---- */
 
 static void write_provider(struct buf *out, const struct provider_row *p, const struct health_map *health, int64_t now)
@@ -81,13 +58,13 @@ enum weir_err api_provider_breaker(struct web_way *w, struct buf *out)
 
 enum weir_err api_provider_put(struct web_way *w, struct buf *out)
 {
-    return put_entry(w, out, SECTION_PROVIDERS);
+    return api_put_entry(w, out, SECTION_PROVIDERS);
 }
 
 enum weir_err api_provider_delete(struct web_way *w, struct buf *out)
 {
     struct manager m = web_manager(w);
-    const char *name = named(w, "name"), *user = "";
+    const char *name = api_named(w, "name"), *user = "";
     if (!name) return w->problem.err;
     enum weir_err err = manage_provider_remove(&m, name, &user);
     if (err == WEIR_EXISTS) return problem_set(&w->problem, WEIR_INVALID, "name", "The model %s still leads there.", user);
@@ -98,7 +75,7 @@ enum weir_err api_provider_delete(struct web_way *w, struct buf *out)
 enum weir_err api_provider_key_delete(struct web_way *w, struct buf *out)
 {
     struct manager m = web_manager(w);
-    const char *name = named(w, "name"), *key = name ? named(w, "key") : NULL;
+    const char *name = api_named(w, "name"), *key = name ? api_named(w, "key") : NULL;
     if (!key) return w->problem.err;
     enum weir_err err = manage_provider_key_remove(&m, name, key);
     if (err == WEIR_NOT_FOUND) return api_not_found(w, "key");
@@ -142,13 +119,13 @@ enum weir_err api_models(struct web_way *w, struct buf *out)
 
 enum weir_err api_model_put(struct web_way *w, struct buf *out)
 {
-    return put_entry(w, out, SECTION_MODELS);
+    return api_put_entry(w, out, SECTION_MODELS);
 }
 
 enum weir_err api_model_delete(struct web_way *w, struct buf *out)
 {
     struct manager m = web_manager(w);
-    const char *alias = named(w, "alias"), *user = "";
+    const char *alias = api_named(w, "alias"), *user = "";
     if (!alias) return w->problem.err;
     enum weir_err err = manage_model_remove(&m, alias, &user);
     if (err == WEIR_EXISTS) return problem_set(&w->problem, WEIR_INVALID, "alias", "The model %s falls back to it.", user);

@@ -28,9 +28,30 @@ enum weir_err api_body(struct web_way *w, const struct field *table, void *into)
     return err;
 }
 
+enum weir_err api_put_entry(struct web_way *w, struct buf *out, enum section section)
+{
+    struct manager m = web_manager(w);
+    struct fault fault;
+    struct jval root;
+    struct buf text;
+    enum weir_err err = api_body_text(w, &text, &root);
+    if (err == WEIR_OK && (err = manage_entry(&m, section, buf_all(&text), &fault, NULL)) != WEIR_OK)
+        err = api_fault(w, err, &fault);
+    if (text.at) secret_wipe(text.at, text.len);
+    buf_free(&text);
+    return err == WEIR_OK ? api_done(out) : err;
+}
+
 enum weir_err api_query(struct web_way *w)
 {
     return form_read(w->r.query, &w->memory, &w->query, &w->problem);
+}
+
+const char *api_named(struct web_way *w, const char *name)
+{
+    const char *value = api_query(w) == WEIR_OK ? form_get(&w->query, name) : NULL;
+    if (!value && !w->problem.err) problem_set(&w->problem, WEIR_INVALID, name, "%s is missing.", name);
+    return value;
 }
 
 enum weir_err api_fault(struct web_way *w, enum weir_err err, const struct fault *fault)

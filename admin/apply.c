@@ -12,35 +12,17 @@
 
 /* ---- what is stored ---- */
 
-static void jwt_stored(const struct jwt_row *j, void *arg)
-{
-    struct apply *a = arg;
-    char *whole = arena_printf(&a->stored, "%s\n%s", j->name, j->body);
-
-    if (a->err) return;
-    if (!whole) a->err = WEIR_NOMEM;
-    if (!a->err) a->err = names_add(&a->jwt_bodies, span_of(whole), 0);
-    if (!a->err) a->err = names_add(&a->jwt_bodies, span_of(j->name), 0);
-    if (!a->err && j->has_secret) a->err = names_add(&a->jwt_secret, span_of(j->name), 0);
-}
-
 static void stored_forget(struct apply *a)
 {
     if (a->before) snapshot_release(a->before);
     a->before = NULL;
-    names_free(&a->jwt_bodies);
-    names_free(&a->jwt_secret);
-    arena_end(&a->stored);
 }
 
 static bool stored_load(struct apply *a)
 {
     stored_forget(a);
     a->err = snapshot_load(a->read, a->master, &a->before);
-    if (!a->err && a->doc.sections[SECTION_JWT].kind) {
-        enum weir_err err = jwt_each(a->read, jwt_stored, a);
-        if (err) a->err = err;
-    }
+    if (!a->err) a->err = jwt_count(a->read, &a->verifiers);
     return !a->err;
 }
 
@@ -136,7 +118,6 @@ bool document_change(const struct apply_ground *g, struct span text, bool dry_ru
     *out = (struct applied){0};
     buf_init(&out->made, (size_t)512 << 20);
     arena_init(&a.entry);
-    arena_init(&a.stored);
     a.r.memory = &a.entry;
     fine = document_read(&a.r, text, &a.doc) && stored_load(&a) && apply_check(&a) && transact(&a, dry_run);
     if (!fine) {

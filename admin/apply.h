@@ -19,7 +19,7 @@ struct applied {
     size_t made_count;
     size_t revoked;      /* keys of the document that are revoked, and stay so */
     bool anonymous_limited; /* see anonymous.h */
-    bool short_secret;      /* of a token verifier: somebody may find it out from one token */
+    bool short_secret;      /* of a token verifier: see document.h */
 };
 
 /* What the document is brought into, and by whom. */

@@ -2,6 +2,7 @@
  * nothing. */
 #include "admin/apply_state.h"
 #include "admin/same.h"
+#include "fcgi/base/bounds.h"
 
 static bool add_name(struct apply *a, enum section s, const char *member, const char *name)
 {
@@ -85,10 +86,17 @@ static bool check_key(struct apply *a, struct jval v)
 
 static bool check_jwt(struct apply *a, struct jval v)
 {
+    struct jwt_row old = {.name = NULL};
     struct doc_jwt d;
 
     if (!doc_jwt_read(&a->r, v, &d) || !add_name(a, SECTION_JWT, "name", d.name)) return false;
-    if (d.symmetric && !d.secret.at && !names_find(&a->jwt_secret, span_of(d.name), NULL))
+    a->err = jwt_find(a->read, d.name, &a->entry, &old);
+    if (a->err && a->err != WEIR_NOT_FOUND) return false;
+    if (a->err) a->verifiers++;
+    a->err = WEIR_OK;
+    if (!old.name && a->verifiers > BOUND_VERIFIERS)
+        return refuse(&a->r, "is one too many: there may be %d token verifiers", BOUND_VERIFIERS);
+    if (d.symmetric && !d.secret.at && !old.has_secret)
         return refuse_member(&a->r, "secret", "is missing, and none is stored");
     return true;
 }

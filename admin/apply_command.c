@@ -33,7 +33,8 @@ bool document_apply(struct weir *w, struct span text, bool dry_run, const char *
     if (fine && out->revoked) say("%zu of these keys are revoked, and stay so: make new ones instead", out->revoked);
     if (fine && out->anonymous_limited) say(ANONYMOUS_LIMITS);
     if (fine && out->short_secret)
-        say("a token verifier's secret has fewer than 32 bytes: whoever guesses it makes tokens; `openssl rand -hex 32`");
+        say("a token verifier's secret has fewer bytes than its algorithm's hash (HS256: 32, HS384: 48, HS512: 64), and so "
+            "is easier to guess than it should be; `openssl rand -base64 48` makes a good one");
 out:
     db_close(g.read);
     db_close(g.write);

@@ -18,9 +18,7 @@ struct apply {
     struct db *read, *write; /* read: what was there before */
     struct change change;
     struct snapshot *before; /* providers and models as stored */
-    struct arena stored;
-    struct names jwt_bodies; /* "name\nbody" as stored */
-    struct names jwt_secret; /* names of those that have a secret */
+    int64_t verifiers;       /* token verifiers as stored, and those the document adds */
     struct names seen[SECTION_COUNT]; /* of the document */
     struct names provider_id;
     struct applied *out;

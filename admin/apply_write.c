@@ -173,22 +173,24 @@ static bool write_key(struct apply *a, struct jval v)
 /* A stored secret cannot be read back for comparing, so an entry that brings one counts as changed. */
 static bool write_jwt(struct apply *a, struct jval v)
 {
+    struct jwt_row old = {.name = NULL};
     struct doc_jwt d;
-    bool was_there, same;
-    char *whole;
+    bool same;
+    enum weir_err err;
 
     if (!doc_jwt_read(&a->r, v, &d)) return false;
-    whole = arena_printf(&a->entry, "%s\n%s", d.name, d.body.at);
-    if (!whole) return refuse_memory(&a->r);
-    a->out->short_secret |= d.secret.at && d.secret.len < HMAC_SECRET_GOOD;
-    was_there = names_find(&a->jwt_bodies, span_of(d.name), NULL);
-    same = names_find(&a->jwt_bodies, span_of(whole), NULL) && !d.secret.at;
+    err = jwt_find(a->write, d.name, &a->entry, &old);
+    if (err && err != WEIR_NOT_FOUND) return stopped(a, err);
+    a->out->short_secret |= d.short_secret;
+    same = old.name && span_is(d.body, old.body) && !d.secret.at;
     if (!same) {
-        enum weir_err err = jwt_put(a->write, a->master, d.name, d.body, d.secret);
+        err = jwt_put(a->write, a->master, d.name, d.body, d.secret);
         if (err) return stopped(a, err);
-        if (!apply_record_text(a, "token verifier set", d.name, SPAN_NONE, d.body)) return false;
+        if (!apply_record_text(a, old.name ? "token verifier changed" : "token verifier added", d.name, span_of(old.body),
+                               d.body))
+            return false;
     }
-    return count(a, SECTION_JWT, was_there, !same);
+    return count(a, SECTION_JWT, old.name != NULL, !same);
 }
 
 static bool write_setting(struct apply *a, const struct setting_def *d, struct jval v)

@@ -25,6 +25,8 @@ static const struct env_def env_defs[] = {
     {"WEIR_LOG_LEVEL", "info", "error, warn, info or debug", false},
     {"WEIR_DRAIN_S", "10", "seconds a stopping process lets requests finish", false},
     {"WEIR_FENCE", "on", "`off`: the gateway does not give up what it does not need (programs, other files)", false},
+    {"SSL_CERT_FILE", "", "who vouches for upstreams' certificates, in PEM; empty: the distribution's choice", false},
+    {"SSL_CERT_DIR", "", "the same as a directory of hashed names", false},
     {"OPENAI_API_KEY", "", "weir init adds the provider openai", true},
     {"ANTHROPIC_API_KEY", "", "weir init adds the provider anthropic", true},
     {"GROQ_API_KEY", "", "weir init adds the provider groq", true},

@@ -34,6 +34,7 @@ struct tick {
     int done;                       /* in the last step */
     const struct verifier *verifier; /* whose key set it is about */
     struct buf keys;
+    char fault[JWKS_FAULT];
     int64_t now, tried, fetched;
     bool mine;
 };
@@ -158,20 +159,23 @@ static enum weir_err put(struct tick *t)
     return key_set_put(t->db, t->verifier, buf_all(&t->keys), t->now);
 }
 
+static enum weir_err put_fault(struct tick *t) { return key_set_failed(t->db, t->verifier, t->fault); }
+
 /* What cannot be fetched is said, and leaves the last good set in force. */
 static enum weir_err fetch_set(struct tick *t, struct http_pool *pool)
 {
-    char fault[JWKS_FAULT];
     enum weir_err err;
 
     t->now = clock_wall_ms();
     err = take_step(t, due, &t->fetched);
     if (err || !t->mine) return err;
     buf_init(&t->keys, BOUND_KEY_SET * 2);
-    if (jwks_fetch(pool, t->verifier->jwks_url, t->verifier->method, -1, &t->keys, fault) == WEIR_OK)
+    if (jwks_fetch(pool, t->verifier->jwks_url, t->verifier->method, -1, &t->keys, t->fault) == WEIR_OK) {
         err = take_step(t, put, &t->fetched);
-    else
-        say("the key set of verifier %s was not fetched: %s", t->verifier->name, fault);
+    } else {
+        say("the key set of verifier %s was not fetched: %s", t->verifier->name, t->fault);
+        err = take_step(t, put_fault, &t->fetched);
+    }
     buf_free(&t->keys);
     return err;
 }

@@ -78,6 +78,8 @@ int cmd_audit(struct weir *w, int argc, char **argv);
 int cmd_limit_set(struct weir *w, int argc, char **argv);
 int cmd_limit_list(struct weir *w, int argc, char **argv);
 int cmd_limit_remove(struct weir *w, int argc, char **argv);
+int cmd_jwt_list(struct weir *w, int argc, char **argv);
+int cmd_jwt_remove(struct weir *w, int argc, char **argv);
 int cmd_limit_reset(struct weir *w, int argc, char **argv);
 int cmd_prices(struct weir *w, int argc, char **argv);
 int cmd_prices_import(struct weir *w, int argc, char **argv);

@@ -6,7 +6,8 @@
 #include "fcgi/base/bounds.h"
 #include "fcgi/door/pem.h"
 
-#define LEEWAY_MOST 3600 /* seconds; a token that is over for longer is over */
+#define LEEWAY_MOST 3600     /* seconds; a token that is over for longer is over */
+#define HMAC_SECRET_LEAST 16 /* bytes */
 
 struct jwt_text {
     const char *name, *algorithm, *public_key, *issuer, *audience, *jwks_url, *models, *endpoints;
@@ -51,6 +52,14 @@ static bool jwt_key_check(struct reader *r, const struct jwt_text *t)
     return !fault || refuse_member(r, "jwks_url", "%s", fault);
 }
 
+static enum jwt_method method_of(const char *algorithm) /* one of JWT_ALGORITHMS */
+{
+    enum jwt_method m = JWT_HS256;
+
+    while (strcmp(jwt_method_names[m], algorithm) != 0) m++;
+    return m;
+}
+
 static void write_member(struct buf *out, const char *name, const char *value)
 {
     if (!value) return;
@@ -92,8 +101,7 @@ bool doc_jwt_read(struct reader *r, struct jval v, struct doc_jwt *out)
 {
     static const struct field table[] = {
         {"name", FIELD_NAME, offsetof(struct jwt_text, name), true, 0, 0, NULL},
-        {"algorithm", FIELD_CHOICE, offsetof(struct jwt_text, algorithm), true, 0, 0,
-         "HS256|HS384|HS512|RS256|RS384|RS512|ES256|ES384|ES512"},
+        {"algorithm", FIELD_CHOICE, offsetof(struct jwt_text, algorithm), true, 0, 0, JWT_ALGORITHMS},
         {"public_key", FIELD_LINES, offsetof(struct jwt_text, public_key), false, 1, 16384, NULL},
         {"issuer", FIELD_TEXT, offsetof(struct jwt_text, issuer), false, 1, BOUND_PATH, NULL},
         {"audience", FIELD_TEXT, offsetof(struct jwt_text, audience), false, 1, BOUND_PATH, NULL},
@@ -125,8 +133,11 @@ bool doc_jwt_read(struct reader *r, struct jval v, struct doc_jwt *out)
     path_back(r, before);
     before = path_member(r, "secret");
     if (t.secret.kind && !secret_read(r, t.secret, &out->secret)) return false;
+    if (t.secret.kind && out->secret.len < HMAC_SECRET_LEAST)
+        return refuse(r, "must have at least %d bytes: a shorter one is found out from a single token", HMAC_SECRET_LEAST);
     path_back(r, before);
     out->name = t.name;
     out->symmetric = t.algorithm[0] == 'H';
+    out->short_secret = t.secret.kind && out->secret.len < jwt_hash_bytes(method_of(t.algorithm));
     return jwt_body(r, &t, &claims, &out->body);
 }

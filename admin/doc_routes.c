@@ -9,7 +9,7 @@
 #include "fcgi/provider/provider.h"
 
 #define TIMEOUT_MOST 86400000  /* a day, ms */
-#define ENTRIES_MOST 1000      /* keys, headers or targets of one entry */
+#define ENTRIES_MOST 1000      /* keys or headers of one entry */
 #define TRIM_AT 90             /* percent of the window */
 #define TRIM_TO 60
 #define SYSTEM_MOST 65536      /* bytes of a system text, and of defaults */
@@ -270,7 +270,7 @@ static bool targets_read(struct reader *r, struct jval list, struct doc_model *o
     struct jval v;
 
     if (!n) return refuse(r, "must have at least one entry");
-    if (n > ENTRIES_MOST) return refuse(r, "must have at most %d entries", ENTRIES_MOST);
+    if (n > BOUND_TARGETS) return refuse(r, "must have at most %d entries", BOUND_TARGETS);
     targets = arena_alloc(r->memory, sizeof *targets * n);
     if (!targets) return refuse_memory(r);
     for (; i < n && jscan_next(&it, &key, &v); i++) {

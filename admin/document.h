@@ -5,6 +5,7 @@
 
 #include "admin/field.h"
 #include "fcgi/base/text.h"
+#include "sql/admin_verifiers.h"
 #include "sql/keys.h"
 #include "sql/limits.h"
 #include "sql/routes.h"
@@ -17,6 +18,7 @@ struct document { struct jval sections[SECTION_COUNT], settings; }; /* JSON_ABSE
 
 #define DIALECTS "openai|anthropic|azure|gemini|groq|ollama|mock"
 #define STRATEGIES "priority|weighted|round_robin|least_latency|cheapest"
+#define JWT_ALGORITHMS "HS256|HS384|HS512|RS256|RS384|RS512|ES256|ES384|ES512"
 #define AUTHS "bearer|x-api-key|api-key"
 #define CACHE_SCOPES "key|user|team|global"
 #define CONTEXT_ACTIONS "trim|refuse|fallback"
@@ -34,7 +36,8 @@ struct doc_key {
     struct key row;
     struct span secret;
 }; /* times: only expires */
-struct doc_jwt { const char *name; struct span body, secret; bool symmetric; };
+/* short_secret: shorter than the hash it keys (RFC 7518 3.2) */
+struct doc_jwt { const char *name; struct span body, secret; bool symmetric, short_secret; };
 
 /* Checks the syntax and the names of the sections. */
 bool document_read(struct reader *r, struct span text, struct document *out);

@@ -169,6 +169,20 @@ enum weir_err manage_key_revoke(struct manager *m, const char *name)
     return managed_end(m, &c, err, "key revoked", name);
 }
 
+/* ---- token verifiers ---- */
+
+enum weir_err manage_jwt_remove(struct manager *m, const char *name)
+{
+    struct managed c;
+    struct jwt_row row;
+    enum weir_err err = managed_begin(m, &c);
+    if (err != WEIR_OK) return err;
+    err = jwt_find(m->db, name, m->memory, &row);
+    if (err == WEIR_OK) buf_str(&c.before, row.body);
+    if (err == WEIR_OK) err = jwt_remove(m->db, name);
+    return managed_end(m, &c, err, "token verifier removed", name);
+}
+
 /* ---- providers and models ---- */
 
 enum weir_err manage_provider_remove(struct manager *m, const char *name, const char **user)

@@ -34,6 +34,9 @@ enum weir_err manage_limit_reset(struct manager *m, const struct limit_key *k, c
 enum weir_err manage_key_rotate(struct manager *m, const char *name, int64_t overlap_ms, char *secret);
 enum weir_err manage_key_revoke(struct manager *m, const char *name);
 
+/* A token verifier with its secret and what was fetched for it. WEIR_NOT_FOUND. */
+enum weir_err manage_jwt_remove(struct manager *m, const char *name);
+
 /* WEIR_NOT_FOUND. WEIR_EXISTS: an alias still leads there: *user is its name, the arena's. */
 enum weir_err manage_provider_remove(struct manager *m, const char *name, const char **user);
 enum weir_err manage_provider_key_remove(struct manager *m, const char *provider, const char *key);

@@ -7,11 +7,11 @@
 
 static const struct link { const char *page, *text; enum admin_role least; } links[] = {
     {"overview", "Overview", ADMIN_VIEWER},     {"budgets", "Budgets", ADMIN_VIEWER},
-    {"keys", "Keys and people", ADMIN_VIEWER},  {"providers", "Providers", ADMIN_VIEWER},
-    {"models", "Models and prices", ADMIN_VIEWER}, {"cache", "Cache", ADMIN_VIEWER},
-    {"audit", "Audit", ADMIN_VIEWER},           {"playground", "Playground", ADMIN_VIEWER},
-    {"settings", "Settings", ADMIN_VIEWER},     {"administrators", "Administrators", ADMIN_ADMIN},
-    {"changes", "Changes", ADMIN_VIEWER},
+    {"keys", "Keys and people", ADMIN_VIEWER},  {"verifiers", "Token verifiers", ADMIN_VIEWER},
+    {"providers", "Providers", ADMIN_VIEWER},   {"models", "Models and prices", ADMIN_VIEWER},
+    {"cache", "Cache", ADMIN_VIEWER},           {"audit", "Audit", ADMIN_VIEWER},
+    {"playground", "Playground", ADMIN_VIEWER}, {"settings", "Settings", ADMIN_VIEWER},
+    {"administrators", "Administrators", ADMIN_ADMIN}, {"changes", "Changes", ADMIN_VIEWER},
 };
 
 /* What a page says about what was done before it. The address names one of these, never a text. */
@@ -22,6 +22,8 @@ static const struct { const char *code, *before, *behind; } said[] = {
     {"limit-reset", "The count of ", " begins again at nothing. What is held by requests in flight stays held."},
     {"key-saved", "The key ", " was changed; it is in force."},
     {"key-revoked", "The key ", " was revoked. It is refused from now on."},
+    {"verifier-saved", "The token verifier ", " was saved; it is in force."},
+    {"verifier-removed", "The token verifier ", " was removed. Its tokens are refused from now on."},
     {"provider-saved", "The provider ", " was saved; it is in force."},
     {"provider-breaker", "What was said about ", " holds from the next request on."},
     {"provider-removed", "The provider ", " was removed."},

@@ -28,6 +28,7 @@ struct input {
     const char *choices;             /* of a select: "a|b|c" */
     bool required;
     const char *list;                /* id of a datalist; NULL: none */
+    const char *complete;            /* autocomplete, for password managers (HTML 4.10.18.7); NULL: as the browser likes */
 };
 void page_form_start(struct web_way *w, struct buf *out, const char *action);
 void page_input(struct web_way *w, struct buf *out, const struct form *values, const struct input *i);
@@ -79,6 +80,7 @@ PAGE(page_keys); PAGE(page_key); PAGE(page_key_do); PAGE(page_key_rotate_do); PA
 PAGE(page_providers); PAGE(page_provider); PAGE(page_provider_do); PAGE(page_provider_test_do);
 PAGE(page_provider_breaker_do);
 PAGE(page_provider_remove_do); PAGE(page_provider_key_remove_do);
+PAGE(page_verifiers); PAGE(page_verifier); PAGE(page_verifier_do); PAGE(page_verifier_remove_do);
 PAGE(page_models); PAGE(page_model); PAGE(page_model_do); PAGE(page_model_remove_do);
 PAGE(page_cache); PAGE(page_cache_clear_do);
 PAGE(page_audit); PAGE(page_request); PAGE(page_audit_csv); PAGE(page_audit_jsonl);

@@ -71,6 +71,7 @@ static void write_names(struct buf *out, const struct input *i, bool faulty)
 {
     HTML(out, " id=\"f-{}\" name=\"{}\"", H_TEXT(i->name), H_TEXT(i->name));
     if (i->required) HTML(out, " required");
+    if (i->complete) HTML(out, " autocomplete=\"{}\"", H_TEXT(i->complete));
     if (faulty) HTML(out, " aria-invalid=\"true\" aria-describedby=\"e-{}\"", H_TEXT(i->name));
     else if (i->hint) HTML(out, " aria-describedby=\"h-{}\"", H_TEXT(i->name));
 }

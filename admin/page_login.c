@@ -43,8 +43,10 @@ static enum weir_err csrf_of(struct web_way *w, char csrf[48])
 
 static enum weir_err write_login(struct web_way *w, struct buf *out, const char *next)
 {
-    static const struct input name = {.name = "name", .label = "Name", .type = "text", .required = true},
-                              password = {.name = "password", .label = "Password", .type = "password", .required = true};
+    static const struct input name = {.name = "name", .label = "Name", .type = "text", .required = true,
+                                      .complete = "username"},
+                              password = {.name = "password", .label = "Password", .type = "password", .required = true,
+                                          .complete = "current-password"};
     char csrf[48];
     enum weir_err err = csrf_of(w, csrf);
     if (err != WEIR_OK) return err;
@@ -131,6 +133,7 @@ static enum weir_err let_in(struct web_way *w, const struct administrator *a)
 /* ---- the code behind the password ---- */
 
 static const struct input code_input = {.name = "code", .label = "One-time code", .type = "text", .required = true,
+                                        .complete = "one-time-code",
                                         .hint = "The six digits that your authenticator shows now."};
 
 /* time: when the password was given. */
@@ -230,16 +233,19 @@ enum weir_err page_logout_do(struct web_way *w, struct buf *out)
 static enum weir_err write_password(struct web_way *w, struct buf *out)
 {
     static const struct input fields[] = {
-        {.name = "old", .label = "Present password", .type = "password", .required = true},
-        {.name = "new", .label = "New password", .type = "password", .required = true,
+        {.name = "old", .label = "Present password", .type = "password", .required = true, .complete = "current-password"},
+        {.name = "new", .label = "New password", .type = "password", .required = true, .complete = "new-password",
          .hint = "At least 12 characters. A few words in a row are good and easy to keep."},
-        {.name = "again", .label = "New password again", .type = "password", .required = true},
+        {.name = "again", .label = "New password again", .type = "password", .required = true, .complete = "new-password"},
     };
     page_start(w, out, "Password", w->who.must_change ? NULL : "");
     if (w->who.must_change)
         HTML(out, "<p class=\"note\">Somebody else knows this password. Choose one of your own before anything else.</p>\n");
     page_fault(w, out);
     page_form_start(w, out, "password");
+    /* for password managers: whose password it is */
+    HTML(out, "<div class=\"hidden\" aria-hidden=\"true\"><input type=\"text\" name=\"username\" value=\"{}\" "
+              "autocomplete=\"username\" readonly tabindex=\"-1\"></div>\n", H_TEXT(w->who.name));
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) page_input(w, out, &w->form, &fields[i]);
     page_form_end(out, "Change the password");
     if (!w->who.must_change)
@@ -295,7 +301,7 @@ enum weir_err page_password_do(struct web_way *w, struct buf *out)
 /* ---- one's own one-time codes ---- */
 
 static const struct input password_input = {.name = "old", .label = "Present password", .type = "password",
-                                            .required = true};
+                                            .required = true, .complete = "current-password"};
 
 /* secret: base32, in a form that is filled in. */
 static void write_begin(struct web_way *w, struct buf *out, const char *secret)

@@ -145,7 +145,7 @@ static const struct input inputs[] = {
 static const struct input key_inputs[] = {
     {.name = "key_name", .label = "Name of the key", .type = "text", .hint = "An existing name: that key is replaced."},
     {.name = "key_priority", .label = "Priority", .type = "number", .hint = "Lowest first; 1 where nothing is said."},
-    {.name = "key_secret", .label = "Secret", .type = "password",
+    {.name = "key_secret", .label = "Secret", .type = "password", .complete = "new-password", /* not the log-in's */
      .hint = "Stored sealed, never shown again. Nothing: no key is added."},
 };
 

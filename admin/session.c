@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include "fcgi/base/log.h"
+#include "sql/list.h"
+#include "sql/settings.h"
 #include "sql/writer.h"
 
 #define COOKIE "weir_session"
@@ -66,20 +68,45 @@ static bool token_is(const char *want, const char *given)
     return !differ;
 }
 
-/* Does an Origin header, where there is one, name this host? */
-static bool origin_is_ours(const struct web_request *r)
+/* ---- whose page sent it ---- */
+
+static bool is_host(const char *origin, struct span host)
 {
-    const char *host = r->origin ? strstr(r->origin, "://") : NULL;
-    return !r->origin || (host && r->host && strcasecmp(host + 3, r->host) == 0);
+    const char *at = strstr(origin, "://");
+    return at && span_is_nocase(host, at + 3);
+}
+
+/* What the browser says itself (Sec-Fetch-Site, of https and of this machine) needs no host to compare with. Where it says
+ * nothing, its Origin must be the host it spoke to: Host, or what a trusted proxy says Host was; of several proxies the
+ * first is the one that the browser speaks with. */
+static enum weir_err is_of_our_page(struct web_way *w, bool *ours)
+{
+    const struct web_request *r = &w->r;
+    const struct web_header *told = &r->forwarded_host;
+    struct settings s;
+    if (r->fetch_site.times) {
+        struct span site = span_of(r->fetch_site.value);
+        *ours = r->fetch_site.times == 1 && (span_is(site, "same-origin") || span_is(site, "none"));
+        return WEIR_OK;
+    }
+    *ours = !r->origin || is_host(r->origin, span_of(r->host));
+    if (*ours || told->times != 1) return WEIR_OK;
+    enum weir_err err = settings_load(w->db, &w->memory, &s);
+    if (err == WEIR_OK && s.trusted_proxies && list_has_range(s.trusted_proxies, span_of(r->ip)))
+        *ours = is_host(r->origin, span_trim((struct span){told->value, strcspn(told->value, ",")}));
+    return err;
 }
 
 enum weir_err session_check_csrf(struct web_way *w, const char *token)
 {
     struct span visitor = cookie_of(&w->r, VISITOR);
     char want[48] = "";
+    bool ours = false;
     if (w->who.administrator) memcpy(want, w->who.csrf, sizeof want);
     else if (visitor.len) token_of(w, "visitor:", visitor, want);
-    if (*want && token && token_is(want, token) && origin_is_ours(&w->r)) return WEIR_OK;
+    enum weir_err err = is_of_our_page(w, &ours);
+    if (err != WEIR_OK) return problem_set(&w->problem, err, NULL, NULL);
+    if (*want && token && token_is(want, token) && ours) return WEIR_OK;
     return problem_set(&w->problem, WEIR_IDENTITY_FORBIDDEN, NULL,
                        "This was not sent by a page of Weir's, or the page is from before a log-in. Nothing was "
                            "changed; open "

@@ -40,6 +40,7 @@ static void walk(char **env, struct web_request *r, struct variables *v)
         {SPAN("CONTENT_LENGTH"), NULL, &r->length}, {SPAN("WEIR_MOUNT"), NULL, &v->mount},
         {SPAN("HTTP_COOKIE"), NULL, &r->cookie}, {SPAN("HTTP_X_CSRF_TOKEN"), NULL, &r->csrf},
         {SPAN("HTTP_ORIGIN"), NULL, &r->origin}, {SPAN("HTTP_HOST"), NULL, &r->host},
+        {SPAN("HTTP_X_FORWARDED_HOST"), &r->forwarded_host, NULL}, {SPAN("HTTP_SEC_FETCH_SITE"), &r->fetch_site, NULL},
         {SPAN("REMOTE_ADDR"), NULL, &r->ip}, {SPAN("HTTPS"), NULL, &v->https},
         {SPAN("REQUEST_SCHEME"), NULL, &v->scheme}, {SPAN("HTTP_X_FORWARDED_PROTO"), NULL, &v->forwarded},
     };

@@ -21,8 +21,8 @@ struct web_request {
     char id[BOUND_REQUEST_ID + 1];
     const char *content_type; /* NULL: none */
     const char *length;       /* CONTENT_LENGTH, NULL: none */
-    struct web_header { const char *value; int times; } api_key, authorization, forwarded_for, forwarded; /* the last, and
-                                                                                                     how often it came */
+    struct web_header { const char *value; int times; } api_key, authorization, forwarded_for, forwarded, forwarded_host,
+        fetch_site;            /* the last, and how often it came */
     const char *cookie, *csrf; /* the headers Cookie and x-csrf-token; NULL: none */
     const char *origin, *host; /* NULL: none */
     const char *ip;            /* who the web server talks to; "" if it does not say */

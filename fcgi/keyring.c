@@ -32,8 +32,9 @@ struct step {
     struct snapshot *snap; /* held: the verifier is its */
     const struct verifier *verifier;
     struct buf keys;
+    char fault[JWKS_FAULT];
     int64_t now_ms, tried;
-    bool due, mine;
+    bool due, mine, fetched;
 };
 
 static void step_free(struct job *j)
@@ -70,6 +71,7 @@ static enum weir_err claim(struct job *j, struct db *db)
 static enum weir_err put(struct job *j, struct db *db)
 {
     struct step *s = (struct step *)j;
+    if (!s->fetched) return key_set_failed(db, s->verifier, s->fault);
     return key_set_put(db, s->verifier, buf_all(&s->keys), s->now_ms);
 }
 
@@ -94,15 +96,15 @@ static bool is_stopped(const struct keyring *k, int wait_ms)
 
 static void fetch(struct keyring *k, struct snapshot *snap, const struct verifier *v)
 {
-    char fault[JWKS_FAULT];
     struct step *s = step_new(snap, v, put);
     if (!s) return;
-    enum weir_err err = jwks_fetch(k->pool, v->jwks_url, v->method, k->stop_fd, &s->keys, fault);
-    if (err == WEIR_OK) err = writer_run(store_writer(k->store), &s->job, STEP_MS, true);
-    else if (err != WEIR_GONE)
-        log_event(LOG_WARN, "key_set_failed", LOG_TEXT("verifier", v->name), LOG_TEXT("reason", fault),
+    enum weir_err err = jwks_fetch(k->pool, v->jwks_url, v->method, k->stop_fd, &s->keys, s->fault);
+    s->fetched = err == WEIR_OK;
+    if (err != WEIR_OK && err != WEIR_GONE)
+        log_event(LOG_WARN, "key_set_failed", LOG_TEXT("verifier", v->name), LOG_TEXT("reason", s->fault),
                   LOG_TEXT("in_force", v->key_count ? "the last good set" : "none"));
-    if (err == WEIR_OK) log_event(LOG_INFO, "key_set_fetched", LOG_TEXT("verifier", v->name));
+    if (err != WEIR_GONE && writer_run(store_writer(k->store), &s->job, STEP_MS, true) == WEIR_OK && s->fetched)
+        log_event(LOG_INFO, "key_set_fetched", LOG_TEXT("verifier", v->name));
     job_release(&s->job);
 }
 

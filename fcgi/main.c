@@ -100,8 +100,8 @@ static bool read_verifier(struct verifier *v, struct secret **own)
                   LOG_TEXT("expected", "HS256, HS384 or HS512"));
         return false;
     }
-    if (strlen(secret) < HMAC_SECRET_GOOD) log_event(LOG_WARN, "secret_is_short", LOG_TEXT("name", "JWT_SECRET"),
-                                                     LOG_INT("least", HMAC_SECRET_GOOD));
+    if (strlen(secret) < jwt_hash_bytes(v->method))
+        log_event(LOG_WARN, "secret_is_short", LOG_TEXT("name", "JWT_SECRET"), LOG_INT("least", jwt_hash_bytes(v->method)));
     v->secret = *own = secret_new(span_of(secret));
     return *own != NULL;
 }

@@ -117,10 +117,24 @@ WHERE scope = ?1 AND metric = ?2 AND shape = ?3 AND period = ?4 AND seconds = ?5
 
 -- name: jwt_put
 INSERT INTO jwt_verifier (name, body, sealed) VALUES (?1, ?2, ?3)
-ON CONFLICT (name) DO UPDATE SET body = excluded.body, sealed = coalesce(excluded.sealed, sealed);
+ON CONFLICT (name) DO UPDATE SET body = excluded.body,
+    sealed = CASE WHEN json_extract(excluded.body, '$.algorithm') LIKE 'HS%' THEN coalesce(excluded.sealed, sealed) END;
+
+-- A set holds keys of its verifier's algorithm only: before that becomes ?2's, it is forgotten.
+-- name: jwt_set_forget
+DELETE FROM key_set WHERE verifier = ?1 AND EXISTS (SELECT 1 FROM jwt_verifier WHERE name = ?1
+    AND json_extract(body, '$.algorithm') IS NOT json_extract(?2, '$.algorithm'));
+
+-- name: jwt_remove
+DELETE FROM jwt_verifier WHERE name = ?1;
+
+-- name: jwt_count
+SELECT count(*) FROM jwt_verifier;
 
 -- name: jwt_all
-SELECT name, body, sealed IS NOT NULL FROM jwt_verifier ORDER BY name;
+SELECT v.name, v.body, v.sealed IS NOT NULL, k.keys, k.tried, k.fetched, k.fault
+FROM jwt_verifier v LEFT JOIN key_set k ON k.verifier = v.name AND k.url = json_extract(v.body, '$.jwks_url')
+WHERE ?1 IS NULL OR v.name = ?1 ORDER BY v.name;
 
 -- A row's id is given when it is written, its time when it was admitted: the inner query finds an id that everything
 -- admitted since ?2 is sure to stand behind, a day being longer than any request, so old rows are not read.

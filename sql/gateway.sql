@@ -54,14 +54,18 @@ SELECT url, tried, fetched, wanted FROM key_set WHERE verifier = ?1;
 -- name: key_set_claim
 INSERT INTO key_set (verifier, url, tried, fetched, wanted) VALUES (?1, ?2, ?3, 0, 0)
 ON CONFLICT (verifier) DO UPDATE SET tried = excluded.tried, url = excluded.url,
-    keys = CASE url WHEN excluded.url THEN keys END, fetched = CASE url WHEN excluded.url THEN fetched ELSE 0 END
+    keys = CASE url WHEN excluded.url THEN keys END, fetched = CASE url WHEN excluded.url THEN fetched ELSE 0 END,
+    fault = CASE url WHEN excluded.url THEN fault END
 WHERE tried = ?4;
 
 -- name: key_set_put
-UPDATE key_set SET keys = ?3, fetched = ?4 WHERE verifier = ?1 AND url = ?2 AND keys IS NOT ?3;
+UPDATE key_set SET keys = ?3, fetched = ?4, fault = NULL WHERE verifier = ?1 AND url = ?2 AND keys IS NOT ?3;
 
 -- name: key_set_same
-UPDATE key_set SET fetched = ?4 WHERE verifier = ?1 AND url = ?2 AND keys = ?3;
+UPDATE key_set SET fetched = ?4, fault = NULL WHERE verifier = ?1 AND url = ?2 AND keys = ?3;
+
+-- name: key_set_failed
+UPDATE key_set SET fault = ?3 WHERE verifier = ?1 AND url = ?2;
 
 -- name: key_set_raise
 UPDATE key_set_version SET version = version + 1 WHERE id = 1;

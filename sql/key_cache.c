@@ -7,6 +7,7 @@
 #define WAYS 8
 #define SETS (BOUND_KEY_CACHE / WAYS)
 #define TEXTS 8
+#define OUTDATED INT64_MIN /* no configuration has this version */
 
 struct entry {
     struct client_hash hash;
@@ -30,17 +31,17 @@ static void empty(struct entry *e)
     *e = (struct entry){0};
 }
 
-void key_cache_clear(struct key_cache *c)
+void key_cache_outdate(struct key_cache *c)
 {
     for (int i = 0; i < SETS; i++)
-        for (int j = 0; j < WAYS; j++)
-            if (c->at[i][j].used) empty(&c->at[i][j]);
+        for (int j = 0; j < WAYS; j++) c->at[i][j].version = OUTDATED;
 }
 
 void key_cache_free(struct key_cache *c)
 {
     if (!c) return;
-    key_cache_clear(c);
+    for (int i = 0; i < SETS; i++)
+        for (int j = 0; j < WAYS; j++) empty(&c->at[i][j]);
     free(c);
 }
 
@@ -81,6 +82,14 @@ enum weir_err key_cache_get(struct key_cache *c, const struct client_hash *hash,
         if (*text[i]) *text[i] = copy + (*text[i] - e->texts);
     e->used = ++c->gets;
     return WEIR_OK;
+}
+
+bool key_cache_knows(struct key_cache *c, const struct client_hash *hash) { return find(c, hash) != NULL; }
+
+void key_cache_drop(struct key_cache *c, const struct client_hash *hash)
+{
+    struct entry *e = find(c, hash);
+    if (e) empty(e);
 }
 
 /* The same key's older row, an empty place, or the one longest unused. */

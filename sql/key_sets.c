@@ -52,6 +52,15 @@ enum weir_err key_set_put(struct db *db, const struct verifier *v, struct span k
     return stmt_run(db_stmt(db, SQL_KEY_SET_RAISE));
 }
 
+enum weir_err key_set_failed(struct db *db, const struct verifier *v, const char *fault)
+{
+    struct stmt *s = db_stmt(db, SQL_KEY_SET_FAILED);
+    stmt_text(s, 1, span_of(v->name));
+    stmt_text(s, 2, span_of(v->jwks_url));
+    stmt_text(s, 3, span_of(fault));
+    return stmt_run(s);
+}
+
 enum weir_err key_set_want(struct db *db, const char *verifier, int64_t now_ms)
 {
     struct stmt *s = db_stmt(db, SQL_KEY_SET_WANT);

@@ -16,6 +16,8 @@ enum weir_err key_set_is_due(struct db *db, const struct verifier *v, int64_t no
 enum weir_err key_set_claim(struct db *db, const struct verifier *v, int64_t now_ms, int64_t tried, bool *mine);
 /* The set as provider/jwks made it. If it is another than before, every process reads it within a second. */
 enum weir_err key_set_put(struct db *db, const struct verifier *v, struct span keys, int64_t now_ms);
+/* Why it could not be fetched, for administrators to read; the last good set stays. */
+enum weir_err key_set_failed(struct db *db, const struct verifier *v, const char *fault);
 /* A token named a kid that the set does not have. */
 enum weir_err key_set_want(struct db *db, const char *verifier, int64_t now_ms);
 /* Was that noted since the last try? Outside of transactions. */

@@ -1,11 +1,7 @@
-/* Limits and token verifiers as they are configured: their rows, and what becomes of their counters when these change. */
+/* Limits as they are configured: their rows, and what becomes of their counters when these change. */
 #include <stdio.h>
-#include "fcgi/base/bounds.h"
 #include "sql/limits.h"
-#include "sql/vault.h"
 #include "sql_ids.h"
-
-#define SEALED_MAX (64 << 10)
 
 /* The member's own limit takes over from the star limit of that metric and shape. */
 static enum weir_err shadow(struct db *db, const struct limit_rule *r)
@@ -97,33 +93,6 @@ enum weir_err limit_reset(struct db *db, const struct limit_key *k, const char *
     return err == WEIR_OK ? stmt_run(db_stmt(db, SQL_LEDGER_TOKEN)) : err;
 }
 
-/* The secret's binding is its row's name: "jwt/NAME". */
-static enum weir_err seal(const struct master_key *m, const char *name, struct span secret, struct buf *sealed)
-{
-    char identity[BOUND_NAME + 8];
-    int n = snprintf(identity, sizeof identity, "jwt/%s", name);
-    if (n < 0 || n >= (int)sizeof identity) return WEIR_INVALID;
-    return secret_seal(m, secret, identity, sealed);
-}
-
-enum weir_err jwt_put(struct db *db, const struct master_key *m, const char *name, struct span body, struct span secret)
-{
-    struct buf sealed;
-    enum weir_err err = WEIR_OK;
-    buf_init(&sealed, SEALED_MAX);
-    if (secret.at) err = vault_check(db, m);
-    if (err == WEIR_OK && secret.at) err = seal(m, name, secret, &sealed);
-    if (err == WEIR_OK) {
-        struct stmt *s = db_stmt(db, SQL_JWT_PUT);
-        stmt_text(s, 1, span_of(name));
-        stmt_text(s, 2, body);
-        stmt_blob(s, 3, secret.at ? buf_all(&sealed) : SPAN_NONE);
-        err = stmt_run(s);
-    }
-    buf_free(&sealed);
-    return err;
-}
-
 enum weir_err limits_each(struct db *db, void (*row)(const struct limit_rule *, void *), void *arg)
 {
     struct stmt *s = db_stmt(db, SQL_LIMIT_ALL);
@@ -136,19 +105,6 @@ enum weir_err limits_each(struct db *db, void (*row)(const struct limit_rule *, 
             .seconds = stmt_get_int(s, 6), .mode = stmt_get_text(s, 7).at, .amount = stmt_get_int(s, 8),
             .refill_nano = stmt_get_int(s, 9), .utc_offset_min = stmt_get_int(s, 10),
             .warn_percent = stmt_get_int(s, 11)};
-        row(&r, arg);
-    }
-    stmt_reset(s);
-    return err;
-}
-
-enum weir_err jwt_each(struct db *db, void (*row)(const struct jwt_row *, void *), void *arg)
-{
-    struct stmt *s = db_stmt(db, SQL_JWT_ALL);
-    bool more;
-    enum weir_err err;
-    while ((err = stmt_step(s, &more)) == WEIR_OK && more) {
-        struct jwt_row r = {stmt_get_text(s, 0).at, stmt_get_text(s, 1).at, stmt_get_int(s, 2) != 0};
         row(&r, arg);
     }
     stmt_reset(s);

@@ -1,8 +1,8 @@
-/* Limits and token verifiers as they are configured: their rows. (What a limit means is the ledger's.) */
+/* Limits as they are configured: their rows. (What a limit means is the ledger's.) */
 #ifndef WEIR_SQL_LIMITS_H
 #define WEIR_SQL_LIMITS_H
 
-#include "fcgi/base/secret.h"
+#include "fcgi/base/arena.h"
 #include "sql/db.h"
 
 struct limit_rule {
@@ -15,8 +15,6 @@ struct limit_rule {
     int64_t refill_nano;                /* bucket: billionths of a unit a second; cost: nano-dollars a second */
     int64_t utc_offset_min, warn_percent;
 };
-
-struct jwt_row { const char *name, *body; bool has_secret; }; /* body: JSON, without the secret */
 
 /* Administrators' only. A limit is known by scope, metric, shape, period and seconds: put changes it or adds it, and
  * keeps its
@@ -34,11 +32,8 @@ enum weir_err limit_remove(struct db *db, const struct limit_key *k, int *remove
  * will not be charged to them. member NULL: of a star limit, all members; else that one ("user/alice"). *reset: how many
  * counters there were. */
 enum weir_err limit_reset(struct db *db, const struct limit_key *k, const char *member, int64_t now_ms, int *reset);
-/* secret absent: kept as it is */
-enum weir_err jwt_put(struct db *db, const struct master_key *m, const char *name, struct span body, struct span secret);
 
-/* All rows in order of scope, metric, shape / of name; strings live during the call of row. */
+/* All rows in order of scope, metric, shape; strings live during the call of row. */
 enum weir_err limits_each(struct db *db, void (*row)(const struct limit_rule *, void *), void *arg);
-enum weir_err jwt_each(struct db *db, void (*row)(const struct jwt_row *, void *), void *arg);
 
 #endif

@@ -137,7 +137,7 @@ static enum weir_err replace(struct store *s, struct reader *r, struct snapshot 
     struct snapshot *old = s->snap;
     s->snap = fresh;
     if (s->generation == r->generation) s->stale = false;
-    key_cache_clear(s->keys);
+    key_cache_outdate(s->keys);
     pthread_mutex_unlock(&s->lock);
     snapshot_release(old);
     *out = fresh;
@@ -207,11 +207,20 @@ static enum weir_err find_key(struct store *s, struct reader *r, const struct sn
     pthread_mutex_unlock(&s->lock);
     if (err != WEIR_NOT_FOUND) return err;
     err = keys_find(r->db, hash, a, k);
-    if (err != WEIR_OK) return err;
+    if (err != WEIR_OK && err != WEIR_NOT_FOUND) return err;
     pthread_mutex_lock(&s->lock);
-    if (s->snap == snap) key_cache_put(s->keys, hash, snap->version, k);
+    if (s->snap == snap && err == WEIR_OK) key_cache_put(s->keys, hash, snap->version, k);
+    else if (s->snap == snap) key_cache_drop(s->keys, hash);
     pthread_mutex_unlock(&s->lock);
-    return WEIR_OK;
+    return err;
+}
+
+bool store_knew(struct store *s, const struct client_hash *hash)
+{
+    pthread_mutex_lock(&s->lock);
+    bool knew = key_cache_knows(s->keys, hash);
+    pthread_mutex_unlock(&s->lock);
+    return knew;
 }
 
 enum weir_err store_look(struct store *s, const struct client_hash *hash, struct arena *a,

@@ -1,5 +1,5 @@
 /* Token verifiers as requests read them: whose signature counts, and which claims say who is calling. Part of the
- * snapshot; their rows are written in sql/limits.c (jwt_put). */
+ * snapshot; their rows are written in sql/admin_verifiers.c. */
 #ifndef WEIR_SQL_VERIFIERS_H
 #define WEIR_SQL_VERIFIERS_H
 
@@ -9,7 +9,6 @@
 #include "sql/db.h"
 
 #define LEEWAY_S_DEFAULT 60 /* RFC 7519 4.1.4: "a few minutes" at most */
-#define HMAC_SECRET_GOOD 32 /* bytes; RFC 7518 3.2 */
 
 struct verifier_key { const char *kid, *pem; }; /* kid NULL: it has none */
 
@@ -33,8 +32,8 @@ struct verifiers { const struct verifier *at; int count; };
  * cannot read, or a secret that does not open, is logged and verifies nothing. Everything is the arena's. */
 enum weir_err verifiers_load(struct db *db, const struct master_key *master, struct arena *a, struct verifiers *out);
 
-/* Reads an entry of the document (sql/limits.h, jwt_row.body) into *v; keys and secret stay empty but for public_key.
- * WEIR_CORRUPT: it is none. */
+/* Reads an entry of the document (sql/admin_verifiers.h, jwt_row.body) into *v; keys and secret stay empty but for
+ * public_key. WEIR_CORRUPT: it is none. */
 enum weir_err verifier_read(struct span body, struct arena *a, struct verifier *v);
 
 #endif

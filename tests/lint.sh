@@ -106,6 +106,15 @@ code "$word(html_fill) *\\(" '^admin/' | grep -v '^admin/html\.[ch]:' | breach '
 awk -F: '{ s = $0; sub(/^[^:]*:[^:]*:/, "", s); if (s ~ /^ *(SELECT .*|INSERT (OR [A-Z]+ )?INTO|UPDATE [a-z_]+ SET|DELETE FROM|REPLACE INTO|CREATE (TABLE|INDEX)|DROP |ALTER TABLE|PRAGMA |ATTACH |VACUUM|BEGIN (IMMEDIATE|EXCLUSIVE)|WITH .* AS)/) print }' "$work/strings" |
     grep -v '^sql/db\.c:' | breach 'SQL stands in .sql files'
 
+# ---- every bound has a test at its edge and one past it: tests/bounds.txt says which ----
+for bound in $(sed -n 's/^#define \(BOUND_[A-Z0-9_]*\).*/\1/p' fcgi/base/bounds.h); do
+    set -- $(awk -v b="$bound" '$1 == b { print $2, $3 }' tests/bounds.txt)
+    [ $# = 2 ] && grep -qsE "^(static void|def) $2\(" "$1" || grep -nH "define $bound " fcgi/base/bounds.h
+done | breach 'a bound without a test (tests/bounds.txt)'
+grep -nHo '^BOUND_[A-Z0-9_]*' tests/bounds.txt | while IFS=: read -r file line bound; do
+    grep -q "^#define $bound " fcgi/base/bounds.h || echo "$file:$line:$bound"
+done | breach 'no such bound'
+
 # ---- the look of a file ----
 for f in $all_c; do
     case $(head -c 2 "$f") in '/*') ;; *) echo "$f:1:" | breach 'no sign on the door: a file begins with a comment';; esac

@@ -180,6 +180,15 @@ static int close_socket(void *arg, curl_socket_t s)
     return close(s);
 }
 
+/* Who vouches for certificates, where it is not the distribution's choice: OpenSSL's own variables, which libcurl does not
+ * look at by itself. */
+static void take_authorities(CURL *e)
+{
+    const char *file = getenv("SSL_CERT_FILE"), *directory = getenv("SSL_CERT_DIR");
+    if (file && *file) curl_easy_setopt(e, CURLOPT_CAINFO, file);
+    if (directory && *directory) curl_easy_setopt(e, CURLOPT_CAPATH, directory);
+}
+
 static struct handle *handle_new(struct http_pool *p)
 {
     struct handle *h = calloc(1, sizeof *h);
@@ -200,6 +209,7 @@ static struct handle *handle_new(struct http_pool *p)
     curl_easy_setopt(e, CURLOPT_NOPROGRESS, 1L);
     curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
+    take_authorities(e);
     curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, take_body);
     curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, take_header);
     curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, before_request);

@@ -11,6 +11,8 @@ enum jwt_method { /* RFC 7518 3.1 */
 };
 extern const char *const jwt_method_names[JWT_METHODS];
 static inline bool jwt_is_hmac(enum jwt_method m) { return m <= JWT_HS512; }
+/* An HMAC secret of fewer bytes makes the signature as weak as itself (RFC 7518 3.2). */
+static inline size_t jwt_hash_bytes(enum jwt_method m) { return 32 + 16 * (size_t)(m % 3); }
 static inline bool jwt_is_rsa(enum jwt_method m) { return m >= JWT_RS256 && m <= JWT_RS512; }
 
 /* token: three parts in strict base64url, terminated. key: the secret's bytes, or a public key in PEM; an empty one

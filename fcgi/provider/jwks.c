@@ -120,9 +120,8 @@ enum weir_err jwks_read(struct span text, enum jwt_method m, struct buf *keys, c
     buf_char(keys, '[');
     while (count < BOUND_SET_KEYS && jscan_next(&it, &none, &key)) count += add_key(key, m, keys);
     buf_char(keys, ']');
-    *fault = "it has no public key for the verifier's algorithm";
-    if (!count) return WEIR_INVALID;
-    return keys->err;
+    *fault = count ? "memory is out" : "it has no public key for the verifier's algorithm";
+    return count ? keys->err : WEIR_INVALID;
 }
 
 /* ---- fetching ---- */
@@ -147,7 +146,7 @@ static enum weir_err take_body(struct upstream *u, int stop_fd, struct buf *body
             buf_span(body, buf_all(&u->bytes));
             buf_clear(&u->bytes);
             if (body->err == WEIR_FULL) return failed(fault, WEIR_INVALID, "it is too long");
-            if (body->err) return body->err;
+            if (body->err) return failed(fault, body->err, weir_err_info(body->err)->text);
             break;
         case UPSTREAM_END: return WEIR_OK;
         case UPSTREAM_FAILED: return failed(fault, WEIR_UPSTREAM, u->failure_text);

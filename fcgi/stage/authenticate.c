@@ -142,11 +142,12 @@ static enum weir_err find_caller(const struct gate *g, const struct request *r, 
                                  struct caller *c, struct problem *p)
 {
     secret_client_hash(store_master(g->store), credential, &c->hash);
-    bool found = store_recall(g->store, &c->hash, a, &c->snap, &c->key); /* whoever is known is not held up */
+    /* Whoever is known is not held up, nor asked for again because of a change of configuration. */
+    bool found = store_recall(g->store, &c->hash, a, &c->snap, &c->key), known = found || store_knew(g->store, &c->hash);
     enum weir_err err = found ? WEIR_OK : store_look(g->store, NULL, a, &c->snap, NULL);
     if (err != WEIR_OK) return problem_set(p, err, NULL, NULL);
     take_address(r, c);
-    int64_t wait_ms = found ? 0 : brake_wait_ms(g->brake, span_of(c->ip), r->begun_mono_ms);
+    int64_t wait_ms = known ? 0 : brake_wait_ms(g->brake, span_of(c->ip), r->begun_mono_ms);
     if (wait_ms) return braked(p, wait_ms);
     if (!found) {
         snapshot_release(c->snap);

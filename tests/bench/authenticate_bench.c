@@ -7,7 +7,7 @@
 #include <unistd.h>
 #include "fcgi/stage/authenticate.h"
 #include "sql/change.h"
-#include "sql/limits.h"
+#include "sql/admin_verifiers.h"
 
 #define KEY "sk-weir-bench-0123456789abcdefghijklmnopqrstuvwxyz"
 /* {"alg":"HS256","typ":"JWT"} {"sub":"ada","team":"looms","role":"dev","rolegroup":"eng","iss":"https://id.example/realm",

@@ -28,9 +28,9 @@ def mock():
     folder = tempfile.mkdtemp(prefix="weir-cert-")
     pem = f"{folder}/mock.pem"
     subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext",
-                    "subjectAltName=IP:127.0.0.1", "-keyout", pem, "-out", pem + ".crt"], capture_output=True, check=True)
-    with open(pem, "a") as f:
-        f.write(open(pem + ".crt").read())
+                    "subjectAltName=IP:127.0.0.1,DNS:localhost", "-keyout", pem + ".key", "-out", pem + ".crt"], capture_output=True, check=True)
+    with open(pem, "w") as f:
+        f.write(open(pem + ".key").read() + open(pem + ".crt").read())
     m = harness.Mock(pem)
     yield m
     m.stop()

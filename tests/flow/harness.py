@@ -124,7 +124,7 @@ class Mock:
     def __init__(self, cert):
         command = [sys.executable, str(ROOT / "tests/mock/provider.py"), "--cert", cert]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.ports = json.loads(self.process.stdout.readline())
+        self.ports, self.cert = json.loads(self.process.stdout.readline()), cert
         self.port = self.ports["port"]
         self.control = http_client(base_url=f"http://127.0.0.1:{self.ports['control']}")
 

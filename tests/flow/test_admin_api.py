@@ -7,6 +7,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, settings
 
 import harness
+import tokens
 from harness import ROOT, SLOW, _serial
 
 DESCRIPTION = json.loads((ROOT / "www/openapi.json").read_text())
@@ -102,6 +103,22 @@ def test_a_key_is_made_rotated_and_revoked(api, gw):
     assert gw.http(rotated).get("/v1/models").status_code == 401
     api.ask("POST", "/keys/rotate", 400, json={"name": name})
     api.ask("POST", "/keys/revoke", 404, json={"name": "no such key"})
+
+
+def test_a_token_verifier_is_put_listed_and_removed(api, gw):
+    name, key = new("verifier"), tokens.Key("ES256")
+    entry = {"name": name, "algorithm": "ES256", "public_key": key.pem, "issuer": tokens.ISSUER, "models": ["a"]}
+    status = lambda: gw.transport().get(gw.base + "/models", headers={"authorization": f"Bearer {key.token()}"}).status_code
+    assert status() == 401 and api.ask("PUT", "/jwt", json=entry) == {"ok": True} and status() == 200
+    found = [v for v in api.ask("GET", "/jwt", role="viewer")["data"] if v["name"] == name]
+    assert found == [entry | {"claims": {"user": "sub", "team": "team", "role": "role", "rolegroup": "rolegroup"}, "has_secret": False, "keys": None,
+                              "fetched": None, "tried": None, "error": None}]
+    assert api.ask("PUT", "/jwt", 400, json=entry | {"public_key": tokens.Key("ES384").pem})["error"]["param"] == "public_key"
+    assert api.ask("PUT", "/jwt", 400, json={"name": name, "algorithm": "HS256", "secret": "env:PATH"})["error"]["param"] == "secret"
+    assert api.ask("DELETE", "/jwt", 400)["error"]["param"] == "name"
+    assert api.ask("DELETE", "/jwt", params={"name": name}) == {"ok": True} and status() == 401
+    api.ask("DELETE", "/jwt", 404, params={"name": name})
+    assert [c["action"] for c in api.ask("GET", "/changes")["data"] if c["subject"] == name] == ["token verifier removed", "token verifier added"]
 
 
 def test_faults_name_the_member(api):

@@ -15,7 +15,7 @@ from harness import BUILD, MESSAGES, SLOW, _serial
 
 SCREENS = BUILD / "screens"
 DESKTOP, PHONE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}, {"width": 320, "height": 640}
-PAGES = ("overview", "budgets", "budget", "what-if?user=ada", "keys", "key", "keys?people=1", "providers", "provider", "models", "model", "cache", "audit",
+PAGES = ("overview", "budgets", "budget", "what-if?user=ada", "keys", "key", "keys?people=1", "verifiers", "verifier", "providers", "provider", "models", "model", "cache", "audit",
          "playground", "settings", "administrators", "changes", "password")
 
 
@@ -165,6 +165,7 @@ def test_the_same_without_script(chromium, web, admin_name):
 def test_every_page_at_every_size_and_light(chromium, web, admin_name, gw, size, scheme):
     """axe-core finds nothing serious; nothing stands out of the page; screenshots are kept."""
     gw.chat(gw.alias("ok"))
+    gw.site.apply({"jwt": [{"name": "idp", "algorithm": "RS256", "issuer": "https://id.example/realm", "jwks_url": "http://127.0.0.1:1/keys"}]})
     v = View(chromium, web, admin_name, viewport=DESKTOP if size == "desktop" else PHONE, color_scheme=scheme)
     wrong = []
     for name in PAGES:

@@ -204,6 +204,48 @@ def test_a_foreign_origin_is_refused_even_with_the_token(web, browser, name):
     assert browser.ask("POST", "logout", data={"csrf": csrf}, headers={"origin": f"http://127.0.0.1:{web.port}"}).status_code == 303
 
 
+@pytest.mark.parametrize("said, status", [("same-origin", 303), ("none", 303), ("same-site", 403), ("cross-site", 403), ("", 403), ("same-origin, cross-site", 403)])
+def test_what_the_browser_says_of_the_page_needs_no_host(browser, name, said, status):
+    """A proxy may have made any Host of the one that the browser knows; Sec-Fetch-Site no page can set."""
+    browser.login(name, PASSWORD)
+    csrf = browser.get("overview").csrf
+    ask = lambda csrf: browser.ask("POST", "logout", data={"csrf": csrf}, headers={"origin": "https://weir.example", "sec-fetch-site": said}).status_code
+    assert ask("0" * 40) == 403, "the token is needed all the same"
+    assert ask(csrf) == status
+
+
+@pytest.mark.parametrize("told, fine", [("weir.example", True), ("WEIR.example", True), ("weir.example, inner.example", True), ("inner.example, weir.example", False),
+                                        ("weir.example:443", False), ("weir.example.evil.example", False), ("", False), (None, False)])
+def test_a_trusted_proxy_says_which_host_the_browser_knows(web, browser, name, told, fine):
+    """Where the browser does not: by http, beyond this machine."""
+    browser.login(name, PASSWORD)
+    headers = {"origin": "https://weir.example"} | ({} if told is None else {"x-forwarded-host": told})
+    ask = lambda: browser.ask("POST", "password", data={"csrf": browser.get("overview").csrf, "old": "", "new": ""}, headers=headers).status_code
+    assert ask() == 403, "from nobody who is trusted"
+    web.site.weir("settings", "trusted_proxies", '["127.0.0.1"]')
+    try:
+        assert ask() == (400 if fine else 403)
+        twice = [*headers.items(), ("x_forwarded_host", "weir.example")]
+        csrf = browser.get("overview").csrf
+        assert not fine or browser.ask("POST", "password", data={"csrf": csrf}, headers=twice).status_code == 403
+    finally:
+        web.site.weir("settings", "trusted_proxies", "[]")
+
+
+def test_password_managers_are_told_what_each_field_is(web, browser):
+    n = f"person-{next(_serial)}"
+    kinds = lambda page: dict(re.findall(r'name="(\w+)"[^>]* autocomplete="([a-z-]+)"', page.text))
+    assert kinds(browser.get("login")) == {"name": "username", "password": "current-password"}
+    logged_in(web, n, "admin").close()
+    browser.login(n, PASSWORD)
+    page = browser.get("password")
+    assert kinds(page) == {"username": "username", "old": "current-password", "new": "new-password", "again": "new-password"}
+    assert f'value="{n}" autocomplete="username"' in page.text
+    assert kinds(browser.get("code")) == {"old": "current-password", "code": "one-time-code"}
+    for page, field in (("provider", "key_secret"), ("verifier", "secret")):
+        assert kinds(browser.get(page)) == {field: "new-password"}, "where the log-in's own must not be filled in"
+
+
 def test_a_forged_log_in_is_refused(web, name):
     """Log-in forgery: without the cookie that the log-in page set, a form logs nobody in."""
     page = Browser(web.url)

@@ -1,17 +1,20 @@
 """The administrators' pages as a person without script uses them: what was done is in force and on record, what was wrong
 stands beside its field with the input kept, and nothing anybody sends becomes markup."""
+import contextlib
 import csv
 import io
 import json
+import sqlite3
 
 import pytest
 
 import harness
+import tokens
 from admin_site import Page, logged_in, secret_of
 from harness import MESSAGES, _serial
 
 PAGES = ("overview", "overview?range=week&what=tokens&by=user", "overview?range=month&what=requests&by=team", "budgets", "budgets?kind=user",
-         "budgets?of=user/*", "budget", "what-if", "what-if?user=ada", "keys", "keys?people=1", "key", "providers", "provider", "models", "model",
+         "budgets?of=user/*", "budget", "what-if", "what-if?user=ada", "keys", "keys?people=1", "key", "verifiers", "verifier", "providers", "provider", "models", "model",
          "cache", "audit", "audit?outcome=refused", "playground", "settings", "administrators", "changes", "password", "code")
 HOSTILE = {"script": "<script>alert(1)</script>", "quotes": "\"'`><img src=x>", "bidi": "a\u202egpj.\u2066b\u2069\u200f", "long": "x" * 10240,
            "entity": "&lt;b&gt;&#39;", "braces": "{}{}%s%n", "unicode": "ünï\U0001f980\u0301" * 5, "space": "  ", "newline": "a\r\nX: 1",
@@ -280,6 +283,88 @@ def test_a_program_s_key_is_made_and_revoked(admin, web):
     assert ask() == 401
 
 
+# ---- token verifiers ----
+
+def test_a_token_verifier_is_added_changed_and_removed(admin, web, gw):
+    name, key = new("verifier"), tokens.Key("HS256", b"a verifier of a page, which has a secret of its own 0123")
+    token = key.token({"team": "weavers"})
+    status = lambda t=token: gw.transport().get(gw.base + "/models", headers={"authorization": f"Bearer {t}"}).status_code
+    assert status() == 401
+    page = admin.send(admin.get("verifier"), "verifier", name=name, algorithm="HS256", secret=key.private.decode(), issuer=tokens.ISSUER)
+    assert f"The token verifier {name} was saved; it is in force." in page.said and "a stored secret" in page.said and status() == 200
+    edit = admin.get(f"verifier?name={name}")
+    assert key.private.decode() not in edit.text and dict(edit.form_to("verifier")["fields"])["claims.user"] == "sub"
+    admin.send(edit, "verifier", **{"audience": "somebody-else", "claims.team": "dept.name", "models": "one\r\ntwo\r\n", "leeway": "5"})
+    assert status() == 401, "its audience is another now"
+    stored = next(v for v in gw.site.json("jwt", "list") if v["name"] == name)
+    assert (stored["audience"], stored["claims"]["team"], stored["models"], stored["leeway"], stored["issuer"], stored["has_secret"]) == \
+        ("somebody-else", "dept.name", ["one", "two"], 5, tokens.ISSUER, True)
+    admin.send(admin.get(f"verifier?name={name}"), "verifier", audience="", models="", issuer="")
+    assert status() == 200, "what was emptied is not looked at"
+    change = last_change(gw.site)
+    assert change["action"] == "token verifier changed" and json.loads(change["before"])["audience"] == "somebody-else" and "audience" not in json.loads(change["after"])
+    asked = admin.send(admin.get(f"verifier?name={name}"), "verifier-remove")
+    assert "refused from the next request on" in asked.said and name in asked.said and status() == 200
+    assert f"The token verifier {name} was removed." in admin.send(asked, "verifier-remove").said and status() == 401
+    change = last_change(gw.site)
+    assert (change["action"], change["subject"], change["after"]) == ("token verifier removed", name, None)
+    assert json.loads(change["before"])["name"] == name
+    admin.get(f"verifier?name={name}", 404)
+    assert not [w for w in gw.site.query("select before, after from admin_change") if key.private.decode() in str(w)]
+
+
+def test_a_public_key_is_pasted_as_browsers_send_it(admin, gw):
+    name, key = new("verifier"), tokens.Key("RS256")
+    admin.send(admin.get("verifier"), "verifier", name=name, algorithm="RS256", public_key=key.pem.replace("\n", "\r\n"))
+    assert next(v for v in gw.site.json("jwt", "list") if v["name"] == name)["public_key"] == key.pem
+    assert gw.transport().get(gw.base + "/models", headers={"authorization": f"Bearer {key.token()}"}).status_code == 200
+    admin.send(admin.send(admin.get(f"verifier?name={name}"), "verifier-remove"), "verifier-remove")
+
+
+def test_the_trouble_with_a_key_set_is_shown(admin, gw):
+    name, other = new("verifier"), new("verifier")
+    admin.send(admin.get("verifier"), "verifier", name=name, algorithm="RS256", jwks_url="http://127.0.0.1:1/keys")
+    gw.chat(gw.alias("ok"))
+    harness.until("the trouble to be shown", lambda: "onnect" in admin.get("verifiers").said)
+    assert "not fetched yet: no token is taken until it is" in admin.get("verifiers").said
+    set_keys(gw.site, name, json.dumps([{"kid": "<b>k1</b>", "pem": "x"}, {"pem": "y"}]))
+    assert "Keys: <b>k1</b>, (no name)" in admin.get("verifiers").said
+    gw.site.weir("jwt", "remove", name)
+    assert other not in admin.get("verifiers").said
+
+
+def set_keys(site, verifier, keys):
+    with contextlib.closing(sqlite3.connect(f"{site.data}/weir.db", timeout=10)) as db, db:
+        db.execute("update key_set set keys = ?, fetched = tried where verifier = ?", (keys, verifier))
+
+
+@pytest.mark.parametrize("fields, field, why", [
+    (dict(secret="short"), "secret", "at least 16 bytes"), (dict(secret=""), "secret", "is missing, and none is stored"), (dict(name=""), "name", "is missing"),
+    (dict(algorithm="RS256"), "secret", "does not belong to RS256"), (dict(secret="", algorithm="ES256"), "public_key", "is missing (or a jwks_url)"),
+    (dict(secret="", algorithm="ES256", jwks_url="http://a.example/"), "jwks_url", "plain http"), (dict(leeway="3601"), "leeway", "must be from 0 to 3600"),
+    (dict(secret="", algorithm="ES256", jwks_url="file:///etc/passwd"), "jwks_url", "must begin with https://"),
+    (dict(secret="file:/etc/hostname"), "secret", ""), (dict(models="\x01"), "models", "control"), (dict(endpoints="/v1/models"), "endpoints", "must be one of")])
+def test_what_is_wrong_with_a_verifier_stands_beside_its_field(admin, web, fields, field, why):
+    name = fields.get("name", new("wrong"))
+    page = admin.send(admin.get("verifier"), "verifier", 400, **({"name": name, "algorithm": "HS256", "secret": "s" * 40} | fields))
+    assert why in page.said and f'id="e-{field}"' in page.text, page.said
+    assert "s" * 40 not in page.text and not web.site.query("select 1 from jwt_verifier where name = ?", name)
+
+
+def test_who_is_no_admin_looks_at_verifiers_and_changes_none(web, gw):
+    gw.site.apply({"jwt": [{"name": (name := new("verifier")), "algorithm": "HS256", "secret": "s" * 32}]})
+    for role in ("viewer", "operator"):
+        b = logged_in(web, new(role), role)
+        page = b.get("verifiers")
+        assert name in page.said and "verifier" not in page.links and not [x for x in page.links if x.startswith("verifier?")]
+        assert b.ask("GET", f"verifier?name={name}").status_code == 403
+        for action in ("verifier", "verifier-remove"):
+            assert b.ask("POST", action, data={"csrf": page.csrf, "name": name, "confirm": "1"}).status_code == 403
+        b.close()
+    assert gw.site.query("select 1 from jwt_verifier where name = ?", name)
+    gw.site.weir("jwt", "remove", name)
+
+
 # ---- hostile texts ----
 
 def check_inert(page, text):
@@ -289,6 +374,7 @@ def check_inert(page, text):
 
 
 FORMS = {"budget": ["id", "amount", "period", "utc_offset"], "key": ["name", "user", "team", "models", "allow_ip", "expires"],
+         "verifier": ["name", "secret", "public_key", "jwks_url", "issuer", "audience", "claims.user", "models", "endpoints", "leeway", "algorithm"],
          "provider": ["name", "base_url", "header_lines", "key_name", "key_secret", "timeouts.idle_ms"],
          "model": ["alias", "fallback", "targets.0.provider", "targets.0.model", "price.input", "strategy"]}
 
@@ -336,17 +422,20 @@ def test_hostile_names_are_shown_as_they_are_on_every_page(admin, gw, text):
     secret = gw.site.create_key(name, "--user", name, "--team", name, "--role", name)
     gw.site.weir("limit", "set", f"user/{name}", "--metric", "requests", "--shape", "total", "--amount", "1")
     gw.site.weir("admin", "add", "--role", "viewer", "--", name)
+    gw.site.apply({"jwt": [{"name": name, "algorithm": "HS256", "secret": "s" * 32, "issuer": name, "audience": name, "claims": {"user": name}}]})
     caller = gw.http(secret)
     assert gw.chat(alias, caller).status_code == 200 and gw.chat(alias, caller).status_code == 429
     found = [check_inert(p := admin.get(page), text) or name in "".join(p.words) for page in PAGES]
     for page, names in (("keys", {"q": name}), ("keys", {"by": "user", "q": name}), ("key", {"name": name}), ("budgets", {"scope": f"user/{name}"}),
                         ("audit", {"user": name}), ("what-if", {"user": name}), ("model", {"alias": alias}),
+                        ("verifiers", {}), ("verifier", {"name": name}),
                         ("budget", {"scope": f"user/{name}", "metric": "requests", "shape": "total"})):
         p = Page(admin.ask("GET", page, params=names).text)
         check_inert(p, text)
         assert name in "".join(p.words) + "".join(v for f in p.forms for _, v in f["fields"] if v), page
     assert sum(found) > 3
     gw.site.weir("key", "revoke", "--", name)
+    gw.site.weir("jwt", "remove", "--", name)
 
 
 # ---- the cache, the playground ----

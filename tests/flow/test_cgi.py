@@ -1,6 +1,7 @@
 """The same binary as CGI under lighttpd's mod_cgi: nothing may depend on the process living on."""
 import concurrent.futures
 import os
+import socket
 import pathlib
 
 import openai
@@ -83,6 +84,18 @@ def test_the_other_paths(cgi):
     assert cgi.sdk().models.list().data
     assert cgi.http().head("/health").content == b""
     assert cgi.http().get("/v1/nothing").status_code == 404
+
+
+def test_a_request_names_no_proxy_for_the_calls_it_makes(cgi):
+    """CVE-2016-5385: a header Proxy is HTTP_PROXY in the environment of a CGI program."""
+    alias = cgi.alias("ok")
+    with socket.create_server(("127.0.0.1", 0)) as trap:
+        trap.settimeout(0.2)
+        there = f"http://127.0.0.1:{trap.getsockname()[1]}"
+        assert cgi.chat(alias, headers={"proxy": there, "https-proxy": there, "all-proxy": there}).status_code == 200
+        with pytest.raises(TimeoutError):
+            trap.accept()
+    assert len(cgi.seen(alias)) == 1
 
 
 def test_the_pages_work_as_cgi_too(cgi):

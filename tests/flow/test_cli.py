@@ -460,7 +460,11 @@ FAULTS = [
     ("jwt[0].secret", jwt(secret=...)), ("jwt[0].algorithm", jwt(algorithm="none")), ("jwt[0].public_key", jwt(public_key=PEM)),
     ("jwt[0].secret", jwt(algorithm="RS256", public_key=PEM)), ("jwt[0].public_key", jwt(algorithm="RS256", secret=...)),
     ("jwt[0].public_key", jwt(algorithm="RS256", secret=..., public_key="abc")),
-    ("jwt[0].jwks_url", jwt(algorithm="ES256", secret=..., jwks_url="http://a.example/k")), ("jwt[0].claims.colour", jwt(claims={"colour": "x"})),
+    ("jwt[0].secret", jwt(secret="s" * 15)), ("jwt[0].secret", jwt(algorithm="HS512", secret="")), ("jwt[0].claims.user", jwt(claims={"user": "c" * 257})),
+    ("jwt[64]", {"jwt": [{"name": f"j{i}", "algorithm": "HS256", "secret": "s" * 32} for i in range(65)]}),
+    ("jwt[0].jwks_url", jwt(algorithm="ES256", secret=..., jwks_url="http://a.example/k")), ("jwt[0].jwks_url", jwt(algorithm="ES256", secret=..., jwks_url="file:///etc/passwd")),
+    ("jwt[0].jwks_url", jwt(algorithm="ES256", secret=..., jwks_url="http://169.254.169.254/latest")), ("jwt[0].jwks_url", jwt(algorithm="ES256", secret=..., jwks_url="https://u:p@a/k")),
+ ("jwt[0].claims.colour", jwt(claims={"colour": "x"})),
     # settings
     ("settings.colour", {"settings": {"colour": 1}}), ("settings.anonymous", {"settings": {"anonymous": "no"}}),
     ("settings.on_disconnect", {"settings": {"on_disconnect": "wait"}}), ("settings.cors_origins", {"settings": {"cors_origins": "*"}}),
@@ -479,6 +483,30 @@ def test_wrong_documents_are_refused_with_their_path(cli):
     assert wrong == []
     assert cli.version() == version
     assert [json.loads(cli.run("export").stdout)[s] for s in ("providers", "models", "limits", "keys", "jwt")] == [[]] * 5
+
+
+def test_what_stands_at_its_bound_is_taken(cli):
+    """One past it: test_wrong_documents_are_refused_with_their_path."""
+    alias = "a" * 256
+    cli.apply({"providers": [{"name": "m" * 128, "dialect": "mock"}],
+               "models": [{"alias": alias, "targets": [{"provider": "m" * 128, "model": f"t{i}"} for i in range(64)]}],
+               "jwt": [{"name": "n" * 128 if i else "j", "algorithm": "HS256", "secret": "s" * 16, "claims": {"user": "c" * 256}} for i in range(2)] +
+                      [{"name": f"j{i}", "algorithm": "HS256", "secret": "s" * 32} for i in range(62)]})
+    document = json.loads(cli.run("export").stdout)
+    assert len(document["models"][0]["targets"]) == 64 == len(document["jwt"]) and document["models"][0]["alias"] == alias
+    assert "at most 64" in cli.apply({"models": [{"alias": "b", "targets": [{"provider": "m" * 128, "model": f"t{i}"} for i in range(65)]}]}, code=1).stderr
+    assert "one too many" in cli.apply({"jwt": [{"name": "more", "algorithm": "HS256", "secret": "s" * 32}]}, code=1).stderr
+    assert "fewer bytes than" in cli.apply({"jwt": [{"name": "j", "algorithm": "HS384", "secret": "s" * 47}]}).stderr
+    assert "fewer bytes than" not in cli.apply({"jwt": [{"name": "j", "algorithm": "HS384", "secret": "s" * 48}]}).stderr
+
+
+def test_a_document_has_its_bound(cli, tmp_path):
+    """256 MB, most of them holes: at the bound it is read, and is no JSON; a byte more is not read."""
+    path = tmp_path / "holes"
+    for more, said in ((0, "is not JSON"), (1, "larger than its bound")):
+        with open(path, "wb") as f:
+            f.truncate((256 << 20) + more)
+        assert said in cli.run("apply", path, code=1).stderr
 
 
 def test_the_sentence_of_the_interface(cli):

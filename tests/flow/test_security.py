@@ -68,6 +68,57 @@ def test_the_host_header_opens_nothing(gw, host):
     assert answer.startswith((b"HTTP/1.1 401", b"HTTP/1.1 400")), answer
 
 
+def ask_raw(gw, target, lines, method="GET"):
+    """The status of a request of exactly these bytes."""
+    head = [f"{method} {target} HTTP/1.1", "host: x", "connection: close", *lines]
+    return int(gw.raw(b"\r\n".join(x if isinstance(x, bytes) else x.encode() for x in [*head, b"", b""]), count=False).split(b" ")[1])
+
+
+@pytest.mark.parametrize("path", [
+    "/v1/../{}", "/v1/%2e%2e/{}", "/%2e/{}", "//{}", "/./{}", "/v1/models/..%2f..%2f{}", "/{}/", "/{}%2f", "/{};x", "/{}%3fx", "/{}%23", "/\\{}", "/v1/models;/../{}",
+    "/v1/models?/../{}", "/{}%00", "/{}%0a", "/{}/../../v1/models"])
+def test_no_way_of_writing_a_path_leads_around_its_responder(gw, path):
+    """To whom a request goes the web server says; what it asks for, the responder reads from the same words: neither the one's
+    key nor any spelling opens the other's addresses."""
+    admin = gw.site.weir("admin", "add", f"path-{next(harness._serial)}", "--role", "admin").stdout.strip()
+    for target in ("admin/api/v1/keys", "config/budget", "v1/models"):
+        spelled = path.format(target)
+        mine, other = (gw.secret, admin) if target == "v1/models" or spelled.startswith("/v1/models?") else (admin, gw.secret)
+        assert ask_raw(gw, spelled, [f"x-api-key: {other}"]) in (400, 401, 404, 405), spelled
+        assert ask_raw(gw, spelled, []) in (400, 401, 404, 405), spelled
+        assert ask_raw(gw, spelled, [f"x-api-key: {mine}"]) in (200, 400, 404), spelled
+    assert ask_raw(gw, "/%61dmin/api/v1/keys", [f"x-api-key: {admin}"]) == 200 and ask_raw(gw, "/%61dmin/api/v1/keys", [f"x-api-key: {gw.secret}"]) == 401
+
+
+CREDENTIALS = [  # status, lines; K is a right key
+    (200, ["x-api-key: K"]), (200, ["authorization:Bearer K"]), (200, ["authorization: bearer  K  "]), (200, ["X_Api_Key: K"]), (200, ["x-api-key: K", "x-api-key:"]),
+    (200, ["authorization: Basic YTpi", "x-api-key: K"]), (200, ["authorization: Digest username=x", "x-api-key: K"]), (200, ["x-api-key: K", "authorization: Bearer K"]),
+    (401, ["proxy-authorization: Bearer K"]), (401, ["cookie: x-api-key=K"]), (401, ["redirect-http-authorization: Bearer K"]), (401, ["http-x-api-key: K"]),
+    (401, ["http_authorization: Bearer K"]), (401, ["remote-user: flow"]), (401, ["x-forwarded-user: flow"]), (401, ["api-key: K"]), (401, ["x-goog-api-key: K"]),
+    (401, ["authorization: Bearer\tK"]), (401, ["authorization: Bearer K\tx"]), (401, ["authorization: Bearer K x"]), (401, ['authorization: Bearer "K"']), (401, ["authorization: K"]),
+    (401, ["authorization: Bearer Bearer K"]), (401, ["x-api-key: Bearer K"]), (401, ["x-api-key: k K"]), (401, ["x-api-key: K;"]), (401, ["x-api-key: K%00"]), (401, ["x-api-key: K\xa0".encode("latin-1")]),
+    (401, ["x-api-key: sk", " K"]), (400, ["authorization: Bearer K, Bearer K"]), (400, ["authorization: Bearer K", "authorization: Basic YTpi"]), (400, ["x-api-key: K,"]),
+    (400, ["x-api-key: K", "X-API-KEY: K"]), (400, ["x-api-key: K", "x_api_key: K"]), (400, ["x-api-key: K", "x.api.key: other"]), (400, ["x-api-key: other", "authorization: Bearer K"]),
+    (400, ["x-api-key: K", "authorization: Bearer other"]), (400, ["x-api-key : K"]), (400, ["x-api-key: K\0"]), (400, ["x-api-key: K\v"]), (400, ["x api key: K"]),
+    (403, ["x-api-key: K", "x-user-id: root"]), (403, ["x-api-key: K", "X_User_Id: root"]), (403, ["x-api-key: K", "x.team.id: root"]), (400, ["x-api-key: K", "x-role: a", "x_role: b"]),
+    (400, ["x-api-key: K", "x-user-id: a, b"]), (403, ["x-api-key: K", "x-user-id:", "x-user-id: a"])]
+
+
+@pytest.mark.parametrize("status, lines", CREDENTIALS, ids=[" ".join(map(repr, lines)) for _, lines in CREDENTIALS])
+def test_a_credential_stands_in_one_place_and_in_one_form(gw, status, lines):
+    lines = [x.replace(b"K", gw.secret.encode()) if isinstance(x, bytes) else x.replace("K", gw.secret) if "X-API-KEY" not in x and "X_Api_Key" not in x else
+             x.split(":")[0] + ": " + gw.secret for x in lines]
+    assert ask_raw(gw, "/v1/models", lines) == status
+
+
+@pytest.mark.parametrize("name", ["key", "api_key", "x-api-key", "access_token", "authorization", "token", "apikey", "auth"])
+def test_a_credential_in_an_address_is_none(gw, name):
+    """It would stand in every log on the way."""
+    assert ask_raw(gw, f"/v1/models?{name}={gw.secret}", []) == 401
+    assert ask_raw(gw, f"/v1/models?{name}=Bearer%20{gw.secret}", []) == 401
+    assert ask_raw(gw, f"/admin/api/v1/keys?{name}={gw.secret}", []) == 401
+
+
 def test_credentials_with_a_long_prefix_in_common_are_different_callers(gw):
     alias = gw.alias("ok")
     for _ in range(2):  # the second time out of the cache
@@ -164,3 +215,18 @@ def test_the_administrators_responder_works_behind_its_fence(gw):
     secret = gw.site.weir("admin", "add", f"fence-{next(harness._serial)}", "--role", "operator").stdout.strip()
     r = gw.http(secret=secret).post("/config/budget", json={"scope": "team", "id": "fenced", "capacity": 10, "refillPerSec": 1})
     assert r.status_code == 200, r.text
+
+
+@fenced
+def test_names_resolve_and_certificates_are_verified_behind_the_fence(make_site, make_gw, mock):
+    """What libcurl, the resolver and OpenSSL read lies outside of the data directory: by name, with an authority of one's own."""
+    if not mock.cert:
+        pytest.skip("no openssl to make a certificate with")
+    named = {"providers": [{"name": "named", "dialect": "openai", "base_url": f"https://localhost:{mock.ports['tls']}/v1",
+                            "keys": [{"name": "k1", "secret": PROVIDER_KEY}]}]}
+    trusting, others = make_gw(make_site(), SSL_CERT_FILE=mock.cert), make_gw(make_site())
+    for g in (trusting, others):
+        g.site.apply(named)
+    assert trusting.chat(trusting.aliased([("named", "ok")])).status_code == 200
+    alias = others.aliased([("named", "ok")])
+    assert others.chat(alias).status_code == 502 and not others.seen(alias), "whose certificate nobody vouches for is sent nothing"

@@ -25,13 +25,16 @@ class Issuer:
 
     def __init__(self):
         self.asked, self.status, self.body, self.others = 0, 200, b'{"keys":[]}', {}
+        self.elsewhere = {}
         issuer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
                 body = issuer.others.get(self.path, issuer.body)
                 issuer.asked += body is issuer.body
-                self.send_response(issuer.status)
+                self.send_response(302 if self.path in issuer.elsewhere else issuer.status)
+                if self.path in issuer.elsewhere:
+                    self.send_header("location", issuer.elsewhere[self.path])
                 self.send_header("content-length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -318,6 +321,91 @@ def test_a_bad_set_is_no_set(gw, issuer):
     gw.site.apply({"jwt": [{"name": f"bad-{i}", "algorithm": "RS256", "jwks_url": f"{issuer.base}/bad/{i}"} for i in range(len(bodies))]})
     until("the failures to be logged", lambda: all(f'"verifier":"bad-{i}","reason":' in gw.web.log.read_text() for i in range(len(bodies))))
     assert gw.site.query("select distinct keys from key_set where verifier like 'bad-%'") == [(None,)]
+    said = {v["name"]: v for v in json.loads(gw.site.weir("jwt", "list", "--json").stdout)}
+    assert all(said[f"bad-{i}"]["error"] and said[f"bad-{i}"]["tried"] and not said[f"bad-{i}"]["fetched"] for i in range(len(bodies)))
+    for i in range(len(bodies)):
+        gw.site.weir("jwt", "remove", f"bad-{i}")
+    assert not gw.site.query("select 1 from key_set where verifier like 'bad-%'")
+
+
+def test_a_set_has_its_bound_and_is_fetched_where_it_is_said_to_be(gw, issuer):
+    """256 KB of it are read; and no redirect is followed, wherever it leads."""
+    key = tokens.Key("RS256")
+    whole = json.dumps({"keys": [key.jwk("k1")]}).encode()
+    issuer.status = 200
+    issuer.others = {"/edge": whole.ljust(256 << 10), "/past": whole.ljust((256 << 10) + 1), "/set": whole, "/moved": b""}
+    issuer.elsewhere = {"/moved": f"{issuer.base}/set"}
+    gw.site.apply({"jwt": [{"name": f"of-{n}", "algorithm": "RS256", "jwks_url": f"{issuer.base}/{n}"} for n in ("edge", "past", "moved")]})
+    state = lambda: {v["name"]: (v["keys"], v["error"]) for v in json.loads(gw.site.weir("jwt", "list", "--json").stdout) if v["name"].startswith("of-")}
+    until("all to be tried", lambda: all(k or e for k, e in state().values()))
+    assert state() == {"of-edge": (["k1"], None), "of-past": (None, "it is too long"), "of-moved": (None, "it answered with status 302")}
+    assert status(gw, key.token(header={"kid": "k1"})) == 200
+    for n in ("edge", "past", "moved"):
+        gw.site.weir("jwt", "remove", f"of-{n}")
+    assert status(gw, key.token(header={"kid": "k1"})) == 401
+
+
+def test_a_verifier_s_set_is_of_its_algorithm(gw, issuer):
+    """Another algorithm at the same address: the old keys are no longer kept for it."""
+    old, new = tokens.Key("RS256"), tokens.Key("ES256")
+    issuer.status = 200
+    issuer.gives(old.jwk("old"), new.jwk("new"))
+    entry = {"name": "turning", "algorithm": "RS256", "jwks_url": issuer.url}
+    gw.site.apply({"jwt": [entry]})
+    until("the old key", lambda: status(gw, old.token(header={"kid": "old"})) == 200)
+    gw.site.apply({"jwt": [entry | {"algorithm": "ES256"}]})
+    assert status(gw, old.token(header={"kid": "old"})) == 401
+    until("the new key", lambda: status(gw, new.token(header={"kid": "new"})) == 200)
+    gw.site.weir("jwt", "remove", "turning")
+
+
+def test_a_verifier_s_secret_goes_when_its_algorithm_has_none(site):
+    secret = "a secret that is to be forgotten, 32 and more"
+    entry = {"name": "turned", "algorithm": "HS256"}
+    sealed = lambda: site.query("select sealed from jwt_verifier where name = 'turned'")[0][0]
+    site.apply({"jwt": [entry | {"secret": secret}]})
+    first = sealed()
+    site.apply({"jwt": [entry | {"issuer": "https://id"}]})
+    assert sealed() == first
+    site.apply({"jwt": [{"name": "turned", "algorithm": "ES256", "public_key": KEYS["ES256"].pem}]})
+    assert sealed() is None
+    done = site.weir("apply", "/dev/stdin", check=False, feed=json.dumps({"jwt": [entry]}))
+    assert done.returncode == 1 and done.stderr.startswith("jwt[0].secret: is missing")
+    site.weir("jwt", "remove", "turned")
+    rows = site.query("select action, before, after from admin_change where subject = 'turned' order by id")
+    assert [r[0] for r in rows] == ["token verifier added", "token verifier changed", "token verifier changed", "token verifier removed"]
+    assert [bool(r[1]) for r in rows] == [False, True, True, True] and json.loads(rows[1][2])["issuer"] == "https://id" and rows[3][2] is None
+    assert not [r for r in rows if secret in str(r)]
+
+
+def test_a_verifier_that_is_removed_takes_nothing_any_more_in_any_process(make_gw, make_site):
+    key = tokens.Key("HS256")
+    site = make_site()
+    one, two = make_gw(site), make_gw(site)
+    for g in (one, two):
+        g.usage_checked = False
+    site.apply({"jwt": [{"name": "going", "algorithm": "HS256", "secret": key.private.decode(), "issuer": tokens.ISSUER}]})
+    listed = json.loads(site.weir("jwt", "list", "--json").stdout)
+    assert [(v["name"], v["algorithm"], v["issuer"], v["has_secret"], v["keys"], v["leeway"]) for v in listed] == [("going", "HS256", tokens.ISSUER, True, None, 60)]
+    assert "going" in site.weir("jwt", "list").stdout and key.private.decode() not in str(listed)
+    token = key.token()
+    assert [status(g, token) for g in (one, two) * 2] == [200] * 4
+    site.weir("jwt", "remove", "going")
+    assert [status(g, token) for g in (one, two)] == [401, 401]
+    assert json.loads(site.weir("jwt", "list", "--json").stdout) == []
+    done = site.weir("jwt", "remove", "going", check=False)
+    assert done.returncode == 1 and "no token verifier of that name" in done.stderr
+
+
+def test_claims_that_look_like_scopes_are_names_like_others(gw):
+    """A limit on every member holds for the member called "*" by itself, and one on a team for that team alone."""
+    gw.site.weir("limit", "set", "team/*", "--metric", "requests", "--shape", "total", "--amount", "1")
+    alias, client, key = gw.alias("ok"), gw.transport(), KEYS["ES384"]
+    for n, team in enumerate(("*", "a/b", "a", "user/root", "global", "team/a", "' OR '1'='1", "\u00e9", "e\u0301", "x" * 128)):
+        ask = {"authorization": f"Bearer {key.token({'sub': f'odd-{n}', 'team': team})}"}
+        assert [post(gw, alias, ask, client).status_code for _ in range(2)] == [200, 429], team
+        assert gw.audit()["team"] == team
+    gw.site.weir("limit", "remove", "team/*", "--metric", "requests")
 
 
 def test_tick_fetches_sets_where_no_process_stays(make_site, issuer):

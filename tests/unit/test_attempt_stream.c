@@ -704,6 +704,22 @@ static void a_head_without_content_is_not_held_for_ever(void **state)
     expect_failover(&s, "no content for too long");
 }
 
+static void what_is_held_before_content_has_an_exact_bound(void **state)
+{
+    static char event[BOUND_HELD_HEAD + 2];
+    const struct script s[] = {{.steps = {{HEAD}, {BYTES, event}, {BYTES, SAY("late") FINISH DONE}, {END}}}};
+    (void)state;
+    for (size_t past = 0; past <= 1; past++) {
+        size_t size = BOUND_HELD_HEAD + past, n = (size_t)sprintf(event, "data: {\"choices\":[],\"x\":\"");
+        memset(event + n, 'x', size - n);
+        memcpy(event + size - 4, "\"}\n\n", 5);
+        again();
+        relay(FACE_CHAT, STREAM, s, 1);
+        assert_int_equal(rig.out.end, past ? END_FAILED : END_OK);
+        finish();
+    }
+}
+
 static void targets_are_asked_in_order_until_none_is_left(void **state)
 {
     static const struct script s[] = {{.status = 500, .steps = {{HEAD}, {END}}}, {.steps = {{FAILED}}}, {.status = 429, .headers = "retry-after: 7",
@@ -1197,6 +1213,32 @@ static void an_answer_or_error_too_long_is_not_kept(void **state)
     assert_non_null(strstr(finish(), "The provider answered 500 and gave no reason."));
 }
 
+static void the_bounds_of_answers_and_errors_are_exact(void **state)
+{
+    static char blanks[(1 << 20) + 1], rest[(1 << 20) + 2], why[BOUND_UPSTREAM_ERROR + 2];
+    static const char told[] = "{\"error\":{\"message\":\"so it is\"}}";
+    const int pieces = BOUND_ANSWER / (1 << 20) - 1;
+    const struct script answer = {.steps = {{HEAD}, {BYTES, ANSWER}, {BYTES, blanks, 0, pieces}, {BYTES, rest}, {END}}};
+    const struct script error = {.status = 500, .steps = {{HEAD}, {BYTES, why}, {END}}};
+    (void)state;
+    memset(blanks, ' ', sizeof blanks - 1);
+    for (size_t past = 0; past <= 1; past++) {
+        size_t left = BOUND_ANSWER - (size_t)pieces * (1 << 20) - (sizeof ANSWER - 1) + past;
+        memset(rest, ' ', left);
+        rest[left] = '\0';
+        again();
+        relay(FACE_CHAT, PLAIN, &answer, 1);
+        assert_int_equal(rig.out.end, past ? END_FAILED : END_OK);
+        relay_end(&rig.out);
+        memset(why, ' ', sizeof why);
+        memcpy(why, told, sizeof told - 1);
+        why[BOUND_UPSTREAM_ERROR + past] = '\0';
+        again();
+        relay(FACE_CHAT, PLAIN, &error, 1);
+        assert_non_null(strstr(finish(), past ? "gave no reason" : "so it is"));
+    }
+}
+
 static void embeddings_are_told_as_they_were_asked_for(void **state)
 {
     static const char floats[] = "{\"data\":[{\"embedding\":[1,-2]}],\"usage\":{\"prompt_tokens\":3,\"total_tokens\":3}}";
@@ -1243,6 +1285,7 @@ int main(void)
         RELAYED(an_event_without_end_is_given_up),
         RELAYED(whatever_fails_before_content_is_asked_elsewhere),
         RELAYED(a_head_without_content_is_not_held_for_ever),
+        RELAYED(what_is_held_before_content_has_an_exact_bound),
         RELAYED(targets_are_asked_in_order_until_none_is_left),
         RELAYED(nothing_is_asked_elsewhere_after_content),
         RELAYED(a_request_the_provider_faults_goes_straight_back),
@@ -1270,6 +1313,7 @@ int main(void)
         RELAYED(an_answer_without_usage_is_counted),
         RELAYED(what_is_no_answer_is_asked_elsewhere),
         RELAYED(an_answer_or_error_too_long_is_not_kept),
+        RELAYED(the_bounds_of_answers_and_errors_are_exact),
         RELAYED(embeddings_are_told_as_they_were_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

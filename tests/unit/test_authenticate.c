@@ -22,6 +22,7 @@ static struct {
     enum weir_err err; /* of every look */
     int looks;         /* for a credential, in the database */
     bool in_memory;    /* the key is known without asking */
+    bool knew;         /* it was, before a change */
     int remembered;
     const char *wanted;
 } shop;
@@ -59,6 +60,14 @@ bool store_recall(struct store *s, const struct client_hash *hash, struct arena 
     if (shop.in_memory && !found) snapshot_release(*snap);
     shop.looks = looks;
     return found;
+}
+
+bool store_knew(struct store *s, const struct client_hash *hash)
+{
+    struct client_hash right;
+    (void)s;
+    secret_client_hash(shop.master, SPAN(KEY), &right);
+    return shop.knew && secret_hash_equal(hash, &right);
 }
 
 void store_remember(struct store *s, const struct client_hash *hash, const struct snapshot *snap, const struct key *k)
@@ -446,6 +455,10 @@ static void who_fails_too_often_is_refused_without_a_look_and_good_keys_in_memor
     shop.in_memory = true;
     assert_int_equal(ask(&good, &c, &p), WEIR_OK);
     shop.in_memory = false;
+    shop.knew = true; /* the configuration was changed since */
+    assert_int_equal(ask(&good, &c, &p), WEIR_OK);
+    assert_int_equal(ask(&bad, &c, &p), WEIR_RATE_LIMITED);
+    shop.knew = false;
     bad.peer = "10.0.0.2";
     assert_int_equal(ask(&bad, &c, &p), WEIR_UNAUTHENTICATED);
     good.begun_mono_ms += 1000;

@@ -25,6 +25,18 @@ static void grows_to_its_ceiling_and_no_further(void **state)
     assert_int_equal(b.max, 10000);
 }
 
+static void small_texts_take_one_allocation(void **state)
+{
+    (void)state;
+    struct buf b;
+    buf_init(&b, 1 << 20);
+    for (int i = 0; i < BOUND_BUF_START; i++) buf_char(&b, 'x');
+    assert_int_equal(b.cap, BOUND_BUF_START);
+    buf_char(&b, 'x');
+    assert_int_equal(b.cap, 2 * BOUND_BUF_START);
+    buf_free(&b);
+}
+
 static void failure_sticks_until_cleared(void **state)
 {
     (void)state;
@@ -125,7 +137,7 @@ int main(void)
         cmocka_unit_test(numbers_and_formats_are_exact),
         cmocka_unit_test(exact_fit_takes_a_format),
         cmocka_unit_test(dropping_keeps_the_rest),
-        cmocka_unit_test(room_is_written_then_counted),
+        cmocka_unit_test(room_is_written_then_counted), cmocka_unit_test(small_texts_take_one_allocation),
     };
     return cmocka_run_group_tests_name("buf", tests, NULL, NULL);
 }

@@ -1,11 +1,11 @@
 /* Verifiers and their fetched key sets: read back as written, fetched by one, again after their time or when wanted, and
  * the last good set stays. */
+#include "sql/admin_verifiers.c"
 #include "sql/db.c"
 #include "fcgi/base/bounds.h"
 #include "sql/key_sets.c"
 #include "sql/verifiers.c"
 
-#include "sql/limits.h"
 #include "sql/routes.h"
 #include "tests/unit/sql_room.h"
 #include "tests/unit/token_keys.h"
@@ -164,6 +164,86 @@ static void a_set_of_another_address_is_forgotten(void **state)
     desk_close(&d);
 }
 
+static void what_went_wrong_is_kept_until_it_goes_right(void **state)
+{
+    struct desk d;
+    struct verifier v;
+    struct jwt_row row;
+    int64_t tried, count;
+    (void)state;
+    desk_open(&d);
+    assert_int_equal(jwt_find(d.db, "idp", &d.a, &row), WEIR_NOT_FOUND);
+    assert_int_equal(jwt_put(d.db, d.master, "idp", SPAN(IDP), SPAN_NONE), WEIR_OK);
+    assert_int_equal(verifier_read(SPAN(IDP), &d.a, &v), WEIR_OK);
+    assert_int_equal(jwt_find(d.db, "idp", &d.a, &row), WEIR_OK);
+    assert_true(!row.keys && !row.fault && !row.tried && !row.fetched && !row.has_secret);
+    assert_true(due(&d, &v, 1000, &tried) && claim(&d, &v, 1000, tried));
+    assert_int_equal(key_set_failed(d.db, &v, "it answered with status 500"), WEIR_OK);
+    assert_int_equal(jwt_find(d.db, "idp", &d.a, &row), WEIR_OK);
+    assert_string_equal(row.fault, "it answered with status 500");
+    assert_true(!row.keys && row.tried == 1000 && !row.fetched);
+    for (int again = 0; again < 2; again++) { /* a new set, then the same once more */
+        assert_int_equal(key_set_failed(d.db, &v, "oh"), WEIR_OK);
+        assert_int_equal(key_set_put(d.db, &v, SPAN("[{\"kid\":\"k1\",\"pem\":\"P\"}]"), 2000 + again), WEIR_OK);
+        assert_int_equal(jwt_find(d.db, "idp", &d.a, &row), WEIR_OK);
+        assert_true(row.keys && !row.fault && row.fetched == 2000 + again);
+    }
+    assert_int_equal(jwt_count(d.db, &count), WEIR_OK);
+    assert_int_equal(count, 1);
+    desk_close(&d);
+}
+
+static void a_verifier_goes_with_all_that_is_its(void **state)
+{
+    struct desk d;
+    struct verifiers all;
+    struct verifier v;
+    int64_t tried;
+    bool mine = true;
+    (void)state;
+    desk_open(&d);
+    assert_int_equal(jwt_put(d.db, d.master, "idp", SPAN(IDP), SPAN_NONE), WEIR_OK);
+    assert_int_equal(verifier_read(SPAN(IDP), &d.a, &v), WEIR_OK);
+    assert_true(due(&d, &v, 1000, &tried) && claim(&d, &v, 1000, tried));
+    assert_int_equal(jwt_remove(d.db, "nobody"), WEIR_NOT_FOUND);
+    assert_int_equal(jwt_remove(d.db, "idp"), WEIR_OK);
+    assert_int_equal(room_number(&d.room, "SELECT count(*) FROM key_set"), 0);
+    assert_int_equal(key_set_put(d.db, &v, SPAN("[]"), 1000), WEIR_OK); /* late */
+    assert_int_equal(key_set_failed(d.db, &v, "late"), WEIR_OK);
+    assert_int_not_equal(key_set_claim(d.db, &v, 1000, -1, &mine), WEIR_OK);
+    assert_false(mine);
+    assert_int_equal(room_number(&d.room, "SELECT count(*) FROM key_set"), 0);
+    assert_int_equal(verifiers_load(d.db, NULL, &d.a, &all), WEIR_OK);
+    assert_int_equal(all.count, 0);
+    desk_close(&d);
+}
+
+static void a_set_of_another_algorithm_is_forgotten_and_a_secret_too(void **state)
+{
+    static const char rsa[] = "{\"name\":\"idp\",\"algorithm\":\"RS256\",\"jwks_url\":\"https://a/k\",\"claims\":{\"user\":\"sub\"}}";
+    static const char hmac[] = "{\"name\":\"idp\",\"algorithm\":\"HS256\",\"claims\":{\"user\":\"sub\"}}";
+    struct desk d;
+    struct verifier v;
+    struct jwt_row row;
+    int64_t tried;
+    (void)state;
+    desk_open(&d);
+    assert_int_equal(jwt_put(d.db, d.master, "idp", SPAN(IDP), SPAN_NONE), WEIR_OK);
+    assert_int_equal(verifier_read(SPAN(IDP), &d.a, &v), WEIR_OK);
+    assert_true(due(&d, &v, 1000, &tried) && claim(&d, &v, 1000, tried));
+    assert_int_equal(key_set_put(d.db, &v, SPAN("[{\"kid\":\"k1\",\"pem\":\"P\"}]"), 1000), WEIR_OK);
+    assert_int_equal(jwt_put(d.db, d.master, "idp", SPAN(IDP), SPAN_NONE), WEIR_OK);
+    assert_int_equal(room_number(&d.room, "SELECT count(*) FROM key_set"), 1);
+    assert_int_equal(jwt_put(d.db, d.master, "idp", span_of(rsa), SPAN_NONE), WEIR_OK);
+    assert_int_equal(room_number(&d.room, "SELECT count(*) FROM key_set"), 0);
+    assert_int_equal(jwt_put(d.db, d.master, "idp", span_of(hmac), SPAN("hush")), WEIR_OK);
+    assert_int_equal(jwt_put(d.db, d.master, "idp", span_of(hmac), SPAN_NONE), WEIR_OK);
+    assert_true(jwt_find(d.db, "idp", &d.a, &row) == WEIR_OK && row.has_secret);
+    assert_int_equal(jwt_put(d.db, d.master, "idp", span_of(rsa), SPAN_NONE), WEIR_OK);
+    assert_true(jwt_find(d.db, "idp", &d.a, &row) == WEIR_OK && !row.has_secret);
+    desk_close(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -171,6 +251,9 @@ int main(void)
         cmocka_unit_test(verifiers_are_bounded),
         cmocka_unit_test(a_set_is_fetched_by_one_and_not_too_often),
         cmocka_unit_test(a_set_of_another_address_is_forgotten),
+        cmocka_unit_test(what_went_wrong_is_kept_until_it_goes_right),
+        cmocka_unit_test(a_verifier_goes_with_all_that_is_its),
+        cmocka_unit_test(a_set_of_another_algorithm_is_forgotten_and_a_secret_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -315,6 +315,22 @@ static void a_body_too_large_is_refused_unread_and_skipped(void **state)
     }
 }
 
+/* The length alone decides: of what may come, too little has come here. */
+static void the_standard_bound_of_bodies_is_exact(void **state)
+{
+    (void)state;
+    for (long past = 0; past <= 1; past++) {
+        struct conn c = {.body = SPAN("hello")};
+        struct buf body;
+        struct problem p;
+        char length[24];
+        snprintf(length, sizeof length, "%ld", BOUND_BODY_DEFAULT + past);
+        assert_int_equal(body_of(&c, length, BOUND_BODY_DEFAULT, &body, &p), past ? WEIR_TOO_LARGE : WEIR_INVALID);
+        assert_true(past || strstr(p.text, "that were announced"));
+        buf_free(&body);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -332,7 +348,7 @@ int main(void)
         cmocka_unit_test(a_body_is_taken_as_announced),
         cmocka_unit_test(a_body_of_another_length_is_refused),
         cmocka_unit_test(a_body_without_length_is_411),
-        cmocka_unit_test(a_body_too_large_is_refused_unread_and_skipped),
+        cmocka_unit_test(a_body_too_large_is_refused_unread_and_skipped), cmocka_unit_test(the_standard_bound_of_bodies_is_exact),
     };
     return cmocka_run_group_tests(tests, open_memory, close_memory);
 }

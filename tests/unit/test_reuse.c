@@ -362,6 +362,38 @@ static void what_other_forms_have_no_room_for_is_kept_by_form(void **state)
     }
 }
 
+static void an_answer_is_kept_up_to_its_bound(void **state)
+{
+    char dir[] = "/tmp/weir-unit-XXXXXX", command[60];
+    struct cache_stats stats;
+    struct cache *cache;
+    struct reuse u = {.stores = true, .ttl_ms = 60000};
+    struct keep k = {.whole = true, .head = {.provider = "p", .model = "m"}};
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(cache_new(dir, &cache), WEIR_OK);
+    buf_init(&k.body, BOUND_CACHED + 1);
+    buf_init(&k.last, 16);
+    char *room = buf_room(&k.body, BOUND_CACHED);
+    memset(room, ' ', BOUND_CACHED);
+    buf_added(&k.body, BOUND_CACHED);
+    buf_char(&k.last, '}');
+    u.name = cache_name(SPAN("one past"));
+    cache_store(cache, &u, &k, &alias, INT64_MAX);
+    assert_int_equal(cache_stats(cache, &stats), WEIR_OK);
+    assert_int_equal(stats.entries, 0);
+    buf_clear(&k.last);
+    u.name = cache_name(SPAN("at the edge"));
+    cache_store(cache, &u, &k, &alias, INT64_MAX);
+    assert_int_equal(cache_stats(cache, &stats), WEIR_OK);
+    assert_int_equal(stats.entries, 1);
+    buf_free(&k.body);
+    buf_free(&k.last);
+    cache_free(cache);
+    snprintf(command, sizeof command, "rm -r %s", dir);
+    assert_int_equal(system(command), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -372,7 +404,7 @@ int main(void)
         cmocka_unit_test(a_head_comes_back_as_it_was_told),
         cmocka_unit_test(a_response_goes_into_a_stream_and_back_without_loss),
         cmocka_unit_test(a_stream_comes_back_as_it_was_but_for_a_usage_chunk_that_nobody_asked_for),
-        cmocka_unit_test(what_other_forms_have_no_room_for_is_kept_by_form),
+        cmocka_unit_test(what_other_forms_have_no_room_for_is_kept_by_form), cmocka_unit_test(an_answer_is_kept_up_to_its_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

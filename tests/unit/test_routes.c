@@ -2,6 +2,7 @@
 #include "sql/db.c"
 #include "sql/routes.c"
 
+#include "sql/admin_verifiers.h"
 #include "sql/limits.h"
 #include "tests/unit/sql_room.h"
 
@@ -224,7 +225,7 @@ static void count_jwt(const struct jwt_row *r, void *arg)
 {
     int *seen = arg;
     assert_string_equal(r->name, "corp");
-    assert_string_equal(r->body, "{\"b\":2}");
+    assert_string_equal(r->body, "{\"algorithm\":\"HS512\"}");
     assert_true(r->has_secret);
     ++*seen;
 }
@@ -245,8 +246,8 @@ static void limits_and_verifiers_are_known_by_their_names(void **state)
     assert_int_equal(limit_put(d.db, &l), WEIR_OK);
     assert_int_equal(limits_each(d.db, count_limit, &sum), WEIR_OK);
     assert_int_equal(sum, 320);
-    assert_int_equal(jwt_put(d.db, d.master, "corp", SPAN("{\"a\":1}"), SPAN("hush")), WEIR_OK);
-    assert_int_equal(jwt_put(d.db, d.master, "corp", SPAN("{\"b\":2}"), SPAN_NONE), WEIR_OK);
+    assert_int_equal(jwt_put(d.db, d.master, "corp", SPAN("{\"algorithm\":\"HS256\"}"), SPAN("hush")), WEIR_OK);
+    assert_int_equal(jwt_put(d.db, d.master, "corp", SPAN("{\"algorithm\":\"HS512\"}"), SPAN_NONE), WEIR_OK);
     assert_int_equal(jwt_each(d.db, count_jwt, &seen), WEIR_OK);
     assert_int_equal(seen, 1);
     desk_close(&d);

@@ -1,6 +1,8 @@
 /* The SSE splitter: the same events however the stream is cut, nothing lost, nothing unbounded, nothing slow. */
 #include "fcgi/base/sse.c"
 
+#include "fcgi/base/bounds.h"
+
 #include <time.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -149,7 +151,7 @@ static void event_of_just_the_bound_passes(void **state)
 static void endless_line_costs_bounded_memory_and_linear_time(void **state)
 {
     (void)state;
-    const size_t max = 4 << 20;
+    const size_t max = BOUND_SSE_EVENT;
     struct sse s;
     struct sse_event ev;
     sse_init(&s, max);

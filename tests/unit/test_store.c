@@ -60,6 +60,18 @@ static enum weir_err revoke_key(struct shop *s, const void *name)
     return err;
 }
 
+static enum weir_err rotate_key(struct shop *s, const void *name)
+{
+    struct arena a;
+    struct client_hash h = hash_of(s, "another secret");
+    struct key k;
+    arena_init(&a);
+    enum weir_err err = keys_by_name(s->admin, span_of(name), &a, &k);
+    if (err == WEIR_OK) err = keys_rotate(s->admin, k.id, &h, 99, 99);
+    arena_end(&a);
+    return err;
+}
+
 static enum weir_err add_model(struct shop *s, const void *alias)
 {
     struct model_row m = {.alias = alias, .strategy = "priority"};
@@ -237,6 +249,28 @@ static void opening_fails_with_what_failed(void **state)
     room_close(&r);
 }
 
+static void who_was_found_is_known_beyond_a_change(void **state)
+{
+    struct shop s;
+    (void)state;
+    shop_open(&s);
+    change(&s, add_key, "one");
+    struct client_hash one = hash_of(&s, "one"), nobody = hash_of(&s, "nobody");
+    assert_false(store_knew(s.store, &one));
+    assert_int_equal(look(&s, "one", NULL), 1);
+    assert_int_equal(look(&s, "nobody", NULL), 0);
+    assert_true(store_knew(s.store, &one));
+    assert_false(store_knew(s.store, &nobody));
+    change(&s, add_model, "m1");
+    assert_int_equal(look(&s, "nobody", NULL), 0); /* which sees the change */
+    assert_true(store_knew(s.store, &one));
+    assert_int_equal(look(&s, "one", NULL), 1);
+    change(&s, rotate_key, "one");
+    assert_int_equal(look(&s, "one", NULL), 0);
+    assert_false(store_knew(s.store, &one));
+    shop_close(&s);
+}
+
 /* ---- many at once ---- */
 
 struct watcher { struct shop *shop; atomic_int *changed; atomic_int *stop; int looks, stale; };
@@ -291,6 +325,46 @@ static void no_thread_sees_less_than_was_committed_before_it_looked(void **state
     shop_close(&s);
 }
 
+struct crowd { struct shop *shop; atomic_int inside, most; atomic_bool go; };
+
+static enum weir_err stay(struct db *db, void *arg)
+{
+    struct crowd *c = arg;
+    int here = atomic_fetch_add(&c->inside, 1) + 1, most = atomic_load(&c->most);
+    (void)db;
+    while (here > most && !atomic_compare_exchange_weak(&c->most, &most, here)) continue;
+    while (!atomic_load(&c->go)) usleep(1000);
+    atomic_fetch_sub(&c->inside, 1);
+    return WEIR_OK;
+}
+
+static void *read_once(void *arg)
+{
+    struct crowd *c = arg;
+    return store_read(c->shop->store, stay, c) == WEIR_OK ? arg : NULL;
+}
+
+static void one_reader_more_than_there_are_waits_for_another(void **state)
+{
+    struct shop s;
+    pthread_t t[BOUND_READERS + 1];
+    struct crowd c = {.shop = &s};
+    void *fine;
+    (void)state;
+    shop_open(&s);
+    for (int i = 0; i <= BOUND_READERS; i++) pthread_create(&t[i], NULL, read_once, &c);
+    while (atomic_load(&c.inside) < BOUND_READERS) usleep(1000);
+    usleep(20000); /* for the one that may not */
+    assert_int_equal(atomic_load(&c.inside), BOUND_READERS);
+    atomic_store(&c.go, true);
+    for (int i = 0; i <= BOUND_READERS; i++) {
+        pthread_join(t[i], &fine);
+        assert_non_null(fine);
+    }
+    assert_int_equal(atomic_load(&c.most), BOUND_READERS);
+    shop_close(&s);
+}
+
 static void more_keys_than_the_cache_holds_are_all_found(void **state)
 {
     struct shop s;
@@ -323,7 +397,7 @@ int main(void)
         cmocka_unit_test(a_replaced_database_is_taken_up),
         cmocka_unit_test(opening_fails_with_what_failed),
         cmocka_unit_test(no_thread_sees_less_than_was_committed_before_it_looked),
-        cmocka_unit_test(more_keys_than_the_cache_holds_are_all_found),
+        cmocka_unit_test(more_keys_than_the_cache_holds_are_all_found), cmocka_unit_test(one_reader_more_than_there_are_waits_for_another), cmocka_unit_test(who_was_found_is_known_beyond_a_change),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

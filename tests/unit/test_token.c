@@ -172,6 +172,44 @@ static void kids_and_depth_have_their_bounds(void **state)
     }
 }
 
+static void a_claim_s_name_has_its_bound(void **state)
+{
+    char path[BOUND_CLAIM_PATH + 2], claims[BOUND_CLAIM_PATH + 40];
+    (void)state;
+    for (int past = 0; past <= 1; past++) {
+        struct jfault fault;
+        struct jval root;
+        memset(path, 'c', sizeof path);
+        path[BOUND_CLAIM_PATH + past] = '\0';
+        int n = snprintf(claims, sizeof claims, "{\"%s\":\"x\"}", path);
+        assert_int_equal(jscan_check((struct span){claims, (size_t)n}, 4, &root, &fault), WEIR_OK);
+        assert_int_equal(claim_of(root, path).kind, past ? JSON_ABSENT : JSON_STRING);
+    }
+}
+
+/* Scopes are made of these names: what means something to the ledger there is a name like any other here. */
+static void odd_names_are_names_and_bad_ones_none(void **state)
+{
+    static const struct { const char *text; bool good; } all[] = {
+        {"\"*\"", true}, {"\"a/b\"", true}, {"\"user/root\"", true}, {"\"global\"", true}, {"\"anonymous\"", true}, {"\"' OR 1=1 --\"", true},
+        {"\"../../x\"", true}, {"\"e\\u0301\"", true}, {"\" \"", true}, {"0", true}, {"-1", true}, {"\"\"", false}, {"\"a\\u0000b\"", false},
+        {"\"a\\nb\"", false}, {"\"a\\u007fb\"", false}, {"1.5", false}, {"1e3", false}, {"true", false}, {"[\"a\"]", false}, {"{}", false}};
+    char longest[BOUND_NAME + 4];
+    struct jval root;
+    struct jfault fault;
+    const char *name;
+    (void)state;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        assert_int_equal(jscan_check(span_of(all[i].text), 4, &root, &fault), WEIR_OK);
+        if ((name_of(root, &arena, &name) == WEIR_OK) != all[i].good) fail_msg("%s", all[i].text);
+    }
+    for (int past = 0; past <= 1; past++) {
+        int n = snprintf(longest, sizeof longest, "\"%0*d\"", BOUND_NAME + past, 0);
+        assert_int_equal(jscan_check((struct span){longest, (size_t)n}, 4, &root, &fault), WEIR_OK);
+        assert_int_equal(name_of(root, &arena, &name), past ? WEIR_INVALID : WEIR_OK);
+    }
+}
+
 static void one_form_is_a_token(void **state)
 {
     (void)state;
@@ -188,7 +226,7 @@ int main(void)
         cmocka_unit_test(a_key_is_chosen_by_kid_from_the_verifiers_own_set),
         cmocka_unit_test(a_verifier_without_its_secret_takes_nothing),
         cmocka_unit_test(kids_and_depth_have_their_bounds),
-        cmocka_unit_test(one_form_is_a_token),
+        cmocka_unit_test(one_form_is_a_token), cmocka_unit_test(a_claim_s_name_has_its_bound), cmocka_unit_test(odd_names_are_names_and_bad_ones_none),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }

@@ -8,7 +8,7 @@
 #include <stdatomic.h>
 #include "sql/administrators.h"
 #include "sql/content.h"
-#include "sql/limits.h"
+#include "sql/admin_verifiers.h"
 #include "sql/routes.h"
 #include "tests/unit/sql_room.h"
 

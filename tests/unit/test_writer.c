@@ -183,6 +183,29 @@ static void a_full_queue_takes_only_what_must_be_written(void **state)
     room_close(&r);
 }
 
+static void a_transaction_takes_so_many_jobs(void **state)
+{
+    struct room r;
+    atomic_int gate = 0;
+    int taken;
+    (void)state;
+    room_open(&r);
+    struct writer *w = start(&r);
+    struct note *first = note_new("first", 0);
+    first->gate = &gate;
+    assert_int_equal(put(w, first, 0, true), WEIR_BUSY);
+    int64_t until = clock_mono_ms() + LONG_MS;
+    while (!atomic_load(&w->crowd) && writer_backlog(w) && clock_mono_ms() < until) usleep(1000);
+    for (int i = 0; i <= BOUND_WRITER_BATCH; i++) assert_int_equal(put(w, note_new("n", i), 0, true), WEIR_BUSY);
+    struct job_state *batch = take(w, BOUND_WRITER_BATCH, &taken);
+    assert_int_equal(taken, BOUND_WRITER_BATCH);
+    put_back(w, batch);
+    atomic_store(&gate, 1);
+    assert_int_equal(writer_stop(w, LONG_MS), 0);
+    assert_int_equal(room_number(&r, "SELECT count(*) FROM audit"), BOUND_WRITER_BATCH + 2);
+    room_close(&r);
+}
+
 /* ---- other processes ---- */
 
 /* A child that does `what` when told, and says when it has begun. */
@@ -625,7 +648,7 @@ int main(void)
         cmocka_unit_test(a_data_directory_that_goes_is_storage_and_heals_when_it_returns),
         cmocka_unit_test(stopping_says_what_a_dead_disk_cost),
         cmocka_unit_test(the_log_stays_bounded_under_a_writer_that_never_pauses),
-        cmocka_unit_test(stopping_is_bounded_though_another_process_hangs),
+        cmocka_unit_test(stopping_is_bounded_though_another_process_hangs), cmocka_unit_test(a_transaction_takes_so_many_jobs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,6 +22,7 @@
 
 #define STEP_ROWS 50 /* as the housekeeper: below 20 ms */
 #define DAY_MS 86400000
+#define TEND_CALLS 60 /* of a second each at most */
 
 struct tick {
     struct weir *w;
@@ -135,7 +136,7 @@ static void tend_answers(const struct tick *t)
     struct flights *flights;
 
     if (!cache_new(t->w->data_dir, &cache)) {
-        cache_tend(cache, clock_wall_ms(), t->settings.cache_max_bytes);
+        for (int i = 0; i < TEND_CALLS && cache_tend(cache, clock_wall_ms(), t->settings.cache_max_bytes); i++) continue;
         cache_free(cache);
     }
     if (!flights_new(t->w->data_dir, &flights)) {

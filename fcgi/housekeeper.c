@@ -25,6 +25,7 @@ struct housekeeper {
     pthread_cond_t wake;
     bool stop;
     int64_t tidied, forgot; /* when */
+    bool answers_left;      /* the cache has more to let go of */
     int64_t tidy_after;     /* the counter to go on behind */
 };
 
@@ -94,19 +95,21 @@ static int take_step(struct housekeeper *h, enum weir_err (*what)(struct step *,
     return done;
 }
 
-/* Answers are no part of the database: no step of the writer's. */
-static void tend_answers(struct housekeeper *h)
+/* Answers are no part of the database: no step of the writer's. True: there is more to do. */
+static bool tend_answers(struct housekeeper *h)
 {
     struct arena none;
     struct snapshot *snap;
+    bool more = false;
     arena_init(&none);
     if (store_look(h->book.store, NULL, &none, &snap, NULL) == WEIR_OK) {
         int64_t most = snap->settings.cache_max_bytes;
         snapshot_release(snap);
-        cache_tend(h->cache, clock_wall_ms(), most);
+        more = cache_tend(h->cache, clock_wall_ms(), most);
     }
     flights_sweep(h->flights);
     arena_end(&none);
+    return more;
 }
 
 /* ---- rounds ---- */
@@ -135,9 +138,9 @@ static void go_round(struct housekeeper *h)
     if (now - h->forgot >= FORGET_MS) {
         while (take_step(h, forget_content, NULL) == CONTENT_STEP && !is_stopped(h, 1)) continue;
         while (take_step(h, forget, NULL) > 0 && !is_stopped(h, 1)) continue;
-        tend_answers(h);
-        h->forgot = now;
     }
+    if (h->answers_left || now - h->forgot >= FORGET_MS) h->answers_left = tend_answers(h);
+    if (now - h->forgot >= FORGET_MS) h->forgot = now;
 }
 
 static void *housekeeper_main(void *arg)

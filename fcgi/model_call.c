@@ -32,6 +32,7 @@ struct model_call {
     struct plan plan;
     struct reuse reuse;
     struct flight *flight; /* that this request leads; NULL: none */
+    struct keep_failure failure; /* of the last that was followed in vain */
     struct ticket ticket;
     struct outcome out;
     bool settled;          /* its row is written */
@@ -95,7 +96,10 @@ static enum weir_err count(struct model_call *c)
 
 /* ---- an answer that is there already, or on its way to another ---- */
 
-#define FLIGHT_ROUNDS 3 /* so many leaders may fail; then everyone fetches for himself, all at once */
+/* So many may fetch in vain before who has waited for them is told of their failure: what fails there fails for all, and
+ * all of them at once would not help it. As many may leave for reasons of their own (a budget, a killed process): then who
+ * has waited fetches for himself. */
+#define FLIGHT_ROUNDS 3
 
 /* The outcome is somebody else's answer: it cost nothing. False: memory is out. */
 static bool borrow(struct model_call *c, const struct keep_head *h, const char *how)
@@ -221,42 +225,64 @@ static enum joined follow(struct model_call *c, struct flight *f, enum weir_err 
     if (how != JOINED_FAILED) return how;
     forget(o);
     o->target = NULL;
+    c->failure = j.failure;
     return how;
 }
 
-/* True: the request has its outcome, or *err. Otherwise it has to be fetched, and c->flight may be to be led. */
-static bool take_along(struct model_call *c, enum weir_err *err)
+/* Followers get what was kept. */
+static void tell_kept(struct flight *f, const struct cache_entry *e, int64_t stale_since)
+{
+    const struct keep_head head = {.form = keep_form_unpack(e->form), .provider = e->provider, .model = e->model,
+                                   .stale_since = stale_since};
+    keep_tell_head(f, &head);
+    flight_end(f, e->body);
+}
+
+/* There is an outcome, or *err; this request is to fetch, as c->flight's leader or by itself; others have tried often
+ * enough. */
+enum along { TOLD, FETCHES, FAILED };
+
+static enum along give_found(struct model_call *c, enum weir_err *err)
+{
+    *err = give_kept(c, "hit");
+    return *err == WEIR_NOT_FOUND ? FETCHES : TOLD;
+}
+
+static enum along join_in(struct model_call *c, enum weir_err *err)
 {
     char name[CACHE_FLIGHT_NAME];
     struct flight *f;
     bool leads;
+    int failed = 0, left = 0;
     cache_flight_name(&c->reuse, name);
-    for (int round = 0; round < FLIGHT_ROUNDS && flight_join(c->g->tools.flights, name, &leads, &f) == WEIR_OK; round++) {
-        if (!leads) {
-            enum joined how = follow(c, f, err);
-            flight_leave(f);
-            if (how != JOINED_FAILED) return true;
-            continue;
-        }
-        if (!cache_find(c->g->tools.cache, &c->reuse, c->memory)) {
+    while (left < FLIGHT_ROUNDS && flight_join(c->g->tools.flights, name, &leads, &f) == WEIR_OK) {
+        if (leads && !cache_find(c->g->tools.cache, &c->reuse, c->memory)) {
             c->flight = f;
-            break;
+            return FETCHES;
         }
-        flight_leave(f); /* somebody's has come between the first look and now */
-        *err = give_kept(c, "hit");
-        if (*err != WEIR_NOT_FOUND) return true;
-        break;
+        if (leads) { /* somebody's has come between the first look and now */
+            tell_kept(f, &c->reuse.entry, 0);
+            flight_leave(f);
+            return give_found(c, err);
+        }
+        enum joined how = follow(c, f, err);
+        flight_leave(f);
+        if (how != JOINED_FAILED) return TOLD;
+        if (!c->failure.status) left++;
+        else if (++failed == FLIGHT_ROUNDS) return FAILED;
     }
-    give_up(c);
-    return false;
+    if (!left || !cache_find(c->g->tools.cache, &c->reuse, c->memory)) return FETCHES;
+    return give_found(c, err);
 }
 
 /* ---- an answer that is fetched ---- */
 
-static bool has_failed(const struct outcome *o)
+/* By err, or by the outcome if that is WEIR_OK: has everybody failed who could be asked? */
+static bool has_failed(const struct model_call *c, enum weir_err err)
 {
+    const struct outcome *o = &c->out;
     bool passing = o->status >= 500 || o->status == 429 || o->status == 408;
-    return o->end == END_FAILED && !o->begun && passing;
+    return err == WEIR_OK ? o->end == END_FAILED && !o->begun && passing : err == WEIR_UNAVAILABLE;
 }
 
 /* Where everything has failed, an answer that has expired is better than none, if the alias says so. */
@@ -265,9 +291,8 @@ static enum weir_err give_stale(struct model_call *c, enum weir_err err)
     const struct cache_entry *e = &c->reuse.entry;
     const struct keep_form form = keep_form_unpack(e->form);
     const struct keep_head head = {.form = form, .provider = e->provider, .model = e->model, .stale_since = e->created};
-    bool failed = err == WEIR_OK ? has_failed(&c->out) : err == WEIR_UNAVAILABLE;
     struct outcome before = c->out;
-    if (!failed || !c->reuse.found || c->reuse.stale_ms <= 0) return err;
+    if (!has_failed(c, err) || !c->reuse.found || c->reuse.stale_ms <= 0) return err;
     if (!retell(c, &form, e->body) || !borrow(c, &head, "stale")) {
         forget(&c->out);
         c->out = before;
@@ -275,10 +300,7 @@ static enum weir_err give_stale(struct model_call *c, enum weir_err err)
     }
     forget(&before);
     told_whole(c);
-    if (c->flight) {
-        keep_tell_head(c->flight, &head);
-        flight_end(c->flight, e->body);
-    }
+    if (c->flight) tell_kept(c->flight, e, e->created);
     err = book_borrowed(c);
     if (err != WEIR_OK) forget(&c->out);
     else begin_stream(c);
@@ -289,6 +311,41 @@ static void leave(struct model_call *c)
 {
     flight_leave(c->flight);
     c->flight = NULL;
+}
+
+/* Every provider has failed: those who follow are told, if they have been told nothing else. */
+static void tell_failure(struct model_call *c, enum weir_err err)
+{
+    const struct keep_failure f = {.status = err == WEIR_OK ? c->out.status : weir_err_info(err)->status,
+                                   .retry_after_s = c->out.problem.retry_after_s};
+    if (c->flight && has_failed(c, err) && !(c->r->keep && c->r->keep->head_told)) keep_tell_failure(c->flight, &f);
+}
+
+/* What others have run into is this one's outcome too. */
+static void fail_along(struct model_call *c)
+{
+    struct outcome *o = &c->out;
+    problem_set(&o->problem, WEIR_UPSTREAM, NULL, "The same request, asked by others meanwhile, has failed %d times.",
+                FLIGHT_ROUNDS);
+    o->problem.retry_after_s = c->failure.retry_after_s;
+    o->end = END_FAILED;
+    o->status = c->failure.status;
+    o->error = "others have failed to fetch it";
+}
+
+/* True: the request has its outcome, or *err. Otherwise it has to be fetched, and c->flight may be to be led. */
+static bool take_along(struct model_call *c, enum weir_err *err)
+{
+    switch (join_in(c, err)) {
+    case TOLD: return true;
+    case FAILED:
+        fail_along(c);
+        *err = give_stale(c, WEIR_OK);
+        return true;
+    case FETCHES: break;
+    }
+    give_up(c);
+    return false;
 }
 
 static enum weir_err fetch(struct model_call *c)
@@ -308,6 +365,7 @@ static enum weir_err fetch(struct model_call *c)
         c->r->keep->flight = NULL;
     }
     err = give_stale(c, err);
+    tell_failure(c, err);
     leave(c);
     return err;
 }

@@ -28,15 +28,17 @@ void cache_free(struct cache *c); /* writes the hits that are not written yet. N
 
 /* True if there is one that is not gone. *out and what it points to are the arena's. */
 bool cache_get(struct cache *c, const struct cache_name *n, int64_t now_ms, struct arena *a, struct cache_entry *out);
-/* Puts it in the place of any other of that name; when this returns true every process finds it. False: it is too large
- * (a quarter of most_bytes), or cannot be written now. Lets others go to stay below most_bytes. */
+/* Puts it in the place of any other of that name; when this returns true every process finds it. Lets others go to stay
+ * below most_bytes, but never many at once. False: it is too large (a quarter of most_bytes), or it cannot be written just
+ * now; nobody waits for that. */
 bool cache_put(struct cache *c, const struct cache_name *n, const struct cache_entry *e, int64_t now_ms, int64_t most_bytes);
-/* Now and then: writes the hits, lets go of what is gone or too much, in small steps. */
-void cache_tend(struct cache *c, int64_t now_ms, int64_t most_bytes);
+/* Now and then, by one thread: writes the hits, lets go of what is gone or too much, in small steps and for a second at
+ * most. True: there is more to do. */
+bool cache_tend(struct cache *c, int64_t now_ms, int64_t most_bytes);
 
 struct cache_stats { int64_t entries, bytes, file_bytes, hits, oldest; };
 enum weir_err cache_stats(struct cache *c, struct cache_stats *out);
-/* Throws everything away. */
+/* Throws everything away. WEIR_IO. */
 enum weir_err cache_clear(struct cache *c);
 
 #endif

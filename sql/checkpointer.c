@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include "fcgi/base/clock.h"
 #include "fcgi/base/log.h"
 #include "sql/background.h"
@@ -17,11 +18,13 @@
 #define WAIT_MS       3000   /* how long the writer waits for the whole of it */
 #define AGAIN_MS      1000   /* before the next whole one after one that got nowhere */
 #define BUSY_MS       200
+#define QUICK_PAGES   256    /* what the writer of a disposable file moves itself */
 
 enum want { WANT_NOTHING, WANT_PASSIVE, WANT_WHOLE };
 
 struct checkpointer {
     char *path;
+    bool disposable;
 
     /* the writer's */
     pthread_t thread;
@@ -38,11 +41,12 @@ struct checkpointer {
     struct db *db;          /* opened, closed and used by the thread; the lock is for db_interrupt */
 };
 
-enum weir_err checkpointer_new(const char *db_path, struct checkpointer **out)
+enum weir_err checkpointer_new(const char *db_path, bool disposable, struct checkpointer **out)
 {
     struct checkpointer *c = calloc(1, sizeof *c);
     *out = c;
     if (!c) return WEIR_NOMEM;
+    c->disposable = disposable;
     if (!(c->path = strdup(db_path))) { free(c); *out = NULL; return WEIR_NOMEM; }
     pthread_mutex_init(&c->lock, NULL);
     background_cond(&c->wake);
@@ -73,9 +77,11 @@ static enum weir_err connect_now(struct checkpointer *c)
     struct db *db;
     if (c->db && !db_has_moved(c->db)) return WEIR_OK;
     set_db(c, NULL);
+    if (access(c->path, F_OK) != 0) return WEIR_BUSY; /* it is its writer's to make */
     enum weir_err err = db_open(c->path, DB_WRITE, BUSY_MS, NULL, &db);
-    if (err == WEIR_OK) set_db(c, db);
-    return err;
+    if (err != WEIR_OK) return err;
+    set_db(c, db);
+    return c->disposable ? db_survive(db, DB_SURVIVES_NOTHING) : WEIR_OK;
 }
 
 /* SQLite does not wait for another checkpoint to end, so a whole one is asked for until it comes through. What was moved
@@ -87,7 +93,7 @@ static bool checkpoint(struct checkpointer *c, bool whole, int *moved)
     enum weir_err err = connect_now(c);
     while (err == WEIR_OK) {
         err = db_checkpoint(c->db, whole, &pages, moved);
-        if (err == WEIR_OK && !whole) err = db_sync(c->db);
+        if (err == WEIR_OK && !whole && !c->disposable) err = db_sync(c->db);
         if (err != WEIR_BUSY || !whole || clock_mono_ms() > until || is_stopping(c)) break;
         nanosleep(&(struct timespec){0, 5000000}, NULL);
         err = WEIR_OK;
@@ -126,7 +132,7 @@ static bool ask(struct checkpointer *c, enum want want)
     if (c->want < want) c->want = want;
     pthread_cond_signal(&c->wake);
     int64_t until = clock_mono_ms() + WAIT_MS, left;
-    while (want == WANT_WHOLE && c->want == WANT_WHOLE && !c->stop && (left = until - clock_mono_ms()) > 0)
+    while (want == WANT_WHOLE && !c->disposable && c->want == WANT_WHOLE && !c->stop && (left = until - clock_mono_ms()) > 0)
         background_wait(&c->done, &c->lock, left);
     bool got = c->want != WANT_WHOLE && c->got;
     pthread_mutex_unlock(&c->lock);
@@ -141,12 +147,15 @@ static void move_rest(struct db *db)
     if (err != WEIR_OK && err != WEIR_BUSY) log_event(LOG_WARN, "checkpoint_failed", LOG_TEXT("error", db_message(db)));
 }
 
+/* How much the writer may be held up with; mostly it is far less. */
+static int most_rest(const struct checkpointer *c, int wal_pages) { return c->disposable ? QUICK_PAGES : wal_pages / 2; }
+
 void checkpointer_saw(struct checkpointer *c, struct db *db)
 {
     int wal_pages = db_wal_pages(db);
     int moved = atomic_load(&c->moved) ? atomic_exchange(&c->moved, 0) : 0;
     if (wal_pages < c->asked_at) c->asked_at = 0; /* the log has started again */
-    else if (moved && wal_pages - moved <= wal_pages / 2) move_rest(db); /* mostly far less: it was quick, or tried again */
+    else if (moved && wal_pages - moved <= most_rest(c, wal_pages)) move_rest(db); /* it was quick, or tried again */
     else if (moved) ask(c, WANT_PASSIVE);
     if (wal_pages - c->asked_at < PASSIVE_PAGES) return;
     bool whole = wal_pages >= WHOLE_PAGES && clock_mono_ms() >= c->whole_after;

@@ -5,6 +5,7 @@
 #include "fcgi/base/bounds.h"
 #include "fcgi/base/log.h"
 #include "fcgi/base/text.h"
+#include "sql/answerers.h"
 #include "sql/price_parts.h"
 #include "sql/vault.h"
 #include "sql_ids.h"
@@ -259,6 +260,7 @@ enum weir_err snapshot_load(struct db *db, const struct master_key *master, stru
     if (err == WEIR_OK) err = load_keys(&l);
     if (err == WEIR_OK) err = load_models(&l);
     if (err == WEIR_OK) err = load_targets(&l);
+    if (err == WEIR_OK) err = answerers_note(snap, l.models);
     if (err == WEIR_OK) err = verifiers_load(db, master, &snap->memory, &snap->verifiers);
     db_rollback(db);
     if (err != WEIR_OK) { snapshot_release(snap); return err; }

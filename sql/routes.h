@@ -68,6 +68,7 @@ struct model_row {
     int64_t trim_at, trim_to;        /* percent of context_window */
     struct price price;
     const struct target_row *targets; int target_count; /* by position */
+    struct digest answerers;         /* by answerers.h, of those with a cache_ttl */
 };
 
 struct snapshot {

@@ -533,7 +533,7 @@ enum weir_err writer_start(const char *data_dir, const struct sql_list *list, st
     background_cond(&w->wake);
     background_cond(&w->end);
     enum weir_err err = set_paths(w, data_dir) ? connect_now(w) : WEIR_NOMEM;
-    if (err == WEIR_OK) err = checkpointer_new(w->path, &w->checkpoints);
+    if (err == WEIR_OK) err = checkpointer_new(w->path, false, &w->checkpoints);
     if (err == WEIR_OK) {
         w->refs = 2;
         err = background_start(&w->thread, writer_main, w);

@@ -26,7 +26,8 @@ static void add_iterations(struct jval list, int64_t *input, struct usage *u)
     struct jiter it = jscan_iter(list);
     while (jscan_next(&it, &key, &one))
         for (int i = 0; i < 4; i++)
-            if (wire_tokens(jscan_find(one, all[i].name), &all[i].n) && all[i].sum <= WIRE_TOKENS_MOST) all[i].sum += all[i].n;
+            if (wire_tokens(jscan_find(one, all[i].name), &all[i].n) && all[i].sum <= WIRE_TOKENS_MOST)
+                all[i].sum += all[i].n;
     *input = most(*input, all[0].sum);
     u->completion = most(u->completion, all[1].sum);
     u->cached = most(u->cached, all[2].sum);

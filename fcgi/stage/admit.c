@@ -26,7 +26,8 @@ static enum weir_err refuse(const struct ledger_refusal *r, const struct plan *p
     const char *field = r->kind == LEDGER_UNPRICED ? tariff_unpriced(t, plan->targets, plan->count) : NULL;
     if (!field) return refusal_problem(r, p);
     return problem_set(p, WEIR_UNPRICED, field,
-                       "The model's price has nothing on what %s asks for, and a limit on cost (%.*s) applies.", field, (int)text_cut(span_of(r->via), BOUND_NAME), r->via);
+                       "The model's price has nothing on what %s asks for, and a limit on cost (%.*s) applies.", field,
+                       (int)text_cut(span_of(r->via), BOUND_NAME), r->via);
 }
 
 enum weir_err admit(const struct book *b, const struct request *r, const struct caller *c, const char *endpoint,

@@ -2,6 +2,8 @@
  * attempt failed. */
 #include "fcgi/stage/attempt.h"
 
+#include <unistd.h>
+
 #include "fcgi/base/clock.h"
 #include "fcgi/base/log.h"
 #include "fcgi/base/text.h"
@@ -120,12 +122,16 @@ enum upstream_event attempt_wait(struct attempt *a, int64_t deadline)
         a->head_at = clock_mono_ms();
         spare_key(a);
     }
-    return event == UPSTREAM_STOP && a->tools->is_cgi ? UPSTREAM_GONE : event;
+    if (event != UPSTREAM_STOP || !a->tools->is_cgi) return event;
+    /* A web server ends the CGI program whose client has left. Heard once, that is all it means. */
+    uint64_t times;
+    while (read(a->tools->stop_fd, &times, sizeof times) > 0) continue;
+    return UPSTREAM_GONE;
 }
 
 bool attempt_reads_on(struct attempt *a)
 {
-    a->unheard = !a->tools->is_cgi && (a->settings->drain_on_disconnect || keep_is_followed(a->r->keep));
+    a->unheard = a->settings->drain_on_disconnect || keep_is_followed(a->r->keep);
     return a->unheard;
 }
 

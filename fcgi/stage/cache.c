@@ -72,14 +72,27 @@ static bool add_scope(const struct caller *c, const struct model_row *m, struct 
     return true;
 }
 
-/* What the alias stands for now: when that changes, what it said before is another model's word. (What it adds to requests
- * stands in the body already.) */
-static void add_alias(const struct model_row *m, struct buf *out)
+/* Who answers for the alias now: when that changes, what it said before is another model's word. What the alias adds to
+ * requests stands in the body already, and so does what was left out of it. */
+static void add_alias(const struct model_row *m, const struct chat *chat, struct buf *out)
 {
-    for (int i = 0; i < m->target_count; i++) {
-        part(out, "provider", span_of(m->targets[i].provider->name));
-        part(out, "model", span_of(m->targets[i].model));
-    }
+    part(out, "answerers", (struct span){(const char *)m->answerers.at, sizeof m->answerers.at});
+    if (m->cache_tool_calls) part(out, "tools", SPAN("kept"));
+    if (chat->is_long) part(out, "long", SPAN(""));
+}
+
+/* Of a stream's options those that both forms can do without are no difference. */
+static enum weir_err add_options(const struct chat *chat, struct buf *out)
+{
+    static const char *const without[] = {"include_usage", "include_obfuscation", NULL};
+    struct jval options = jscan_find(chat->root, "stream_options");
+    struct buf text;
+    if (options.kind <= JSON_NULL) return WEIR_OK;
+    buf_init(&text, BOUND_CACHED);
+    enum weir_err err = canon_write(options, without, &text);
+    if (err == WEIR_OK && !span_is(buf_all(&text), "{}")) part(out, "options", buf_all(&text));
+    buf_free(&text);
+    return err;
 }
 
 static enum weir_err write_name(const struct request *r, const struct caller *c, const struct chat *chat,
@@ -90,8 +103,9 @@ static enum weir_err write_name(const struct request *r, const struct caller *c,
     part(out, "face", span_of(face_names[chat->face]));
     if (retell_needs_form(chat)) part(out, "form", chat->stream ? SPAN("stream") : SPAN("plain"));
     if (chat->face == FACE_MESSAGES && r->anthropic_beta) part(out, "beta", span_of(r->anthropic_beta));
-    add_alias(m, out);
-    return canon_write(chat->root, form, out);
+    add_alias(m, chat, out);
+    enum weir_err err = add_options(chat, out);
+    return err == WEIR_OK ? canon_write(chat->root, form, out) : err;
 }
 
 /* Answers that go on from what a provider has stored, or that it is to work at on its own, are nobody else's. */

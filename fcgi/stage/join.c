@@ -28,7 +28,10 @@ static enum flight_event wait_on(struct join *j, int64_t deadline, struct span *
 enum joined join_wait(struct join *j, struct outcome *out)
 {
     struct span record;
-    enum flight_event event = wait_on(j, j->r->begun_mono_ms + j->settings->deadline_ms, &record);
+    int64_t until = j->r->begun_mono_ms + j->settings->deadline_ms;
+    enum flight_event event = wait_on(j, until, &record);
+    /* Until it has left, whoever joins would follow the same one. */
+    while (event == FLIGHT_RECORD && keep_read_failure(record, j->memory, &j->failure)) event = wait_on(j, until, &record);
     if (event == FLIGHT_FAILED || event == FLIGHT_END) return JOINED_FAILED; /* an end without a beginning is none of ours */
     if (event != FLIGHT_RECORD) return over(j, out, event);
     return keep_read_head(record, j->memory, &j->head) ? JOINED : JOINED_FAILED;
@@ -136,6 +139,7 @@ enum joined join_plain(struct join *j, struct outcome *out)
     if (event != FLIGHT_END && event != FLIGHT_FAILED) return over(j, out, event);
     if (!whole) {
         buf_free(&out->body);
+        j->failure.status = weir_err_info(WEIR_UPSTREAM)->status;
         return JOINED_FAILED;
     }
     out->end = END_OK;

@@ -15,6 +15,7 @@ struct join {
     int stop_fd;
     bool is_cgi;                /* then a stop is the web server's way to say that the client has gone */
     struct keep_head head;      /* by join_wait */
+    struct keep_failure failure; /* JOINED_FAILED: what whoever fetched it ran into; status 0: it has just left */
 };
 
 enum joined {

@@ -8,6 +8,7 @@
 #include "fcgi/provider/conversation.h"
 
 #define LOOK_MS 1000
+#define RETRY_MOST_S 60 /* some SDKs sleep through whatever they are told (WIRE.md 1) */
 
 /* ---- forms ---- */
 
@@ -47,6 +48,27 @@ bool keep_read_head(struct span record, struct arena *a, struct keep_head *h)
     *line = '\0';
     h->provider = end + 1;
     h->model = line + 1;
+    return true;
+}
+
+#define FAILURE "failed " /* no head begins so */
+
+void keep_tell_failure(struct flight *f, const struct keep_failure *failure)
+{
+    struct buf text;
+    buf_init(&text, 64);
+    buf_printf(&text, FAILURE "%d %d", failure->status, failure->retry_after_s);
+    flight_tell(f, buf_all(&text));
+    buf_free(&text);
+}
+
+bool keep_read_failure(struct span record, struct arena *a, struct keep_failure *failure)
+{
+    char *text = arena_str(a, record), *end;
+    if (!text || strncmp(text, FAILURE, sizeof FAILURE - 1) != 0) return false;
+    long status = strtol(text + sizeof FAILURE - 1, &end, 10), wait_s = strtol(end, &end, 10);
+    if (*end || status < 400 || status > 599 || wait_s < 0 || wait_s > RETRY_MOST_S) return false;
+    *failure = (struct keep_failure){(int)status, (int)wait_s};
     return true;
 }
 

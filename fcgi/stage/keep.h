@@ -61,4 +61,9 @@ bool keep_is_followed(struct keep *k);
 void keep_tell_head(struct flight *f, const struct keep_head *h);
 bool keep_read_head(struct span record, struct arena *a, struct keep_head *h);
 
+/* In the head's place: whoever fetched it has tried, and has no answer for anybody. */
+struct keep_failure { int status, retry_after_s; }; /* status 0: it is none */
+void keep_tell_failure(struct flight *f, const struct keep_failure *failure);
+bool keep_read_failure(struct span record, struct arena *a, struct keep_failure *failure);
+
 #endif

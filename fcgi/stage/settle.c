@@ -31,9 +31,11 @@ static const char *alias_of(const struct chat *chat, struct arena *a)
     return arena_str(a, (struct span){chat->alias.at, shown});
 }
 
-/* Nothing is free for want of a price: what has none is shown as unpriced, also where it used nothing. */
-static int64_t cost_of(const struct plan *plan, const struct outcome *o)
+/* Nothing is free for want of a price: what has none is shown as unpriced, also where it used nothing. But who waited for
+ * another's answer has asked nobody, whatever became of that. */
+static int64_t cost_of(const struct request *r, const struct plan *plan, const struct outcome *o)
 {
+    if (r->cache && strcmp(r->cache, "joined") == 0) return 0;
     bool known = plan->priced || (plan->model && plan->model->price.known);
     bool priced = o->target ? o->target->price != NULL : known;
     int64_t cost = price_total(&o->cost); /* rounded up once, over all attempts */
@@ -62,7 +64,7 @@ static void fill_row(struct audit_row *row, const struct request *r, const struc
         .cache = r->cache ? r->cache : "bypass", .prompt_tokens = o->usage.prompt, .cached_tokens = o->usage.cached,
         .cache_write_tokens = o->usage.cache_write, .completion_tokens = o->usage.completion,
         .usage_source = !o->usage.known ? "none" : o->estimated ? "estimated" : "provider",
-        .cost = cost_of(plan, o), .first_byte_ms = o->first_byte_ms,
+        .cost = cost_of(r, plan, o), .first_byte_ms = o->first_byte_ms,
         .latency_ms = clock_mono_ms() - r->begun_mono_ms, .error = why(o), .context = r->context,
     };
     if (o->target) {

@@ -1,8 +1,10 @@
 """Answers from the cache: the same question is answered from memory, in the form asked for, to whom it belongs; and what is
 on its way is waited for."""
 import asyncio
+import contextlib
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import threading
@@ -11,7 +13,7 @@ import openai
 import pytest
 
 import behaviours
-from harness import MESSAGES, Web, until
+from harness import MESSAGES, PROVIDER_KEY, Web, until
 
 WHOLE = "".join(behaviours.WORDS)
 
@@ -218,6 +220,78 @@ def test_another_target_behind_the_alias_is_asked_anew(gw):
     assert cache_of(gw) == "miss"
 
 
+def test_whoever_answers_is_asked_anew_when_the_configuration_says_so(gw):
+    """And only then: prices, times, weights and keys do not change what is answered."""
+    gw.usage_checked = False
+    own = {"name": "moving", "dialect": "openai", "base_url": f"http://127.0.0.1:{gw.mock.port}/v1", "keys": [{"name": "k1", "secret": PROVIDER_KEY}]}
+    gw.site.apply({"providers": [own]})
+    alias, other = gw.aliased([("moving", "ok")], cache_ttl=60), gw.alias("ok")
+    model = {"alias": alias, "targets": [{"provider": "moving", "model": alias.first}], "cache_ttl": 60}
+
+    def ask():
+        assert gw.chat(alias).status_code == 200
+        return cache_of(gw)
+    assert (ask(), ask()) == ("miss", "hit")
+    targets = [*model["targets"], {"provider": "mock", "model": other.first}]
+    for document, more in (("providers", {"base_url": f"http://localhost:{gw.mock.port}/v1"}), ("providers", {"headers": {"x-new": "1"}}),
+                           ("providers", {"dialect": "groq"}), ("models", {"fallback": other}), ("models", {"system": "Be brief."}),
+                           ("models", {"defaults": {"temperature": 0.5}}), ("models", {"targets": targets}), ("models", {"strategy": "weighted"})):
+        changed = own if document == "providers" else model
+        changed |= more
+        gw.site.apply({document: [changed]})
+        assert (ask(), ask()) == ("miss", "hit"), more
+    gw.aliased([("mock", "stream:3")], name=str(other))
+    assert (ask(), ask()) == ("miss", "hit")  # the fallback's own target
+    for document, more in (("models", {"price": {"input": "1", "output": "2"}}), ("models", {"targets": [t | {"weight": 3} for t in targets]}),
+                           ("providers", {"timeouts": {"total_ms": 9000}}), ("models", {"stale_for": 5}),
+                           ("providers", {"keys": [{"name": "k2", "secret": PROVIDER_KEY}]})):
+        changed = own if document == "providers" else model
+        changed |= more
+        gw.site.apply({document: [changed]})
+        assert ask() == "hit", more
+
+
+@pytest.mark.parametrize("priced", ["alias", "target", "nobody"])
+def test_rows_of_what_cost_nothing_say_so(gw, priced):
+    """Hit, hit refused, joined, follower refused, stale: nothing used, and a cost of 0, also where the model has no price."""
+    gw.usage_checked = False
+    name, gate = f"idle-{gw.gate()}", gw.gate()
+    secret = gw.site.create_key(name, "--team", "looms")
+    price = {"price": {"input": "1", "output": "2"}}
+    alias = gw.alias(f"gated:{gate}", cache_ttl=60, stale_for=60, **(price if priced == "alias" else {}))
+    if priced == "target":
+        gw.site.apply({"models": [{"alias": alias, "targets": [{"provider": "mock", "model": alias.first} | price], "cache_ttl": 60, "stale_for": 60}]})
+    gw.site.weir("limit", "set", f"key/{name}", "--metric", "requests", "--shape", "total", "--amount", "1")
+    one, two = gw.http(), gw.http(secret)
+    threads = [threading.Thread(target=gw.chat, args=(alias, h)) for h in (one, two)]
+    threads[0].start()
+    gw.mock.asked(alias.first)
+    threads[1].start()
+    until("a follower", lambda: any(f.endswith(".followed") for f in os.listdir(gw.site.data + "/flight")))
+    until("it to be in flight", lambda: gw.site.open_tickets() == 2)
+    assert gw.chat(alias, two).status_code == 429  # would be a follower too
+    gw.mock.go(gate)
+    for t in threads:
+        t.join()
+    assert gw.chat(alias, two).status_code == 429 and gw.chat(alias, one, stream=True).status_code == 200
+    with contextlib.closing(sqlite3.connect(gw.site.data + "/cache.db", timeout=10)) as db, db:
+        db.execute("update entry set expires = created, created = created - 5000")
+    gw.mock.script(alias.first, [{"status": 503, "headers": [["content-length", "0"]]}, {"end": True}])
+    assert gw.chat(alias, one).status_code == 200
+    rows = sorted(gw.rows(alias, 6, 20), key=lambda r: (r["cache"], r["status"], r["stream"]))
+    assert [(r["cache"], r["status"], r["outcome"]) for r in rows] == [("hit", 200, "ok"), ("hit", 429, "refused"), ("joined", 200, "ok"),
+                                                                      ("joined", 429, "refused"), ("miss", 200, "ok"), ("stale", 200, "ok")]
+    for r in rows:
+        if r["cache"] == "miss":
+            assert r["prompt_tokens"] and (r["cost"] is None) == (priced == "nobody")
+            continue
+        assert (r["cost"], r["prompt_tokens"], r["cached_tokens"], r["cache_write_tokens"], r["completion_tokens"], r["usage_source"]) == \
+            ("0.00", 0, 0, 0, 0, "none"), r
+        assert r["attempts"] == (r["cache"] == "stale") and bool(r["error"]) == (r["status"] != 200 or r["cache"] == "stale"), r
+        assert (r["provider"], r["model"]) == (("mock", alias.first) if r["status"] == 200 or r["cache"] == "hit" else (None, None)), r
+    assert gw.site.books() == 0
+
+
 # ---- stale ----
 @pytest.mark.parametrize("form", [False, True])
 def test_an_expired_answer_stands_in_where_everything_fails(gw, form):
@@ -236,6 +310,9 @@ def test_an_expired_answer_stands_in_where_everything_fails(gw, form):
 
 
 # ---- together ----
+CROWD = 500
+
+
 async def crowd(gw, clients, alias, n):
     async def one(i):
         client = clients[i % len(clients)]
@@ -260,7 +337,7 @@ def clients_of(gw, second):
 
 
 def test_a_crowd_that_asks_the_same_is_served_by_one_call(gw, second):
-    n, gate = 500, gw.gate()
+    n, gate = CROWD, gw.gate()
     alias = gw.alias(f"gated:{gate}", cache_ttl=60, price={"input": "1", "output": "2"})
     gw.site.weir("limit", "set", f"model/{alias}", "--metric", "concurrency", "--amount", str(n))  # so that who waits has a ticket
 
@@ -281,7 +358,7 @@ def test_a_crowd_that_asks_the_same_is_served_by_one_call(gw, second):
 
 
 def test_a_leader_whose_client_leaves_goes_on_for_the_others(gw, second):
-    alias = gw.alias("stream:30:60", cache_ttl=60)
+    alias = gw.alias("stream:60:60", cache_ttl=60)
     leader = gw.sdk().chat.completions.create(model=alias, messages=MESSAGES, stream=True)
     next(iter(leader))
 
@@ -290,21 +367,46 @@ def test_a_leader_whose_client_leaves_goes_on_for_the_others(gw, second):
         leader.close()
     thread = threading.Thread(target=leave)
     thread.start()
-    got = asyncio.run(crowd(gw, clients_of(gw, second), alias, 20))
+    got = asyncio.run(crowd(gw, clients_of(gw, second), alias, CROWD))
     thread.join()
-    assert got == ["".join(f"w{i} " for i in range(30))] * 20 and len(gw.seen(alias)) == 1
-    rows = gw.rows(alias, 21, 20)
-    assert sum(r["cache"] == "joined" for r in rows) == 20 and [r["outcome"] for r in rows if r["cache"] == "miss"] == ["cancelled"]
+    assert got == ["".join(f"w{i} " for i in range(60))] * CROWD and len(gw.seen(alias)) == 1
+    rows = gw.rows(alias, CROWD + 1, 20)
+    assert sum(r["cache"] in ("joined", "hit") for r in rows) == CROWD and [r["outcome"] for r in rows if r["cache"] == "miss"] == ["cancelled"]
 
 
 def test_a_leader_that_fails_is_followed_by_another(gw, second):
     alias = gw.alias("flaky:1:500", cache_ttl=60)
-    got = asyncio.run(crowd(gw, clients_of(gw, second), alias, 40))
+    got = asyncio.run(crowd(gw, clients_of(gw, second), alias, CROWD))
     failed = [g for g in got if g != WHOLE]
     assert len(failed) == 1 and isinstance(failed[0], openai.InternalServerError)
     assert len(gw.seen(alias)) == 2
-    gw.rows(alias, 40, 20)
+    assert sum(r["outcome"] == "ok" and r["completion_tokens"] > 0 for r in gw.rows(alias, CROWD, 20)) == 1
     gw.usage_checked = False
+
+
+def test_a_provider_that_fails_three_of_them_is_asked_by_nobody_else(gw, second):
+    """Who has waited for three that failed is told so: all the others at once would not help it."""
+    gw.usage_checked = False
+    alias, gates, n = gw.alias("ok", cache_ttl=60), [gw.gate() for _ in range(3)], 20
+    for gate in gates:
+        gw.mock.script(alias.first, [{"gate": gate}, {"status": 503, "headers": [["content-length", "0"], ["retry-after", "7"]]}, {"end": True}])
+
+    def fail():
+        until("all to be in flight", lambda: gw.site.open_tickets() == n, 10)
+        for i, gate in enumerate(gates, 1):
+            gw.mock.asked(alias.first, i)
+            gw.mock.go(gate)
+    thread = threading.Thread(target=fail)
+    thread.start()
+    got = asyncio.run(crowd(gw, clients_of(gw, second), alias, n))
+    thread.join()
+    assert [type(g) for g in got] == [openai.InternalServerError] * n and {g.status_code for g in got} == {503}
+    assert len(gw.seen(alias)) == 3 and {g.response.headers["retry-after"] for g in got} == {"7"}
+    rows = gw.rows(alias, n, 20)
+    assert sorted((r["cache"], r["attempts"], r["outcome"]) for r in rows) == [("joined", 0, "failed")] * (n - 3) + [("miss", 1, "failed")] * 3
+    assert sum("failed 3 times" in str(g) for g in got) == n - 3
+    assert {r["cost"] for r in rows if r["cache"] == "joined"} == {"0.00"} and gw.site.books() == 0
+    assert gw.chat(alias).status_code == 200 and cache_of(gw) == "miss"
 
 
 def test_a_leader_that_is_killed_is_followed_by_another(make_site, make_gw):
@@ -324,10 +426,10 @@ def test_a_leader_that_is_killed_is_followed_by_another(make_site, make_gw):
         gw.mock.go(gate)
     thread = threading.Thread(target=kill)
     thread.start()
-    got = asyncio.run(crowd(other, [other.async_sdk()], alias, 30))
+    got = asyncio.run(crowd(other, [other.async_sdk()], alias, CROWD))
     thread.join()
     gone.join()
-    assert got == [WHOLE] * 30 and len(gw.seen(alias)) == 2
+    assert got == [WHOLE] * CROWD and len(gw.seen(alias)) == 2
     until("the orphan to be swept", lambda: site.open_tickets() == 0, 20)
     assert site.books() == 0
     gw.skip()
@@ -448,10 +550,52 @@ def test_the_cache_may_be_deleted_while_it_is_used(gw):
             os.unlink(f"{gw.site.data}/{f}")
     until("the cache to be made anew", lambda: (gw.chat(alias).status_code, gw.chat(alias).status_code, cache_of(gw))[2] == "hit" and
           os.path.exists(f"{gw.site.data}/cache.db"))
-    with open(f"{gw.site.data}/cache.db", "r+b") as f:
-        f.write(b"no database at all" * 100)
-    for _ in range(5):
-        assert gw.chat(alias).status_code == 200
+
+
+def scribble(path, at, what=b"no database at all" * 4000):
+    with open(path, "r+b") as f:
+        f.seek(at)
+        f.write(what)
+
+
+def version(path, n):
+    with contextlib.closing(sqlite3.connect(path, timeout=10)) as db, db:
+        db.execute(f"pragma user_version = {n}")
+
+
+def replace_by_directory(path):
+    os.unlink(path)
+    os.mkdir(path)
+
+
+DAMAGES = {"its head": lambda p: scribble(p, 0), "its pages": lambda p: scribble(p, 4096), "its log": lambda p: scribble(p + "-wal", 32),
+           "cut to nothing": lambda p: os.truncate(p, 0), "cut in two": lambda p: os.truncate(p, os.path.getsize(p) // 2), "its log gone": lambda p: os.unlink(p + "-wal"),
+           "a newer version": lambda p: version(p, 99), "an older version": lambda p: version(p, 1), "no file": replace_by_directory}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_cache_is_nobody_s_trouble_and_heals(gw, second, damage):
+    """Two processes use it while it happens. Every request is answered; soon there are hits again, in both."""
+    alias, path = gw.alias("ok", cache_ttl=60), gw.site.data + "/cache.db"
+    clients = [gw.http(), gw.transport(base_url=second.url, headers={"authorization": f"Bearer {gw.secret}"})]
+
+    def ask(client):
+        assert gw.chat(alias, client).status_code == 200
+        return cache_of(gw)
+    # What an earlier test has deleted is noticed within a second.
+    until("a file that serves both", lambda: (gw.chat(alias, seed=len(gw.sent)), [ask(c) for c in clients])[1] == ["hit", "hit"] and
+          os.path.exists(path + "-wal"))
+    DAMAGES[damage](path)
+    for _ in range(3):
+        for client in clients:
+            gw.chat(alias, client, seed=len(gw.sent))  # what comes is to be kept as well
+            ask(client)
+    if os.path.isdir(path):
+        os.rmdir(path)
+    until("hits in both", lambda: [ask(c) for c in clients] == ["hit", "hit"] and gw.site.weir("cache", "stats", check=False).returncode == 0, 15)
+    for f in (path, path + "-wal", path + "-shm"):
+        shutil.rmtree(f) if os.path.isdir(f) else os.path.exists(f) and os.unlink(f)
+    assert sum(s.status != 200 for s in gw.sent) == 0
 
 
 @pytest.mark.parametrize("form", [15, -1, 9])

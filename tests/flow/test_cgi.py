@@ -107,6 +107,40 @@ def test_the_pages_work_as_cgi_too(cgi):
     b.close()
 
 
+def test_an_abandoned_stream_is_read_on_for_its_figure_under_drain(cgi):
+    alias = cgi.alias("stream:8:40")
+    cgi.site.weir("settings", "on_disconnect", "drain")
+    try:
+        s = cgi.sdk().chat.completions.create(model=alias, messages=MESSAGES, stream=True)
+        next(iter(s))
+        s.close()
+        row = cgi.audit()
+    finally:
+        cgi.site.weir("settings", "on_disconnect", "cancel")
+    assert (row["outcome"], row["usage_source"], row["completion_tokens"]) == ("cancelled", "provider", 8)
+
+
+def test_a_leader_whose_client_leaves_goes_on_for_the_others(cgi):
+    """The web server tells the program to end when its client has left; those who follow it have not."""
+    alias = cgi.alias("stream:30:60", cache_ttl=60)
+    whole = "".join(f"w{i} " for i in range(30))
+
+    def ask(stream):
+        got = cgi.sdk().chat.completions.create(model=alias, messages=MESSAGES, stream=stream)
+        return "".join(c.choices[0].delta.content or "" for c in got) if stream else got.choices[0].message.content
+    leader = cgi.sdk().chat.completions.create(model=alias, messages=MESSAGES, stream=True)
+    next(iter(leader))
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        others = [pool.submit(ask, i % 2 == 0) for i in range(4)]
+        until("all to be in flight", lambda: cgi.site.open_tickets() == 5)
+        leader.close()
+        assert [f.result() for f in others] == [whole] * 4
+    assert len(cgi.seen(alias)) == 1
+    row = until("the leader's row", lambda: [r for r in cgi.site.audit() if r["alias"] == alias and r["cache"] == "miss"])[0]
+    assert (row["outcome"], row["usage_source"], row["completion_tokens"]) == ("cancelled", "provider", 30)
+    assert ask(False) == whole and cgi.sent[-1].headers["x-weir-cache"] == "hit"
+
+
 def test_answers_are_kept_and_waited_for_over_processes_that_do_not_stay(cgi):
     gate = cgi.gate()
     alias = cgi.alias(f"gated:{gate}", cache_ttl=60)

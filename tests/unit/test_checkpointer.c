@@ -32,7 +32,7 @@ static void a_log_that_is_always_written_to_starts_again(void **state)
     (void)state;
     room_open(&r);
     struct db *db = room_admin(&r);
-    assert_int_equal(checkpointer_new(r.db, &c), WEIR_OK);
+    assert_int_equal(checkpointer_new(r.db, false, &c), WEIR_OK);
     for (int i = 0; i < 3; i++) {
         write_pages(db, PASSIVE_PAGES + 1);
         checkpointer_saw(c, db);
@@ -60,7 +60,7 @@ static void the_writer_moves_only_what_is_little(void **state)
     (void)state;
     room_open(&r);
     struct db *db = room_admin(&r);
-    assert_int_equal(checkpointer_new(r.db, &c), WEIR_OK);
+    assert_int_equal(checkpointer_new(r.db, false, &c), WEIR_OK);
     write_pages(db, PASSIVE_PAGES + 1);
     checkpointer_saw(c, db);
     int64_t until = clock_mono_ms() + LONG_MS;

@@ -16,9 +16,7 @@
 /* ---- names ---- */
 
 static struct caller ada = {.user = "ada", .team = "looms", .key = {.name = "k1"}};
-static const struct provider_row provider = {.name = "p"};
-static const struct target_row targets[] = {{.provider = &provider, .model = "m1"}};
-static const struct model_row alias = {.alias = "m", .cache_ttl = 300, .targets = targets, .target_count = 1};
+static const struct model_row alias = {.alias = "m", .cache_ttl = 300, .answerers = {.at = "who answers"}};
 
 /* The name of a request, the arena's; "" if it has none. */
 static struct span name_of(struct arena *a, enum face face, const char *body, const struct caller *c, const struct model_row *m,
@@ -164,6 +162,76 @@ static void what_is_written_otherwise_has_the_same_name_and_what_means_otherwise
     buf_free(&two);
 }
 
+/* One thing changed at a time, and every pair has two names. */
+static void whatever_may_change_the_answer_changes_the_name(void **state)
+{
+    static const char *const bodies[] = {
+#define CHAT(more) "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]" more "}"
+        CHAT(""), CHAT(",\"seed\":1"), CHAT(",\"seed\":2"), CHAT(",\"user\":\"x\""), CHAT(",\"user\":\"y\""), CHAT(",\"user\":null"),
+        CHAT(",\"metadata\":{}"), CHAT(",\"metadata\":{\"a\":\"b\"}"), CHAT(",\"n\":1"), CHAT(",\"n\":2"), CHAT(",\"n\":2,\"temperature\":1"),
+        CHAT(",\"temperature\":1"), CHAT(",\"temperature\":1.0"), CHAT(",\"temperature\":1e0"), CHAT(",\"temperature\":10e-1"), CHAT(",\"temperature\":0"),
+        CHAT(",\"temperature\":-0"), CHAT(",\"temperature\":0.1"), CHAT(",\"logprobs\":true"), CHAT(",\"logprobs\":false"),
+        CHAT(",\"logprobs\":true,\"top_logprobs\":2"), CHAT(",\"max_tokens\":9"), CHAT(",\"max_completion_tokens\":9"), CHAT(",\"stop\":\"a\""),
+        CHAT(",\"stop\":[\"a\"]"), CHAT(",\"stop\":[\"a\",\"b\"]"), CHAT(",\"stop\":[\"b\",\"a\"]"), CHAT(",\"tools\":[]"),
+        CHAT(",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}},{\"type\":\"function\",\"function\":{\"name\":\"g\"}}]"),
+        CHAT(",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"g\"}},{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]"),
+        CHAT(",\"x\":{\"a\":1,\"a\":2}"), CHAT(",\"x\":{\"a\":2,\"a\":1}"), CHAT(",\"x\":{\"a\":1}"), CHAT(",\"x\":\"\\ud800\""),
+        CHAT(",\"x\":\"\\ud801\""), CHAT(",\"x\":\"\\ufffd\""), CHAT(",\"x\":\"\\u0000\""), CHAT(",\"x\":\"\""), CHAT(",\"x\":\"\\\\u0041\""), CHAT(",\"x\":\"A\""),
+        CHAT(",\"x\":{\"stream\":true}"), CHAT(",\"x\":{}"), CHAT(",\"X\":{}"), CHAT(",\"x\":[[1],2]"), CHAT(",\"x\":[1,[2]]"), CHAT(",\"x\":[1,2]"),
+        CHAT(",\"stream_options\":{\"continuous_usage_stats\":true}"), CHAT(",\"stream_options\":{\"continuous_usage_stats\":false}"),
+        CHAT(",\"service_tier\":\"flex\""), CHAT(",\"store\":true"), CHAT(",\"store\":false"), CHAT(",\"response_format\":{\"type\":\"json_object\"}"),
+        "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"user\",\"content\":\"a\"}]}",
+        "{\"model\":\"m\",\"messages\":[{\"role\":\"system\",\"content\":\"a\"}]}", "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"a \"}]}",
+        "{\"model\":\"M\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}", "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"A\"}]}"};
+#define BODIES (sizeof bodies / sizeof *bodies)
+    struct span names[BODIES];
+    struct arena a;
+    (void)state;
+    arena_init(&a);
+    for (size_t i = 0; i < BODIES; i++) {
+        names[i] = name_of(&a, FACE_CHAT, bodies[i], &ada, &alias, &plain_request);
+        assert_true(names[i].len);
+        for (size_t k = 0; k < i; k++)
+            if (span_eq(names[i], names[k])) fail_msg("one name:\n%s\n%s", bodies[i], bodies[k]);
+    }
+    arena_end(&a);
+}
+
+static void what_changes_only_the_way_it_is_told_is_one_name(void **state)
+{
+    static const char *const same_as_plain[] = {
+        CHAT(",\"stream\":true"), CHAT(",\"stream\":false"), CHAT(",\"stream\":null"), CHAT(",\"stream\":true,\"stream_options\":null"),
+        CHAT(",\"stream\":true,\"stream_options\":{}"), CHAT(",\"stream\":true,\"stream_options\":{\"include_usage\":true}"),
+        CHAT(",\"stream\":true,\"stream_options\":{\"include_obfuscation\":false,\"include_us\\u0061ge\":false}"),
+        "{ \"messages\" : [ { \"content\" : \"\\u0061\" , \"role\" : \"user\" } ] , \"model\" : \"\\u006d\" }"};
+    (void)state;
+    for (size_t i = 0; i < sizeof same_as_plain / sizeof *same_as_plain; i++)
+        if (!same(CHAT(""), same_as_plain[i])) fail_msg("%s", same_as_plain[i]);
+}
+
+static void faces_betas_policies_and_answerers_are_parts_of_the_name(void **state)
+{
+    static const char *const betas[] = {NULL, "", "context-1m-2025-08-07", "interleaved-thinking-2025-05-14"};
+    struct model_row others[] = {alias, alias, alias};
+    struct span names[16];
+    struct arena a;
+    int count = 0;
+    (void)state;
+    others[1].answerers.at[31] ^= 1;
+    others[2].cache_tool_calls = true;
+    arena_init(&a);
+    for (int i = 0; i < 3; i++) names[count++] = name_of(&a, FACE_CHAT, CHAT(""), &ada, &others[i], &plain_request);
+    for (int i = 0; i < 4; i++) {
+        const struct request r = {.anthropic_beta = betas[i]};
+        names[count++] = name_of(&a, FACE_MESSAGES, CHAT(""), &ada, &alias, &r);
+    }
+    names[count++] = name_of(&a, FACE_MESSAGES, CHAT(",\"stream_options\":{\"x\":1}"), &ada, &alias, &plain_request);
+    names[count++] = name_of(&a, FACE_MESSAGES, CHAT(",\"stream_options\":\"x\""), &ada, &alias, &plain_request);
+    for (int i = 0; i < count; i++)
+        for (int k = 0; k < i; k++) assert_false(span_eq(names[i], names[k]) || !names[i].len);
+    arena_end(&a);
+}
+
 #define BODY "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}"
 
 static void answers_are_found_only_by_those_they_belong_to(void **state)
@@ -255,6 +323,13 @@ static void a_head_comes_back_as_it_was_told(void **state)
     assert_false(keep_form_is_one(FACE_COUNT) || keep_form_is_one(15) || keep_form_is_one(-1) || keep_form_is_one(128));
     assert_true(keep_read_head(SPAN("20 1700 the provider\nthe/model"), &a, &h));
     assert_true(h.form.asked == FACE_MESSAGES && h.form.stream && h.stale_since == 1700);
+    struct keep_failure f = {0};
+    assert_true(keep_read_failure(SPAN("failed 503 7"), &a, &f) && f.status == 503 && f.retry_after_s == 7);
+    assert_false(keep_read_head(SPAN("failed 503 7"), &a, &h) || keep_read_failure(SPAN("20 1700 the provider\nthe/model"), &a, &f));
+    const char *const no_failures[] = {"", "failed", "failed ", "failed 200 0", "failed 503 7 ", "failed 503 -1", "failed 503 61", "failed 999 0"};
+    for (size_t i = 0; i < sizeof no_failures / sizeof *no_failures; i++)
+        if (keep_read_failure(span_of(no_failures[i]), &a, &f)) fail_msg("%s", no_failures[i]);
+    assert_true(keep_read_head(SPAN("20 1700 the provider\nthe/model"), &a, &h));
     assert_string_equal(h.provider, "the provider");
     assert_string_equal(h.model, "the/model");
     const char *const none[] = {"", "x", "9 0 p\nm", "15 0 p\nm", "1", "1 2", "1 2 p", "-1 0 p\nm"};
@@ -398,6 +473,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_otherwise_has_the_same_name_and_what_means_otherwise_another),
+        cmocka_unit_test(whatever_may_change_the_answer_changes_the_name),
+        cmocka_unit_test(what_changes_only_the_way_it_is_told_is_one_name),
+        cmocka_unit_test(faces_betas_policies_and_answerers_are_parts_of_the_name),
         cmocka_unit_test(answers_are_found_only_by_those_they_belong_to),
         cmocka_unit_test(nobody_s_answers_are_kept_for_nobody_known),
         cmocka_unit_test(words_of_cache_control_are_followed),

@@ -54,7 +54,9 @@ static const struct command commands[] = {
      "set the aliases' prices from the built-in list, or from a file: the one that LiteLLM publishes\n"
      "  a name counts that is the alias, or the first target's DIALECT/MODEL or MODEL; --sizes: where an alias has none,\n"
      "  its context_window and max_output too"},
-    {"prices", cmd_prices, "[list] [--json]", "every alias with its price in dollars per million tokens, or \"unpriced\""},
+    {"prices", cmd_prices, "[list] [--json]",
+     "every alias with its price in dollars per million tokens, or \"unpriced\"\n"
+     "  under AND what is charged by length, tier and kind (searches: per thousand)"},
     {"limit set", cmd_limit_set,
      "SCOPE --metric requests|tokens|cost --shape bucket|window|calendar|total\n"
      "            [--amount N | --capacity N --refill N_A_SECOND] [--seconds N] [--period hour|day|week|month]\n"

@@ -240,6 +240,8 @@ ends 0; shows gpt-4o-mini unpriced
 key=$carol
 step 'A priced one is answered and charged' chat gpt-4o-mini
 shows 'HTTP status 200'
+step 'But not in a service tier whose price is not known' chat gpt-4o-mini ',"service_tier":"priority"'
+shows 'HTTP status 403' service_tier
 key=$own
 step 'Everything counted again from the audit log: the books are right' weir ledger check
 ends 0

@@ -328,11 +328,13 @@ int64_t estimate_tokens(struct experience *x, const char *alias, int64_t weight)
 
 /* ---- the whole ---- */
 
-/* What is thought before the answer: Anthropic refuses a maximum that leaves nothing beside it. */
+/* What is thought before the answer: Anthropic refuses a maximum that leaves nothing beside it. (The second name is
+ * OpenRouter's.) */
 static int64_t thinking(const struct chat *chat)
 {
     int64_t budget = 0;
-    jval_int(jscan_find(jscan_find(chat->root, "thinking"), "budget_tokens"), &budget);
+    if (!jval_int(jscan_find(jscan_find(chat->root, "thinking"), "budget_tokens"), &budget))
+        jval_int(jscan_find(jscan_find(chat->root, "reasoning"), "max_tokens"), &budget);
     return budget > 0 && budget <= INT32_MAX ? budget : 0;
 }
 
@@ -342,7 +344,7 @@ void estimate_request(const struct chat *chat, const struct model_row *model, st
     struct sum s = {0};
     int64_t best_of = add_all(&s, chat);
     int64_t frame = TOKENS_A_REQUEST + s.messages * TOKENS_A_MESSAGE;
-    int64_t most = model->max_output ? model->max_output : OUTPUT_UNKNOWN;
+    int64_t most = model->max_output ? model->max_output : OUTPUT_UNKNOWN + thinking(chat);
     if (chat->max_output > 0) most = chat->max_output; /* completions: 0 is none for some */
     int64_t besides = s.tools * TOKENS_A_TOOL + s.images * TOKENS_AN_IMAGE + (s.files + s.hosted) * TOKENS_A_FILE;
     /* A stored conversation fills the window at most; where that is not known, it gets the allowance. */

@@ -118,6 +118,76 @@ static void other_faces_are_held_alike(void **state)
         assert_true(of(stored[i].face, stored[i].body, NO_MODEL, NULL).prompt_bound >= TOKENS_A_FILE);
 }
 
+/* What bytes do not bound is held by what is known of it, else by the allowance. */
+static void what_is_stored_or_packed_is_held_by_what_bounds_it(void **state)
+{
+    static const struct { enum face face; const char *body; int64_t least, most; } all[] = {
+        {FACE_RESPONSES, "{\"model\":\"m\",\"input\":\"x\",\"previous_response_id\":\"resp_1\"}", 400000, 401000},
+        {FACE_RESPONSES, "{\"model\":\"m\",\"input\":\"x\",\"conversation\":{\"id\":\"c\"},\"prompt\":{\"id\":\"p\"}}", 400000, 401000},
+        {FACE_RESPONSES, "{\"model\":\"m\",\"input\":[{\"type\":\"item_reference\",\"id\":\"i\"}]}", 400000, 401000},
+        {FACE_RESPONSES, "{\"model\":\"m\",\"input\":\"x\",\"previous_response_id\":null}", 1, 1000},
+        {FACE_RESPONSES, "{\"model\":\"m\",\"input\":\"x\",\"text\":{\"format\":{\"type\":\"text\"}}}", TOKENS_A_TOOL, 1000},
+        {FACE_MESSAGES, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"container\":{\"skills\":[]}}", TOKENS_A_FILE, TOKENS_A_FILE + 1000},
+        {FACE_CHAT, CHAT_WITH(",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{}}"), TOKENS_A_TOOL, 1000},
+    };
+    char body[70000] = "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"file\",\"file\":{\"file_data\":\"";
+    (void)state;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        struct arena memory;
+        struct chat chat;
+        struct problem p;
+        struct estimate e;
+        struct experience *x = experience_new();
+        arena_init(&memory);
+        assert_int_equal(parse_chat(all[i].face, span_of(all[i].body), &memory, &chat, &p), WEIR_OK);
+        estimate_request(&chat, &(struct model_row){.alias = "m", .context_window = 400000}, x, &e);
+        experience_free(x);
+        arena_end(&memory);
+        if (e.prompt_bound < all[i].least || e.prompt_bound > all[i].most) fail_msg("%s: %lld", all[i].body, (long long)e.prompt_bound);
+    }
+    size_t head = strlen(body);
+    memset(body + head, 'A', 60000);
+    strcpy(body + head + 60000, "\"}}]}]}");
+    assert_in_range(of(FACE_CHAT, body, NO_MODEL, NULL).prompt_bound, TOKENS_A_FILE + 60000, TOKENS_A_FILE + 61000);
+    memcpy(body + head, "data:application/pdf;base64,", 28);
+    assert_in_range(of(FACE_CHAT, body, NO_MODEL, NULL).prompt_bound, TOKENS_A_FILE, TOKENS_A_FILE + 1000);
+    memcpy(body + head, "\\u0064ata:application/pdf;b64,", 30);
+    assert_in_range(of(FACE_CHAT, body, NO_MODEL, NULL).prompt_bound, TOKENS_A_FILE + 59000, TOKENS_A_FILE + 61000);
+}
+
+/* Arrays of token numbers, one prompt or many: each number is a token, and has a digit and what parts it from the next. */
+static void token_numbers_are_never_more_than_is_held(void **state)
+{
+    static char body[200000];
+    (void)state;
+    for (unsigned seed = 1; seed <= 200; seed++) {
+        int64_t tokens = 0, prompts = 1 + rand_r(&seed) % 5;
+        size_t n = (size_t)sprintf(body, "{\"model\":\"m\",\"input\":[");
+        for (int64_t k = 0; k < prompts; k++) {
+            int64_t count = 1 + rand_r(&seed) % 500;
+            n += (size_t)sprintf(body + n, k ? ",[" : "[");
+            for (int64_t i = 0; i < count; i++) n += (size_t)sprintf(body + n, i ? ",%d" : "%d", rand_r(&seed) % (i % 2 ? 10 : 200000));
+            n += (size_t)sprintf(body + n, "]");
+            tokens += count;
+        }
+        sprintf(body + n, "]}");
+        assert_true(of(FACE_EMBEDDINGS, body, NO_MODEL, NULL).prompt_bound >= tokens);
+    }
+}
+
+static void thoughts_leave_no_room_to_cut_an_answer_below_them(void **state)
+{
+#define THINKING(more) "{\"model\":\"m\",\"max_tokens\":9000,\"thinking\":{" more "},\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}"
+    (void)state;
+    assert_int_equal(of(FACE_MESSAGES, THINKING("\"type\":\"enabled\",\"budget_tokens\":5000"), NO_MODEL, NULL).output_least, 5000 + OUTPUT_FLOOR);
+    assert_int_equal(of(FACE_MESSAGES, THINKING("\"budget_tokens\":-5000"), NO_MODEL, NULL).output_least, OUTPUT_FLOOR);
+    assert_int_equal(of(FACE_MESSAGES, THINKING("\"budget_tokens\":99999999999"), NO_MODEL, NULL).output_least, OUTPUT_FLOOR);
+    struct estimate e = of(FACE_CHAT, CHAT_WITH(",\"reasoning\":{\"max_tokens\":7000}"), NO_MODEL, NULL);
+    assert_int_equal(e.output_least, 7000 + OUTPUT_FLOOR);
+    assert_int_equal(e.output_bound, 7000 + OUTPUT_UNKNOWN); /* what is added as a maximum must leave room for them */
+    assert_int_equal(of(FACE_CHAT, CHAT_WITH(",\"n\":3"), NO_MODEL, NULL).output_least, 3 * OUTPUT_FLOOR);
+}
+
 static void output_is_the_callers_maximum_else_the_models_for_every_sample(void **state)
 {
     (void)state;
@@ -197,6 +267,9 @@ int main(void)
         cmocka_unit_test(an_image_counts_by_the_piece_and_not_by_its_bytes),
         cmocka_unit_test(what_is_nested_without_sense_is_held_and_not_read),
         cmocka_unit_test(other_faces_are_held_alike),
+        cmocka_unit_test(what_is_stored_or_packed_is_held_by_what_bounds_it),
+        cmocka_unit_test(token_numbers_are_never_more_than_is_held),
+        cmocka_unit_test(thoughts_leave_no_room_to_cut_an_answer_below_them),
         cmocka_unit_test(output_is_the_callers_maximum_else_the_models_for_every_sample),
         cmocka_unit_test(estimates_follow_what_was_seen),
         cmocka_unit_test(the_tokens_of_a_prompt_are_guessed_as_its_alias_has_told),

@@ -123,8 +123,8 @@ $(B)/weir: $(call obj,$(CLI_SRC)) $(B)/libweir-admin.a $(B)/libweir.a
 $(B)/unit/%: tests/unit/%.c $(B)/obj/gen/sql_admin.o $(B)/libweir.a $(GEN_H)
 	$(COMPILE) $(LDFLAGS) -o $@ $< $(B)/obj/gen/sql_admin.o $(B)/libweir.a $(LDLIBS) -lcmocka
 # So does a fuzz target. CC is clang here, and the library is built for it (`make fuzz`).
-$(B)/fuzz/%: tests/fuzz/%.c $(B)/libweir.a $(GEN_H)
-	$(COMPILE) -fsanitize=fuzzer $(LDFLAGS) -o $@ $< $(B)/libweir.a $(LDLIBS)
+$(B)/fuzz/%: tests/fuzz/%.c $(B)/libweir-admin.a $(B)/libweir.a $(GEN_H)
+	$(COMPILE) -fsanitize=fuzzer $(LDFLAGS) -o $@ $< $(B)/libweir-admin.a $(B)/libweir.a $(LDLIBS)
 $(B)/bench/load: tests/bench/load.c tests/bench/reply.c tests/bench/reply.h
 	@mkdir -p $(@D); echo "cc $<"; $(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.c,$^)
 $(B)/bench/upstream: tests/bench/upstream.c

@@ -125,7 +125,7 @@ static const struct input inputs[] = {
      .hint = "Of RS and ES, in place of a public key. Fetched every ten minutes, and when a token names a new key."},
     {.name = "issuer", .label = "Issuer", .type = "text", .hint = "What iss must say. Nothing: it is not looked at."},
     {.name = "audience", .label = "Audience", .type = "text",
-     .hint = "What aud must say or hold. Nothing: it is not looked at."},
+     .hint = "What aud must say or hold. Nothing: tokens made for others come in too."},
     {.name = "claims.user", .label = "Claim of the user", .type = "text",
      .hint = "Nothing: sub. A dot goes down into an object."},
     {.name = "claims.team", .label = "Claim of the team", .type = "text", .hint = "Nothing: team."},

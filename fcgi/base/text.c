@@ -292,7 +292,7 @@ bool time_parse(struct span s, int64_t *wall_ms)
     if (month < 1 || month > 12 || day < 1 || day > month_days(year, month))
         return false;
     *wall_ms = ((int64_t)timegm(&tm) - offset_s) * 1000 + ms;
-    return true;
+    return *wall_ms >= YEAR_0_MS && *wall_ms <= YEAR_9999_MS; /* by its offset, or a leap second, it may lie outside */
 }
 
 bool duration_parse(struct span s, int64_t *ms)

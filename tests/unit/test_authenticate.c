@@ -467,6 +467,37 @@ static void who_fails_too_often_is_refused_without_a_look_and_good_keys_in_memor
     gate.brake = NULL;
 }
 
+/* Behind a trusted proxy each client has failures of its own, and what cannot be told from whom it comes is the proxy's: who
+ * hides there slows down nobody who does not. */
+static void failures_behind_a_proxy_are_not_everybody_s(void **state)
+{
+    static const char *const hidden[] = {"nonsense", "198.51.100.7, unknown", ""};
+    struct request bad = {.api_key = ONCE("sk-weir-wrong"), .peer = "10.0.0.1", .begun_mono_ms = 5000}, good = bad;
+    struct caller c;
+    struct problem p;
+    (void)state;
+    stock();
+    shop.snap.settings.trusted_proxies = "[\"10.0.0.0/8\"]";
+    good.api_key = ONCE(KEY);
+    gate.brake = brake_new();
+    assert_non_null(gate.brake);
+    bad.forwarded_for = ONCE("2001:db8::1, 10.0.0.9");
+    for (int i = 0; i < BOUND_FAILURES; i++) assert_int_equal(ask(&bad, &c, &p), WEIR_UNAUTHENTICATED);
+    bad.forwarded_for = ONCE("1.2.3.4, 2001:db8::ffff"); /* the same /64, whatever it says of itself */
+    assert_int_equal(ask(&bad, &c, &p), WEIR_RATE_LIMITED);
+    good.forwarded_for = ONCE("2001:db8:0:1::1");
+    assert_int_equal(ask(&good, &c, &p), WEIR_OK);
+    for (int i = 0; i < BOUND_FAILURES; i++) {
+        bad.forwarded_for = ONCE(hidden[i % 3]);
+        assert_int_equal(ask(&bad, &c, &p), WEIR_UNAUTHENTICATED);
+    }
+    assert_int_equal(ask(&bad, &c, &p), WEIR_RATE_LIMITED);
+    assert_int_equal(ask(&good, &c, &p), WEIR_OK);
+    shop.snap.settings.trusted_proxies = NULL;
+    brake_free(gate.brake);
+    gate.brake = NULL;
+}
+
 /* ---- tokens ---- */
 
 /* {"alg":"HS256"} {"sub":"ada","exp":4000000000}, signed with "a secret of 32 characters or so" */
@@ -518,6 +549,7 @@ int main(void)
         cmocka_unit_test(the_address_is_what_a_trusted_proxy_says),
         cmocka_unit_test(who_hides_behind_a_proxy_does_not_pass_for_it),
         cmocka_unit_test(who_fails_too_often_is_refused_without_a_look_and_good_keys_in_memory_are_not),
+        cmocka_unit_test(failures_behind_a_proxy_are_not_everybody_s),
         cmocka_unit_test(a_token_speaks_for_its_user_and_for_no_other),
     };
     return cmocka_run_group_tests(tests, open_shop, close_shop);

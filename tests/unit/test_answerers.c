@@ -112,8 +112,8 @@ static bool change(struct site *s)
     case 10: m->strategy = another(m->strategy); return behind;
     case 11: s->targets[i][0].model = "first"; return behind;
     /* What it costs, how it is reached, how long it may take, which one is preferred by how much: of no matter. */
-    case 12: t->price = (struct price){true, 1, 2, 3, 4}; return false;
-    case 13: m->price = (struct price){true, 1, 2, 3, 4}; return false;
+    case 12: t->price = (struct price){.known = true, .input = 1}; return false;
+    case 13: m->price = (struct price){.known = true, .input = 1}; return false;
     case 14: t->weight += 7; return false;
     case 15: p->total_ms += 7; p->key_strategy = "round_robin"; return false;
     case 16: m->cache_ttl += 7; m->stale_for += 7; m->max_output += 7; m->hedge_after_ms += 7; return false;

@@ -196,8 +196,14 @@ step 'A token instead of a key; its claims say who is calling' chat mock
 shows 'HTTP status 200'
 step 'They are in the audit log' weir audit --limit 1
 ends 0; shows grace
-key=${key}x
+token=$key key=${key}x
 step 'A signature that is not right' ask /v1/models
+shows 'HTTP status 401' '"invalid_api_key"'
+step 'The verifiers' weir jwt list
+ends 0; shows app HS256 'a secret'
+step 'A verifier goes, and its tokens with it' weir jwt remove app
+ends 0; key=$token
+step 'Which is felt at once' ask /v1/models
 shows 'HTTP status 401' '"invalid_api_key"'
 key=$own
 step 'Nobody comes in without a key' fetch /v1/models

@@ -863,7 +863,7 @@ static void real_silence_sleeps(void **state)
     int64_t start = clock_mono_ms();
     while (a.up->ops->wait(a.up, -1, start + 60000) != UPSTREAM_END) buf_clear(&a.up->bytes);
     assert_true(clock_mono_ms() - start >= 39);
-    assert_in_range(polls, 2, 6);
+    assert_in_range(polls, 1, 6); /* a slow machine is late for all but the first */
     done_with(&a);
     polls_really = false;
     clock_replace(wall_now, mono_now);

@@ -242,6 +242,7 @@ static void a_file_that_is_deleted_or_damaged_is_only_a_miss(void **state)
 static void a_file_of_another_version_is_thrown_away(void **state)
 {
     static const char *const versions[] = {"PRAGMA user_version = 99", "PRAGMA user_version = 1", "DROP TABLE total; PRAGMA user_version = 2"};
+    struct cache_stats stats;
     struct room r;
     (void)state;
     room_open(&r);
@@ -252,6 +253,8 @@ static void a_file_of_another_version_is_thrown_away(void **state)
         spoil(&r, versions[i]);
         c = start(&r);
         assert_string_equal(kept(c, "a", NOW), "");
+        assert_int_equal(cache_stats(c, &stats), WEIR_OK);
+        assert_int_equal(stats.entries + stats.bytes, 0);
         assert_true(keep(c, "a", "of this version", NOW, MUCH));
         later(c);
         assert_string_equal(kept(c, "a", NOW), "of this version");

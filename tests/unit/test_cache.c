@@ -367,13 +367,12 @@ static void a_put_does_not_wait_for_others(void **state)
     end(&r, c);
 }
 
-/* A reader that never ends holds the log's beginning: then it is written to no more, and nobody waits for its end. */
+/* A reader that never ends holds the log's beginning: then it is written to no more. */
 static void a_log_without_measure_rests_until_it_was_moved(void **state)
 {
     struct room r;
     sqlite3 *db;
     char name[20], *body = malloc((2 << 20) + 1);
-    int64_t begun, longest = 0;
     int i = 0;
     (void)state;
     room_open(&r);
@@ -386,12 +385,9 @@ static void a_log_without_measure_rests_until_it_was_moved(void **state)
     assert_int_equal(sqlite3_exec(db, "BEGIN; SELECT * FROM total", NULL, NULL, NULL), SQLITE_OK);
     for (bool kept_it = true; kept_it && i < 100; i++) {
         snprintf(name, sizeof name, "n%d", i);
-        begun = clock_mono_ms();
         kept_it = keep(c, name, body, NOW, INT64_C(1) << 40);
-        if (clock_mono_ms() - begun > longest) longest = clock_mono_ms() - begun;
     }
     assert_in_range(i, 20, 60); /* 64 MB of log */
-    assert_in_range(longest, 0, 900); /* who waits for a checkpoint waits for a second */
     assert_string_equal(kept(c, "n0", NOW), body);
     assert_int_equal(sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
     sqlite3_close(db);

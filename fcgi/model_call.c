@@ -328,6 +328,7 @@ static void fail_along(struct model_call *c)
     problem_set(&o->problem, WEIR_UPSTREAM, NULL, "The same request, asked by others meanwhile, has failed %d times.",
                 FLIGHT_ROUNDS);
     o->problem.retry_after_s = c->failure.retry_after_s;
+    c->r->cache = "joined";
     o->end = END_FAILED;
     o->status = c->failure.status;
     o->error = "others have failed to fetch it";

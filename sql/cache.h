@@ -37,6 +37,7 @@ bool cache_put(struct cache *c, const struct cache_name *n, const struct cache_e
 bool cache_tend(struct cache *c, int64_t now_ms, int64_t most_bytes);
 
 struct cache_stats { int64_t entries, bytes, file_bytes, hits, oldest; };
+/* A file that is damaged, or of another version, holds nothing. WEIR_IO, WEIR_UNAVAILABLE: it cannot be asked now. */
 enum weir_err cache_stats(struct cache *c, struct cache_stats *out);
 /* Throws everything away. WEIR_IO. */
 enum weir_err cache_clear(struct cache *c);

@@ -267,7 +267,7 @@ def test_rows_of_what_cost_nothing_say_so(gw, priced):
     threads[0].start()
     gw.mock.asked(alias.first)
     threads[1].start()
-    until("a follower", lambda: any(f.endswith(".followed") for f in os.listdir(gw.site.data + "/flight")))
+    until("a follower", lambda: any(f.endswith(".followed") for f in os.listdir(gw.site.data + "/flight")), 20)
     until("it to be in flight", lambda: gw.site.open_tickets() == 2)
     assert gw.chat(alias, two).status_code == 429  # would be a follower too
     gw.mock.go(gate)
@@ -342,7 +342,7 @@ def test_a_crowd_that_asks_the_same_is_served_by_one_call(gw, second):
     gw.site.weir("limit", "set", f"model/{alias}", "--metric", "concurrency", "--amount", str(n))  # so that who waits has a ticket
 
     def open_gate():
-        gw.mock.asked(alias.first)
+        until("the first of them at the provider", lambda: gw.mock.seen(alias.first), 20)
         until("a quarter of them to wait", lambda: gw.site.open_tickets() > n // 4, 20)
         gw.mock.go(gate)
     thread = threading.Thread(target=open_gate)
@@ -363,7 +363,7 @@ def test_a_leader_whose_client_leaves_goes_on_for_the_others(gw, second):
     next(iter(leader))
 
     def leave():
-        until("a follower", lambda: any(f.endswith(".followed") for f in os.listdir(gw.site.data + "/flight")))
+        until("a follower", lambda: any(f.endswith(".followed") for f in os.listdir(gw.site.data + "/flight")), 20)
         leader.close()
     thread = threading.Thread(target=leave)
     thread.start()
@@ -419,7 +419,7 @@ def test_a_leader_that_is_killed_is_followed_by_another(make_site, make_gw):
     gw.mock.asked(alias.first)
 
     def kill():
-        until("a follower", lambda: any(f.endswith(".followed") for f in os.listdir(site.data + "/flight")))
+        until("a follower", lambda: any(f.endswith(".followed") for f in os.listdir(site.data + "/flight")), 20)
         for pid in gw.web.responders():
             os.kill(pid, signal.SIGKILL)
         gw.mock.asked(alias.first, 2)
@@ -471,7 +471,7 @@ def test_who_waits_is_in_flight_like_any_other(gw, stream):
     threads[0].start()
     gw.mock.asked(alias.first)
     threads[1].start()
-    until("a follower", lambda: any(f.endswith(".followed") for f in os.listdir(gw.site.data + "/flight")))
+    until("a follower", lambda: any(f.endswith(".followed") for f in os.listdir(gw.site.data + "/flight")), 20)
     until("it to be in flight", lambda: line("concurrency")["used"] == 1 or line("concurrency")["remaining"] == 0)
     for form in (False, True):
         with pytest.raises(openai.RateLimitError):
@@ -514,7 +514,7 @@ def test_who_waited_in_vain_is_counted_once(gw):
     got = []
     waits = threading.Thread(target=lambda: got.append(chat(gw.sdk(secret), alias)[0]))
     waits.start()
-    until("a follower", lambda: any(f.endswith(".followed") for f in os.listdir(gw.site.data + "/flight")))
+    until("a follower", lambda: any(f.endswith(".followed") for f in os.listdir(gw.site.data + "/flight")), 20)
     gw.mock.go(gate)
     first.join()
     waits.join()

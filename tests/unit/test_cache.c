@@ -242,6 +242,7 @@ static void a_file_that_is_deleted_or_damaged_is_only_a_miss(void **state)
 static void a_file_of_another_version_is_thrown_away(void **state)
 {
     static const char *const versions[] = {"PRAGMA user_version = 99", "PRAGMA user_version = 1", "DROP TABLE total; PRAGMA user_version = 2"};
+    struct cache_stats stats;
     struct room r;
     (void)state;
     room_open(&r);
@@ -252,6 +253,8 @@ static void a_file_of_another_version_is_thrown_away(void **state)
         spoil(&r, versions[i]);
         c = start(&r);
         assert_string_equal(kept(c, "a", NOW), "");
+        assert_int_equal(cache_stats(c, &stats), WEIR_OK);
+        assert_int_equal(stats.entries + stats.bytes, 0);
         assert_true(keep(c, "a", "of this version", NOW, MUCH));
         later(c);
         assert_string_equal(kept(c, "a", NOW), "of this version");
@@ -361,6 +364,42 @@ static void a_put_does_not_wait_for_others(void **state)
     pthread_mutex_unlock(&c->lock);
     pthread_join(holder, NULL);
     assert_true(keep(c, "a", "now", NOW, MUCH));
+    end(&r, c);
+}
+
+/* A reader that never ends holds the log's beginning: then it is written to no more. */
+static void a_log_without_measure_rests_until_it_was_moved(void **state)
+{
+    struct room r;
+    sqlite3 *db;
+    char name[20], *body = malloc((2 << 20) + 1);
+    int i = 0;
+    (void)state;
+    room_open(&r);
+    struct cache *c = start(&r);
+    srandom(7);
+    for (int k = 0; k < 2 << 20; k++) body[k] = (char)(' ' + random() % 90);
+    body[2 << 20] = 0;
+    assert_true(keep(c, "first", "b", NOW, MUCH));
+    assert_int_equal(sqlite3_open(at_cache(&r).db, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "BEGIN; SELECT * FROM total", NULL, NULL, NULL), SQLITE_OK);
+    for (bool kept_it = true; kept_it && i < 100; i++) {
+        snprintf(name, sizeof name, "n%d", i);
+        kept_it = keep(c, name, body, NOW, INT64_C(1) << 40);
+    }
+    assert_in_range(i, 20, 60); /* 64 MB of log */
+    assert_string_equal(kept(c, "n0", NOW), body);
+    assert_int_equal(sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    for (int64_t until = clock_mono_ms() + 20000; clock_mono_ms() < until;) { /* as time passes, one put after the other */
+        later(c);
+        bool rests = !keep(c, "small", "b", NOW, INT64_C(1) << 40) || c->quiet_until;
+        if (!rests) break;
+        usleep(10000);
+    }
+    assert_true(keep(c, "last", body, NOW, INT64_C(1) << 40) && !c->quiet_until);
+    assert_string_equal(kept(c, "last", NOW), body);
+    free(body);
     end(&r, c);
 }
 
@@ -551,6 +590,7 @@ int main(void)
         cmocka_unit_test(a_disk_that_is_full_is_only_a_miss),
         cmocka_unit_test(a_put_lets_few_go_and_the_bound_is_never_passed),
         cmocka_unit_test(a_put_does_not_wait_for_others),
+        cmocka_unit_test(a_log_without_measure_rests_until_it_was_moved),
         cmocka_unit_test(puts_get_their_turn_while_thousands_leave),
         cmocka_unit_test(a_wrong_total_is_found_out_and_corrected),
         cmocka_unit_test(an_empty_cache_that_seems_full_ends_no_tending),

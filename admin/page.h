@@ -41,6 +41,10 @@ void page_button(struct web_way *w, struct buf *out, const char *action, const c
 void page_fault(struct web_way *w, struct buf *out);
 /* Sets w->fault and the answer's status. Always WEIR_OK: the form is shown again. */
 enum weir_err page_refuse(struct web_way *w, const char *field, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* For forms that name models and providers: a box to insist on a name that leads nowhere, where w->fault is about one; and
+ * the manager that refuses such names unless it is checked. */
+void page_insist(struct web_way *w, struct buf *out);
+struct manager page_manager(struct web_way *w);
 /* Adds to a form that is to be shown; NULL values are left out. Room must have been made by page_values. */
 bool page_values(struct web_way *w, struct form *f, int room);
 void page_value(struct form *f, const char *name, const char *value);

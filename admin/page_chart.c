@@ -61,10 +61,10 @@ static int place_of(struct chart *c, const char *name)
     return c->count++;
 }
 
-static void add_cell(int64_t hour, const char *name, const struct chart_sum *sum, void *arg)
+static void add_cell(int64_t start, const char *name, const struct chart_sum *sum, void *arg)
 {
     struct chart *c = arg;
-    int64_t i = (hour - c->ask->since) / c->ask->piece_ms, n = value_of(c->ask, sum);
+    int64_t i = (start - c->ask->since) / c->ask->piece_ms, n = value_of(c->ask, sum);
     if (i < 0 || i >= c->ask->count || c->err != WEIR_OK) return;
     c->pieces[i] += n;
     int place = place_of(c, name);
@@ -207,8 +207,12 @@ enum weir_err page_chart(struct web_way *w, struct buf *out, const struct chart_
 {
     struct chart c = {.ask = ask, .memory = &w->memory};
     c.pieces = arena_alloc(&w->memory, sizeof *c.pieces * (size_t)ask->count);
-    enum weir_err err = c.pieces ? chart_cells(w->db, ask->by, ask->since, add_cell, &c) : WEIR_NOMEM;
+    int64_t begins = ask->since;
+    enum weir_err err = c.pieces ? chart_cells(w->db, ask->by, ask->since, ask->piece_ms, &begins, add_cell, &c) : WEIR_NOMEM;
     if (err == WEIR_OK) err = c.err;
+    if (err == WEIR_OK && begins > ask->since)
+        HTML(out, "<p class=\"note\">What was before {} is still being added up; look again in a minute.</p>\n",
+             H_TIME(begins));
     if (err == WEIR_OK) draw(out, &c);
     names_free(&c.index);
     free(c.sums);

@@ -115,6 +115,20 @@ void page_input(struct web_way *w, struct buf *out, const struct form *values, c
     HTML(out, "</div>\n");
 }
 
+void page_insist(struct web_way *w, struct buf *out)
+{
+    static const struct input insist = {.name = "insist", .label = "Save it all the same: what it names will come later",
+                                        .type = "flag"};
+    if (w->fault.may_insist) page_input(w, out, &w->form, &insist);
+}
+
+struct manager page_manager(struct web_way *w)
+{
+    struct manager m = web_manager(w);
+    m.strict = !form_get(&w->form, "insist");
+    return m;
+}
+
 void page_form_end(struct buf *out, const char *button)
 {
     HTML(out, "<div class=\"actions\"><button>{}</button></div>\n</form>\n", H_TEXT(button));

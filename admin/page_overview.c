@@ -71,22 +71,6 @@ static int choice(const struct form *q, const char *name, const char *const *nam
     return 0;
 }
 
-#define SUMMED_MOST 150000 /* rows of the rollup; more would take a moment that delays others */
-
-/* A large site's callers are shown for as long as can be summed at once. */
-static enum weir_err shorten(struct web_way *w, struct buf *out, struct chart_ask *ask, int64_t now)
-{
-    int64_t rows;
-    enum weir_err err = chart_rows(w->db, ask->by, ask->since, &rows);
-    if (err != WEIR_OK || rows <= SUMMED_MOST) return err;
-    ask->piece_ms = HOUR_MS;
-    ask->count = 24;
-    ask->since = now / HOUR_MS * HOUR_MS - 23 * HOUR_MS;
-    HTML(out, "<p class=\"note\">So many callers are not summed over so long a time here: these are the last 24 hours. "
-              "<code>weir usage --by {} --since 30d</code> sums them all.</p>\n", H_TEXT(chart_by_names[ask->by]));
-    return WEIR_OK;
-}
-
 static enum weir_err write_chart(struct web_way *w, struct buf *out, int64_t now)
 {
     static const char *const range_names[RANGES] = {"day", "week", "month"};
@@ -105,8 +89,7 @@ static enum weir_err write_chart(struct web_way *w, struct buf *out, int64_t now
     HTML(out, "</p><p class=\"choices\">");
     for (int i = 0; i < CHART_BY_COUNT; i++) write_choice(w, out, "by", chart_by_names[i], chart_by_names[i], i == by);
     HTML(out, "</p>\n");
-    enum weir_err err = shorten(w, out, &ask, now);
-    if (err == WEIR_OK) err = page_chart(w, out, &ask);
+    enum weir_err err = page_chart(w, out, &ask);
     HTML(out, "</section>\n");
     return err;
 }

@@ -345,14 +345,14 @@ enum weir_err page_provider_key_remove_do(struct web_way *w, struct buf *out)
 enum weir_err page_provider_remove_do(struct web_way *w, struct buf *out)
 {
     struct manager m = web_manager(w);
-    const char *name = form_text(&w->form, "name"), *user = "";
+    const char *name = form_text(&w->form, "name"), *why;
     if (page_confirm(w, out, "providers", "Remove this provider?",
                      "Its address, settings and stored keys are lost. Limits and audit rows that name it stay.",
                      name, "provider-remove", "Remove the provider"))
         return WEIR_OK;
-    enum weir_err err = manage_provider_remove(&m, name, &user);
+    enum weir_err err = manage_provider_remove(&m, name, &why);
     if (err == WEIR_EXISTS) return problem_set(&w->problem, WEIR_INVALID, NULL,
-                                               "The model %s still leads there; change or remove it first.", user);
+                                               "Not removed, for %s. Change that first.", why);
     if (err == WEIR_NOT_FOUND) return problem_set(&w->problem, err, NULL, "There is no provider of this name.");
     return err == WEIR_OK ? page_go(w, "providers", "provider-removed", name) : err;
 }

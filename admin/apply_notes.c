@@ -127,7 +127,8 @@ static void compare(struct apply *a, const char *subject, const char *outer, str
             if (name) compare(a, subject, name, old, now);
         } else if (now.kind == JSON_ABSENT) {
             add_change(a, subject, "%s%.*s %.*s -> gone", outer, SHOWN(key), SHOWN(old.text));
-            add_note(a, "%s%.*s was %.*s; the entry does not say it, so it is gone", outer, SHOWN(key), SHOWN(old.text));
+            add_note(a, "%s: %s%.*s was %.*s; the entry does not say it, so it is gone", subject, outer, SHOWN(key),
+                     SHOWN(old.text));
         } else if (!span_eq(old.text, now.text)) {
             add_change(a, subject, "%s%.*s %.*s -> %.*s", outer, SHOWN(key), SHOWN(old.text), SHOWN(now.text));
         }

@@ -105,13 +105,15 @@ static void say_unknown(struct db *db, const struct words *models)
 
 static void say_limit(const struct ledger_line *l, void *arg)
 {
+    const struct rule *r = &l->rule;
+    bool cost = r->metric == METRIC_COST, hard = r->mode == MODE_HARD;
     char words[LIMIT_WORDS], amount[MONEY_TEXT];
 
-    if (l->rule.metric == METRIC_COST) money_text(l->rule.amount, amount);
-    else snprintf(amount, sizeof amount, "%lld", (long long)l->rule.amount);
-    if (!(*(int *)arg)++) say("limits that hold for it (and those on addresses, models and providers):");
-    say("  %s: %s%s %s%s%s", l->via ? l->via : l->scope, l->rule.metric == METRIC_COST ? "$" : "", amount,
-        limit_words(&l->rule, words), l->rule.mode == MODE_HARD ? "" : ", ", l->rule.mode == MODE_HARD ? "" : mode_names[l->rule.mode]);
+    if (cost) money_text(r->amount, amount);
+    else snprintf(amount, sizeof amount, "%lld", (long long)r->amount);
+    if (!(*(int *)arg)++) say("limits that hold for it, beside those on addresses, models and providers:");
+    say("  %s: %s%s %s%s%s", l->via ? l->via : l->scope, cost ? "$" : "", amount, limit_words(r, words), hard ? "" : ", ",
+        hard ? "" : mode_names[r->mode]);
 }
 
 static void count_limit(const struct ledger_line *l, void *arg)

@@ -41,10 +41,12 @@ int cmd_model_remove(struct weir *w, int argc, char **argv)
     struct manager m = weir_manager(w);
     const char *why = NULL;
     struct words words;
+    enum weir_err err;
 
     if (!options_read(&w->memory, argc, argv, options, 1, 1, &words)) return EXIT_USAGE;
     if (!weir_open(w, DB_WRITE, &m.db)) return EXIT_REFUSED;
-    return finish(&m, words.at[0], "alias", manage_model_remove(&m, words.at[0], &why), why);
+    err = manage_model_remove(&m, words.at[0], &why);
+    return finish(&m, words.at[0], "alias", err, why);
 }
 
 int cmd_prices_remove(struct weir *w, int argc, char **argv)
@@ -52,8 +54,10 @@ int cmd_prices_remove(struct weir *w, int argc, char **argv)
     const struct option_def options[] = {{NULL, OPTION_FLAG, NULL}};
     struct manager m = weir_manager(w);
     struct words words;
+    enum weir_err err;
 
     if (!options_read(&w->memory, argc, argv, options, 1, 1, &words)) return EXIT_USAGE;
     if (!weir_open(w, DB_WRITE, &m.db)) return EXIT_REFUSED;
-    return finish(&m, words.at[0], "alias", manage_price_remove(&m, words.at[0]), "it has no price");
+    err = manage_price_remove(&m, words.at[0]);
+    return finish(&m, words.at[0], "alias", err, "it has no price");
 }

@@ -8,7 +8,8 @@
 /* In the largest unit of which it is two or more whole ones. */
 static void window_words(const char *metric, int64_t seconds, char out[LIMIT_WORDS])
 {
-    static const struct { int64_t seconds; const char *name; } units[] = {{1, "s"}, {60, "min"}, {3600, "h"}, {86400, "days"}};
+    static const struct { int64_t seconds; const char *name; } units[] = {
+        {1, "s"}, {60, "min"}, {3600, "h"}, {86400, "days"}};
     int i = 3;
 
     while (i && (seconds % units[i].seconds || seconds < 2 * units[i].seconds)) i--;

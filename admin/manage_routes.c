@@ -64,20 +64,22 @@ static enum weir_err model_users(struct manager *m, const struct snapshot *s, co
 
 /* ---- providers ---- */
 
+/* What is loaded may be changed by another before the transaction begins; a target that is new then keeps its provider by
+ * the schema. */
 enum weir_err manage_provider_remove(struct manager *m, const char *name, const char **why)
 {
     struct snapshot *s = NULL;
     struct managed c;
     *why = NULL;
-    enum weir_err err = managed_begin(m, &c);
+    enum weir_err err = snapshot_load(m->db, NULL, &s);
     if (err != WEIR_OK) return err;
-    err = snapshot_load(m->db, NULL, &s);
-    const struct provider_row *p = err == WEIR_OK ? snapshot_provider(s, span_of(name)) : NULL;
-    if (err == WEIR_OK) err = p ? provider_users(m, s, p, why) : WEIR_NOT_FOUND;
-    if (err == WEIR_OK) doc_provider_write(&c.before, p);
-    if (err == WEIR_OK) err = provider_remove(m->db, p->id);
-    err = managed_end(m, &c, err, "provider removed", name);
-    if (s) snapshot_release(s);
+    const struct provider_row *p = snapshot_provider(s, span_of(name));
+    err = p ? provider_users(m, s, p, why) : WEIR_NOT_FOUND;
+    if (err == WEIR_OK && (err = managed_begin(m, &c)) == WEIR_OK) {
+        doc_provider_write(&c.before, p);
+        err = managed_end(m, &c, provider_remove(m->db, p->id), "provider removed", name);
+    }
+    snapshot_release(s);
     return err;
 }
 
@@ -122,49 +124,38 @@ enum weir_err manage_provider_breaker(struct manager *m, const char *name, const
 
 /* ---- models ---- */
 
-/* Begins a change of the model; after an error nothing is open. *s holds the row. */
-static enum weir_err model_begin(struct manager *m, struct managed *c, const char *alias, struct snapshot **s,
-                                 const struct model_row **row)
-{
-    *s = NULL;
-    enum weir_err err = managed_begin(m, c);
-    if (err != WEIR_OK) return err;
-    err = snapshot_load(m->db, NULL, s);
-    *row = err == WEIR_OK ? snapshot_model(*s, span_of(alias)) : NULL;
-    if (err == WEIR_OK && !*row) err = WEIR_NOT_FOUND;
-    if (err == WEIR_OK) doc_model_write(&c->before, *row);
-    if (err == WEIR_OK) return WEIR_OK;
-    if (*s) snapshot_release(*s);
-    return managed_end(m, c, err, "", "");
-}
-
 enum weir_err manage_model_remove(struct manager *m, const char *alias, const char **why)
 {
-    const struct model_row *row;
-    struct snapshot *s;
+    struct snapshot *s = NULL;
     struct managed c;
     *why = NULL;
-    enum weir_err err = model_begin(m, &c, alias, &s, &row);
+    enum weir_err err = snapshot_load(m->db, NULL, &s);
     if (err != WEIR_OK) return err;
-    err = model_users(m, s, alias, why);
-    if (err == WEIR_OK) err = model_remove(m->db, row->id);
-    err = managed_end(m, &c, err, "model removed", alias);
+    const struct model_row *row = snapshot_model(s, span_of(alias));
+    err = row ? model_users(m, s, alias, why) : WEIR_NOT_FOUND;
+    if (err == WEIR_OK && (err = managed_begin(m, &c)) == WEIR_OK) {
+        doc_model_write(&c.before, row);
+        err = managed_end(m, &c, model_remove(m->db, row->id), "model removed", alias);
+    }
     snapshot_release(s);
     return err;
 }
 
 enum weir_err manage_price_remove(struct manager *m, const char *alias)
 {
-    const struct model_row *row;
-    struct snapshot *s;
+    struct snapshot *s = NULL;
     struct managed c;
-    enum weir_err err = model_begin(m, &c, alias, &s, &row);
+    enum weir_err err = snapshot_load(m->db, NULL, &s);
     if (err != WEIR_OK) return err;
-    struct model_row unpriced = *row;
-    unpriced.price = (struct price){.known = false};
-    err = row->price.known ? model_put(m->db, &unpriced, &unpriced.id) : WEIR_EXISTS;
-    doc_model_write(&c.after, &unpriced);
-    err = managed_end(m, &c, err, "model changed", alias);
+    const struct model_row *row = snapshot_model(s, span_of(alias));
+    err = !row ? WEIR_NOT_FOUND : row->price.known ? WEIR_OK : WEIR_EXISTS;
+    if (err == WEIR_OK && (err = managed_begin(m, &c)) == WEIR_OK) {
+        struct model_row unpriced = *row;
+        unpriced.price = (struct price){.known = false};
+        doc_model_write(&c.before, row);
+        doc_model_write(&c.after, &unpriced);
+        err = managed_end(m, &c, model_put(m->db, &unpriced, &unpriced.id), "model changed", alias);
+    }
     snapshot_release(s);
     return err;
 }

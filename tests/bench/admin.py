@@ -26,10 +26,10 @@ insert into limit_rule (scope, metric, shape, period, amount, created) values ('
 insert into limit_rule (scope, metric, shape, period, amount, created) select printf('team/team-%03d', value), 'tokens', 'calendar', 'month', 900000000, :now
     from counting where value < :teams;
 insert into counter (rule, member, first, used, held, at, rem, mark, warned, carry)
-    select r.id, printf('key/key-%06d', value), 1, value % 90000, 0, :now, 0, :now + 86400000, 0, 0 from counting, limit_rule r
+    select r.id, printf('key/key-%06d', value), 1, value * 40503 % 90000, 0, :now, 0, :now + 86400000, 0, 0 from counting, limit_rule r
     where value < :keys and r.scope = 'key/*';
 insert into counter (rule, member, first, used, held, at, rem, mark, warned, carry)
-    select r.id, printf('user/user-%05d', value), 1, value * 1900000, 0, :now, 0, :now + 86400000, 0, 0 from counting, limit_rule r
+    select r.id, printf('user/user-%05d', value), 1, value * 40503 % :users * 1900000, 0, :now, 0, :now + 86400000, 0, 0 from counting, limit_rule r
     where value < :users and r.scope = 'user/*';
 insert into audit (time, request_id, user, team, key, ip, endpoint, alias, provider, model, stream, status, outcome, attempts, cache, prompt_tokens,
     cached_tokens, cache_write_tokens, completion_tokens, cost, usage_source, first_byte_ms, latency_ms, error, ticket)

@@ -143,6 +143,22 @@ void page_button(struct web_way *w, struct buf *out, const char *action, const c
     HTML(out, "<button class=\"plain\">{}</button></form>\n", H_TEXT(button));
 }
 
+void page_button_two(struct web_way *w, struct buf *out, const char *action, const struct form_field fields[2],
+                     const char *button)
+{
+    HTML(out, "<form method=\"post\" action=\"{}\" class=\"inline\">", H_TEXT(action));
+    page_hidden(out, "csrf", w->who.csrf);
+    for (int i = 0; i < 2; i++) page_hidden(out, fields[i].name, fields[i].value);
+    HTML(out, "<button class=\"plain\">{}</button></form>\n", H_TEXT(button));
+}
+
+enum weir_err page_keep(struct web_way *w, struct buf *text, struct span *json)
+{
+    *json = (struct span){text->err ? NULL : arena_str(&w->memory, buf_all(text)), text->len};
+    buf_free(text);
+    return json->at ? WEIR_OK : WEIR_NOMEM;
+}
+
 /* ---- questions and secrets ---- */
 
 bool page_confirm(struct web_way *w, struct buf *out, const char *here, const char *title, const char *lost,

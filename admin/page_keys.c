@@ -133,9 +133,7 @@ static enum weir_err stored_of(struct web_way *w, const char *name, struct key *
     if (err != WEIR_OK) return err;
     buf_init(&text, 4 << 20);
     doc_key_write(&text, k);
-    *json = (struct span){text.err ? NULL : arena_str(&w->memory, buf_all(&text)), text.len};
-    buf_free(&text);
-    return json->at ? WEIR_OK : WEIR_NOMEM;
+    return page_keep(w, &text, json);
 }
 
 struct limits { struct buf *out; int count; };
@@ -318,7 +316,5 @@ enum weir_err page_key_revoke_do(struct web_way *w, struct buf *out)
                          "in the audit log.",
                      name, "key-revoke", "Revoke the key"))
         return WEIR_OK;
-    enum weir_err err = manage_key_revoke(&m, name);
-    if (err == WEIR_NOT_FOUND) return problem_set(&w->problem, err, NULL, "There is no key of this name.");
-    return err == WEIR_OK ? page_go(w, "keys", "key-revoked", name) : err;
+    return page_done(w, manage_key_revoke(&m, name), "key", "keys", "key-revoked", name);
 }

@@ -5,7 +5,6 @@
 #include "fcgi/base/bounds.h"
 #include "fcgi/base/text.h"
 
-#define ENTRIES_MOST 1000 /* targets of one alias */
 #define TRIM_AT 90        /* percent of the window */
 #define TRIM_TO 60
 #define SYSTEM_MOST 65536 /* bytes of a system text, and of defaults */

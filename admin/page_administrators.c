@@ -167,7 +167,8 @@ enum weir_err page_administrator_enable_do(struct web_way *w, struct buf *out)
     struct manager m = web_manager(w);
     const char *name = form_text(&w->form, "name");
     (void)out;
-    return page_done(w, manage_administrator_disable(&m, name, false), "administrator", "administrators", "administrator-enabled", name);
+    enum weir_err err = manage_administrator_disable(&m, name, false);
+    return page_done(w, err, "administrator", "administrators", "administrator-enabled", name);
 }
 
 /* ---- keys of programs ---- */

@@ -28,7 +28,8 @@ static void write_breaker(struct web_way *w, struct buf *out, const char *name, 
                                                               {"auto", "Let breakers decide"}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (p->forced ? strcmp(p->forced, all[i].wish) == 0 : i == 2 && strcmp(p->breaker, "closed") == 0) continue;
-        page_button_two(w, out, "provider-breaker", (struct form_field[]){{"name", name}, {"wish", all[i].wish}}, all[i].text);
+        page_button_two(w, out, "provider-breaker", (struct form_field[]){{"name", name}, {"wish", all[i].wish}},
+                        all[i].text);
     }
 }
 

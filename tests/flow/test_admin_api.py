@@ -248,7 +248,7 @@ def test_who_may_do_it_and_what_it_looks_like_are_described(path, method, role):
     parts = [r["content"]["application/json"] for code, r in o["responses"].items() if code[0] == "2"]
     parts += [o["requestBody"]["content"]["application/json"]] if "requestBody" in o else []
     for part in parts:
-        jsonschema_rs.validator_for({"$ref": "#/at", "at": part["schema"], "components": DESCRIPTION["components"]}).validate(part["example"])
+        jsonschema_rs.validator_for({"$ref": "#/at", "at": part["schema"], "components": DESCRIPTION["components"]}).validate(part["examples"]["example"]["value"])
 
 
 # ---- what a fuzzer sends by the description ----

@@ -31,17 +31,18 @@ static void card(struct buf *out, const char *title, const struct chart_sum *s)
                               H_INT(s->cache.served * 100 / s->cache.asked),
                               H_INT(s->cache.served * 1000 / s->cache.asked % 10),
                               H_COUNT(s->cache.asked));
-    if (s->unpriced) HTML(out, "<p class=\"bad\">{} without a price</p>", H_COUNT(s->unpriced));
+    if (s->unpriced) HTML(out, "<p class=\"bad\">{} <a href=\"models\">without a price</a></p>", H_COUNT(s->unpriced));
     HTML(out, "</div>\n");
 }
 
-/* Days and months are UTC's. */
-static enum weir_err write_cards(struct web_way *w, struct buf *out, int64_t now)
+/* Days and months are UTC's. *costs false: nothing that was asked this month has a price. */
+static enum weir_err write_cards(struct web_way *w, struct buf *out, int64_t now, bool *costs)
 {
     struct chart_sum today, month;
     enum weir_err err = chart_total(w->db, now / DAY_MS * DAY_MS, &today);
     if (err == WEIR_OK) err = chart_total(w->db, calendar_period(CALENDAR_MONTH, 0, now).start, &month);
     if (err != WEIR_OK) return err;
+    *costs = month.cost > 0 || !month.requests;
     HTML(out, "<div class=\"cards\">\n");
     card(out, "Today (UTC)", &today);
     card(out, "This month (UTC)", &month);
@@ -71,12 +72,14 @@ static int choice(const struct form *q, const char *name, const char *const *nam
     return 0;
 }
 
-static enum weir_err write_chart(struct web_way *w, struct buf *out, int64_t now)
+/* Where nothing has a price, tokens say more than an empty chart of cost. */
+static enum weir_err write_chart(struct web_way *w, struct buf *out, int64_t now, bool costs)
 {
     static const char *const range_names[RANGES] = {"day", "week", "month"};
     int range = choice(&w->query, "range", range_names, RANGES),
         by = choice(&w->query, "by", chart_by_names, CHART_BY_COUNT),
-        what = choice(&w->query, "what", chart_what_names, CHART_WHAT_COUNT);
+        what = costs || form_get(&w->query, "what") ? choice(&w->query, "what", chart_what_names, CHART_WHAT_COUNT)
+                                                    : CHART_TOKENS;
     const struct range *r = &ranges[range];
     struct chart_ask ask = {.by = (enum chart_by)by, .what = (enum chart_what)what, .piece_ms = r->piece_ms,
                             .count = r->count,
@@ -188,8 +191,9 @@ enum weir_err page_overview(struct web_way *w, struct buf *out)
     page_start(w, out, "Overview", "overview");
     HTML(out, "<p class=\"live\"><button class=\"plain\" type=\"button\" data-live=\"10\" aria-pressed=\"false\" hidden>"
               "Keep it up to date</button></p>\n");
-    enum weir_err err = write_cards(w, out, now);
-    if (err == WEIR_OK) err = write_chart(w, out, now);
+    bool costs = true;
+    enum weir_err err = write_cards(w, out, now, &costs);
+    if (err == WEIR_OK) err = write_chart(w, out, now, costs);
     if (err == WEIR_OK) err = write_lists(w, out, now);
     if (err == WEIR_OK) err = write_upstreams(w, out, now);
     page_end(out);

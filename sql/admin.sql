@@ -243,12 +243,12 @@ FROM rollup WHERE hour >= ?1 GROUP BY role ORDER BY role;
 -- name: spend_by_model
 SELECT nullif(alias, ''), sum(requests), sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens), sum(cost),
        sum(unpriced)
-FROM rollup WHERE hour >= ?1 GROUP BY alias ORDER BY alias;
+FROM rollup_route WHERE hour >= ?1 GROUP BY alias ORDER BY alias;
 
 -- name: spend_by_provider
 SELECT nullif(provider, ''), sum(requests), sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens), sum(cost),
        sum(unpriced)
-FROM rollup WHERE hour >= ?1 GROUP BY provider ORDER BY provider;
+FROM rollup_route WHERE hour >= ?1 GROUP BY provider ORDER BY provider;
 
 -- name: spend_by_key
 SELECT nullif(key, ''), sum(requests), sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens), sum(cost),

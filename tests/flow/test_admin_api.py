@@ -110,7 +110,7 @@ def test_a_token_verifier_is_put_listed_and_removed(api, gw):
     name, key = new("verifier"), tokens.Key("ES256")
     entry = {"name": name, "algorithm": "ES256", "public_key": key.pem, "issuer": tokens.ISSUER, "models": ["a"]}
     status = lambda: gw.transport().get(gw.base + "/models", headers={"authorization": f"Bearer {key.token()}"}).status_code
-    assert status() == 401 and api.ask("PUT", "/jwt", json=entry) == {"ok": True} and status() == 200
+    assert status() == 401 and api.ask("PUT", "/jwt", json=entry) == {"ok": True, "notes": []} and status() == 200
     found = [v for v in api.ask("GET", "/jwt", role="viewer")["data"] if v["name"] == name]
     assert found == [entry | {"claims": {"user": "sub", "team": "team", "role": "role", "rolegroup": "rolegroup"}, "has_secret": False, "keys": None,
                               "fetched": None, "tried": None, "error": None}]
@@ -176,7 +176,7 @@ DOC_TABLE = re.compile(r"^(?:static )?bool (\w+)\([^{;]*?\)\n\{(.*?)^\}", re.M |
 FIELD = re.compile(r'\{"(\w+)", FIELD_([A-Z]+), offsetof\([^)]*\), (true|false),\s+([^,]+),\s+([^,]+),\s+([^}]+)\}')
 # Which table of admin/doc_*.c reads what a schema describes.
 READ_BY = {"upstream_key_read": ["ProviderKey"], "timeouts_read": ["Provider", "timeouts"], "doc_provider_read": ["Provider"], "target_read": ["Target"],
-           "price_read": ["Price"], "context_read": ["Model", "context"], "doc_model_read": ["Model"], "doc_key_read": ["Key"], "doc_limit_read": ["Limit"],
+           "context_read": ["Model", "context"], "doc_model_read": ["Model"], "doc_key_read": ["Key"], "doc_limit_read": ["Limit"],
            "doc_jwt_read": ["Verifier"], "claims": ["Verifier", "claims"], "document_read": ["Document"]}
 
 
@@ -229,6 +229,12 @@ def test_the_description_has_what_the_document_s_reader_reads(reader):
             assert (p["type"], p["minLength"], p["maxLength"]) == ("string", 1, 128), n
         elif kind == "BOOL":
             assert p["type"] == "boolean", n
+
+
+def test_the_description_has_every_part_of_a_price():
+    four = re.findall(r'\{"(\w+)", FIELD_MONEY', (ROOT / "admin/doc_price.c").read_text())
+    parts = re.findall(r'\[PRICE_\w+\] = "(\w+)"', (ROOT / "sql/price_parts.c").read_text())
+    assert len(four) == 4 and len(parts) > 10 and set(schema_of(["Price"])["properties"]) == {*four, *parts}
 
 
 def test_every_table_of_the_document_is_described():

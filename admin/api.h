@@ -16,16 +16,17 @@
 enum weir_err api_body(struct web_way *w, const struct field *table, void *into);
 /* The body as it is, checked to be JSON. The caller frees. */
 enum weir_err api_body_text(struct web_way *w, struct buf *text, struct jval *root);
-/* One entry of a section of the document out of the body, added or changed. */
-enum weir_err api_put_entry(struct web_way *w, struct buf *out, enum section section);
 /* w->query out of the address; form.h reads it. */
 enum weir_err api_query(struct web_way *w);
 /* The query's value of that name; NULL: w->problem says that it is missing. */
 const char *api_named(struct web_way *w, const char *name);
 /* A document's fault as a problem: "capacity must be above 0." of the param "capacity". */
 enum weir_err api_fault(struct web_way *w, enum weir_err err, const struct fault *fault);
+/* The body as one entry of a section, added or changed; answers {"ok":true,"notes":[...]}. */
+enum weir_err api_put_entry(struct web_way *w, struct buf *out, enum section section);
 enum weir_err api_not_found(struct web_way *w, const char *what); /* "There is no key of this name." */
 enum weir_err api_done(struct buf *out);                          /* {"ok":true} */
+void api_lines(struct buf *out, const char *lead, const char *lines); /* an array of texts, a line each; NULL: of none */
 int api_most(const struct web_way *w);                            /* the query's limit */
 void api_member(struct buf *out, const char *lead, const char *text); /* lead, then a JSON string or null */
 void api_time(struct buf *out, const char *lead, int64_t ms);         /* 0: null */

@@ -51,6 +51,7 @@ enum weir_err api_key_put(struct web_way *w, struct buf *out)
         jval_string(jscan_find(root, "name"), &name);
         api_member(out, "{\"name\":", buf_cstr(&name));
         api_member(out, ",\"secret\":", secret); /* null: the key was there, or brought its own */
+        api_lines(out, ",\"notes\":", m.notes);
         buf_char(out, '}');
         if (secret) w->head.status = 201;
     }

@@ -103,15 +103,7 @@ enum weir_err api_what_if(struct web_way *w, struct buf *out)
 
 enum weir_err api_limit_put(struct web_way *w, struct buf *out)
 {
-    struct manager m = web_manager(w);
-    struct fault fault;
-    struct jval root;
-    struct buf text;
-    enum weir_err err = api_body_text(w, &text, &root);
-    if (err == WEIR_OK && (err = manage_entry(&m, SECTION_LIMITS, buf_all(&text), &fault,
-                                              NULL)) != WEIR_OK) err = api_fault(w, err, &fault);
-    buf_free(&text);
-    return err == WEIR_OK ? api_done(out) : err;
+    return api_put_entry(w, out, SECTION_LIMITS);
 }
 
 struct selection { const char *scope, *metric, *shape, *period, *member; int64_t seconds; };

@@ -64,10 +64,10 @@ enum weir_err api_provider_put(struct web_way *w, struct buf *out)
 enum weir_err api_provider_delete(struct web_way *w, struct buf *out)
 {
     struct manager m = web_manager(w);
-    const char *name = api_named(w, "name"), *user = "";
+    const char *name = api_named(w, "name"), *why;
     if (!name) return w->problem.err;
-    enum weir_err err = manage_provider_remove(&m, name, &user);
-    if (err == WEIR_EXISTS) return problem_set(&w->problem, WEIR_INVALID, "name", "The model %s still leads there.", user);
+    enum weir_err err = manage_provider_remove(&m, name, &why);
+    if (err == WEIR_EXISTS) return problem_set(&w->problem, WEIR_INVALID, "name", "Not removed, for %s.", why);
     if (err == WEIR_NOT_FOUND) return api_not_found(w, "provider");
     return err == WEIR_OK ? api_done(out) : err;
 }
@@ -125,10 +125,10 @@ enum weir_err api_model_put(struct web_way *w, struct buf *out)
 enum weir_err api_model_delete(struct web_way *w, struct buf *out)
 {
     struct manager m = web_manager(w);
-    const char *alias = api_named(w, "alias"), *user = "";
+    const char *alias = api_named(w, "alias"), *why;
     if (!alias) return w->problem.err;
-    enum weir_err err = manage_model_remove(&m, alias, &user);
-    if (err == WEIR_EXISTS) return problem_set(&w->problem, WEIR_INVALID, "alias", "The model %s falls back to it.", user);
+    enum weir_err err = manage_model_remove(&m, alias, &why);
+    if (err == WEIR_EXISTS) return problem_set(&w->problem, WEIR_INVALID, "alias", "Not removed, for %s.", why);
     if (err == WEIR_NOT_FOUND) return api_not_found(w, "model");
     return err == WEIR_OK ? api_done(out) : err;
 }
@@ -188,7 +188,7 @@ static void write_secrets(struct buf *out, struct span left)
         left = (struct span){end + 1, left.len - (size_t)(end + 1 - left.at)};
         lead = ",";
     }
-    buf_str(out, "]}");
+    buf_char(out, ']');
 }
 
 enum weir_err api_document_put(struct web_way *w, struct buf *out)
@@ -207,6 +207,9 @@ enum weir_err api_document_put(struct web_way *w, struct buf *out)
     } else if (err == WEIR_OK) {
         write_tally(out, &done);
         write_secrets(out, buf_all(&done.made));
+        api_lines(out, ",\"notes\":", buf_cstr(&done.notes));
+        api_lines(out, ",\"changes\":", buf_cstr(&done.changes));
+        buf_char(out, '}');
         applied_free(&done);
     }
     if (text.at) secret_wipe(text.at, text.len);

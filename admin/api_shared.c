@@ -37,9 +37,11 @@ enum weir_err api_put_entry(struct web_way *w, struct buf *out, enum section sec
     enum weir_err err = api_body_text(w, &text, &root);
     if (err == WEIR_OK && (err = manage_entry(&m, section, buf_all(&text), &fault, NULL)) != WEIR_OK)
         err = api_fault(w, err, &fault);
-    if (text.at) secret_wipe(text.at, text.len);
+    if (text.at) secret_wipe(text.at, text.len); /* a provider's keys */
     buf_free(&text);
-    return err == WEIR_OK ? api_done(out) : err;
+    if (err != WEIR_OK) return err;
+    api_lines(out, "{\"ok\":true,\"notes\":", m.notes);
+    return buf_char(out, '}');
 }
 
 enum weir_err api_query(struct web_way *w)
@@ -68,6 +70,21 @@ enum weir_err api_not_found(struct web_way *w, const char *what)
 enum weir_err api_done(struct buf *out)
 {
     return buf_str(out, "{\"ok\":true}");
+}
+
+void api_lines(struct buf *out, const char *lead, const char *lines)
+{
+    buf_str(out, lead);
+    lead = "[";
+    if (!lines || !*lines) buf_char(out, '[');
+    while (lines && *lines) {
+        size_t n = strcspn(lines, "\n");
+        buf_str(out, lead);
+        json_string(out, (struct span){lines, n});
+        lines += n + (lines[n] == '\n');
+        lead = ",";
+    }
+    buf_char(out, ']');
 }
 
 int api_most(const struct web_way *w)

@@ -112,20 +112,24 @@ undo:
 bool document_change(const struct apply_ground *g, struct span text, bool dry_run, struct applied *out, struct fault *fault)
 {
     struct apply a = {.data_dir = g->data_dir, .read = g->read, .write = g->write, .master = g->master, .by = g->by,
-                      .out = out, .r = {.remote = g->remote}};
+                      .out = out, .strict = g->strict, .r = {.remote = g->remote}};
     bool fine;
 
     *out = (struct applied){0};
     buf_init(&out->made, (size_t)512 << 20);
+    buf_init(&out->notes, 1 << 20);
+    buf_init(&out->changes, (size_t)64 << 20);
     arena_init(&a.entry);
     a.r.memory = &a.entry;
     fine = document_read(&a.r, text, &a.doc) && stored_load(&a) && apply_check(&a) && transact(&a, dry_run);
     if (!fine) {
-        *fault = (struct fault){.err = a.err};
+        *fault = (struct fault){.err = a.err, .unknown = a.unknown};
         memcpy(fault->path, a.r.path, sizeof fault->path);
         memcpy(fault->text, a.r.fault, sizeof fault->text);
     }
-    if (!fine || dry_run) applied_free(out);
+    if (dry_run && out->made.at) secret_wipe(out->made.at, out->made.len);
+    if (dry_run) buf_free(&out->made);
+    if (!fine) applied_free(out);
     forget_all(&a);
     return fine;
 }
@@ -134,4 +138,6 @@ void applied_free(struct applied *out)
 {
     if (out->made.at) secret_wipe(out->made.at, out->made.len);
     buf_free(&out->made);
+    buf_free(&out->notes);
+    buf_free(&out->changes);
 }

@@ -20,6 +20,9 @@ struct applied {
     size_t revoked;      /* keys of the document that are revoked, and stay so */
     bool anonymous_limited; /* see anonymous.h */
     bool short_secret;      /* of a token verifier: see document.h */
+    struct buf notes;       /* lines "PATH: SENTENCE" of what may be a mistake, the first of note_count */
+    int note_count;
+    struct buf changes;     /* lines "NAME: MEMBER OLD -> NEW" of what was written, or would be */
 };
 
 /* What the document is brought into, and by whom. */
@@ -29,13 +32,18 @@ struct apply_ground {
     const struct master_key *master;
     struct actor by;
     bool remote;               /* secrets may not name files and environment variables of this machine */
+    bool strict;               /* models and providers that are not there may not be named by keys and limits */
 };
 
 /* err WEIR_OK: the document is wrong, at that path ("limits[0].capacity"); else the database failed. */
-struct fault { enum weir_err err; char path[sizeof ((struct reader *)0)->path], text[sizeof ((struct reader *)0)->fault]; };
+struct fault {
+    enum weir_err err;
+    bool unknown; /* it is about a name that is not there, and would be none if strict were false */
+    char path[sizeof ((struct reader *)0)->path], text[sizeof ((struct reader *)0)->fault];
+};
 
 /* dry_run: all but the commit, and no secrets are given out. False: *fault says why, nothing was changed and *out is
- * free; else the caller frees it. */
+ * free; else the caller frees it with applied_free. */
 bool document_change(const struct apply_ground *g, struct span text, bool dry_run, struct applied *out, struct fault *fault);
 void applied_free(struct applied *out); /* may be called twice */
 

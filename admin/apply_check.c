@@ -74,14 +74,15 @@ static bool check_limit(struct apply *a, struct jval v)
     if (!doc_limit_read(&a->r, v, &l)) return false;
     identity = limit_identity(&a->entry, &l);
     if (!identity) return refuse_memory(&a->r);
-    return add_name(a, SECTION_LIMITS, NULL, identity);
+    return add_name(a, SECTION_LIMITS, NULL, identity) && apply_note_scope(a, l.scope);
 }
 
 static bool check_key(struct apply *a, struct jval v)
 {
     struct doc_key d;
 
-    return doc_key_read(&a->r, v, &d) && add_name(a, SECTION_KEYS, "name", d.row.name);
+    return doc_key_read(&a->r, v, &d) && add_name(a, SECTION_KEYS, "name", d.row.name)
+        && apply_note_models(a, d.row.models);
 }
 
 static bool check_jwt(struct apply *a, struct jval v)

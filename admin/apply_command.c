@@ -18,6 +18,23 @@ static void say_fault(const struct fault *f, const char *drop, const struct db *
     fprintf(stderr, "%s: %s\n", path, f->text);
 }
 
+static void say_notes(const struct applied *out, const char *drop)
+{
+    struct span left = buf_all(&out->notes);
+    size_t n = drop ? strlen(drop) : 0;
+    int told = 0;
+
+    for (; left.len; told++) {
+        const char *end = memchr(left.at, '\n', left.len);
+        struct span line = {left.at, end ? (size_t)(end - left.at) : left.len};
+
+        left = (struct span){left.at + line.len + (end != NULL), left.len - line.len - (end != NULL)};
+        if (drop && span_starts(line, drop)) line = (struct span){line.at + n, line.len - n};
+        say("%.*s", (int)line.len, line.at);
+    }
+    if (out->note_count > told) say("... and %d notes more", out->note_count - told);
+}
+
 bool document_apply(struct weir *w, struct span text, bool dry_run, const char *drop, struct applied *out)
 {
     struct apply_ground g = {.data_dir = w->data_dir, .by = weir_actor(w)};
@@ -35,6 +52,7 @@ bool document_apply(struct weir *w, struct span text, bool dry_run, const char *
     if (fine && out->short_secret)
         say("a token verifier's secret has fewer bytes than its algorithm's hash (HS256: 32, HS384: 48, HS512: 64), and so "
             "is easier to guess than it should be; `openssl rand -base64 48` makes a good one");
+    if (fine) say_notes(out, drop);
 out:
     db_close(g.read);
     db_close(g.write);

@@ -10,6 +10,7 @@ static bool record(struct apply *a, const char *action, const char *subject, str
                                    .before = before->len ? buf_cstr(before) : NULL,
                                    .after = after->len ? buf_cstr(after) : NULL};
 
+    apply_note_changes(a, action, subject, buf_all(before), buf_all(after));
     a->err = admin_change_add(a->write, &c);
     buf_free(before);
     buf_free(after);

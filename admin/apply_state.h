@@ -1,10 +1,12 @@
 /* What the three steps of applying a document share: apply.c opens, loads and commits; apply_check.c checks all of it;
- * apply_write.c writes what differs, apply_record.c the record of it. Nobody else includes this. */
+ * apply_write.c writes what differs, apply_record.c the record of it, apply_notes.c what is worth telling. Nobody else
+ * includes this. */
 #ifndef WEIR_ADMIN_APPLY_STATE_H
 #define WEIR_ADMIN_APPLY_STATE_H
 
 #include "admin/apply.h"
 #include "admin/document.h"
+#include "admin/known.h"
 #include "admin/names.h"
 #include "sql/change.h"
 
@@ -23,6 +25,7 @@ struct apply {
     struct names provider_id;
     struct applied *out;
     int64_t now;
+    bool strict, unknown;    /* as in struct apply_ground, struct fault */
     enum weir_err err;       /* of the database; else the fault is in r */
 };
 
@@ -40,5 +43,12 @@ bool apply_record_key(struct apply *a, const struct key *old, const struct key *
 bool apply_record_provider(struct apply *a, const struct provider_row *old, const struct doc_provider *now);
 bool apply_record_model(struct apply *a, const struct model_row *old, const struct doc_model *now);
 bool apply_record_text(struct apply *a, const char *action, const char *subject, struct span old, struct span now);
+
+/* Notes what an entry names that is not there: the aliases of a key (JSON; NULL: none), the scope of a limit. False: they
+ * are refused, for a->strict. */
+bool apply_note_models(struct apply *a, const char *models);
+bool apply_note_scope(struct apply *a, const char *scope);
+/* Notes what an entry changes, both in the document's form; before empty: there was none. */
+void apply_note_changes(struct apply *a, const char *action, const char *subject, struct span before, struct span after);
 
 #endif

@@ -99,7 +99,7 @@ int cmd_admin_password(struct weir *w, int argc, char **argv)
     bool no_code = false;
     const struct option_def options[] = {
         {"--role", OPTION_TEXT, &role}, {"--no-code", OPTION_FLAG, &no_code}, {NULL, OPTION_FLAG, NULL}};
-    struct manager m = {.data_dir = w->data_dir, .db_path = w->db_path, .by = weir_actor(w), .memory = &w->memory};
+    struct manager m = weir_manager(w);
     char password[PASSWORD_MADE_LEN + 1];
     struct words words;
     enum weir_err err;

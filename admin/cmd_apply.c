@@ -59,11 +59,11 @@ int cmd_apply(struct weir *w, int argc, char **argv)
     if (!options_read(&w->memory, argc, argv, options, 1, 1, &words)) return EXIT_USAGE;
     if (!file_read(words.at[0], BOUND_DOCUMENT, &text)) goto out;
     if (!document_apply(w, buf_all(&text), dry_run, NULL, &done)) goto out;
+    if (dry_run && done.changes.len) fprintf(stderr, "%s\n", buf_cstr(&done.changes));
     say_tally(&done, dry_run);
     code = print_made(&done, json);
     if (code != EXIT_DONE) say("the keys were made, but their secrets did not get out: rotate them");
-    if (done.made.at) secret_wipe(done.made.at, done.made.len);
-    buf_free(&done.made);
+    applied_free(&done);
 out:
     if (text.at) secret_wipe(text.at, text.len); /* it may hold keys of providers */
     buf_free(&text);

@@ -53,7 +53,7 @@ int cmd_cache_stats(struct weir *w, int argc, char **argv)
 int cmd_cache_clear(struct weir *w, int argc, char **argv)
 {
     const struct option_def options[] = {{NULL, OPTION_FLAG, NULL}};
-    struct manager m = {.data_dir = w->data_dir, .db_path = w->db_path, .by = weir_actor(w), .memory = &w->memory};
+    struct manager m = weir_manager(w);
     struct cache_stats lost;
     struct words words;
     enum weir_err err;

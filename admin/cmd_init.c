@@ -312,7 +312,7 @@ static bool apply_what_is_missing(struct weir *w, struct init *in)
         fine = false;
     } else if (in->providers.len || in->models.len || in->limit_text.len) {
         fine = document_apply(w, buf_all(&all), false, NULL, &done);
-        if (fine) buf_free(&done.made);
+        if (fine) applied_free(&done);
         if (fine && done.tally[SECTION_MODELS].added) say("%zu models added", done.tally[SECTION_MODELS].added);
         if (fine && in->priced)
             say("%d of them priced from the built-in list (%s, as of %s): `weir prices` shows them, `weir prices import` "
@@ -334,7 +334,7 @@ static void count_administrator(const struct administrator *a, void *arg)
 /* Where nobody can log in yet. The password is printed once, on stdout. */
 static bool make_administrator(struct weir *w)
 {
-    struct manager m = {.data_dir = w->data_dir, .db_path = w->db_path, .by = weir_actor(w), .memory = &w->memory};
+    struct manager m = weir_manager(w);
     char password[PASSWORD_MADE_LEN + 1];
     enum weir_err err;
     int count = 0;

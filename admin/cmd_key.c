@@ -5,6 +5,8 @@
 #include "admin/command.h"
 #include "admin/document.h"
 #include "admin/key_change.h"
+#include "admin/known.h"
+#include "admin/limit_words.h"
 #include "admin/listing.h"
 #include "admin/option.h"
 #include "fcgi/base/clock.h"
@@ -89,6 +91,50 @@ static const char *entry_of(struct weir *w, const struct key *k)
     return kept;
 }
 
+/* Whoever mistypes an alias would find out by the first 404. */
+static void say_unknown(struct db *db, const struct words *models)
+{
+    struct snapshot *snap = NULL;
+
+    if (!models->count || snapshot_load(db, NULL, &snap)) return;
+    for (int i = 0; i < models->count; i++)
+        if (!alias_is_known(snap, span_of(models->at[i])))
+            say("--models: %.100s is no model here; `weir model list` shows those there are", models->at[i]);
+    snapshot_release(snap);
+}
+
+static void say_limit(const struct ledger_line *l, void *arg)
+{
+    const struct rule *r = &l->rule;
+    bool cost = r->metric == METRIC_COST, hard = r->mode == MODE_HARD;
+    char words[LIMIT_WORDS], amount[MONEY_TEXT];
+
+    if (cost) money_text(r->amount, amount);
+    else snprintf(amount, sizeof amount, "%lld", (long long)r->amount);
+    if (!(*(int *)arg)++) say("limits that hold for it, beside those on addresses, models and providers:");
+    say("  %s: %s%s %s%s%s", l->via ? l->via : l->scope, cost ? "$" : "", amount, limit_words(r, words), hard ? "" : ", ",
+        hard ? "" : mode_names[r->mode]);
+}
+
+static void count_limit(const struct ledger_line *l, void *arg)
+{
+    (void)l;
+    ++*(int *)arg;
+}
+
+static void say_limits(struct db *db, const struct key *k)
+{
+    const struct ledger_who who = {.user = k->user, .team = k->team, .role = k->role, .rolegroup = k->rolegroup,
+                                   .key = k->name};
+    int64_t now = clock_wall_ms();
+    int told = 0, of_users = 0;
+
+    if (ledger_usage(db, &who, now, say_limit, &told)) return;
+    if (!told) say("no limit holds for it; `weir limit set key/%s` sets one", k->name);
+    if (!k->user && !ledger_list(db, "user/*", false, now, count_limit, &of_users) && of_users)
+        say("it names no user, so none of the limits on user/* holds for it");
+}
+
 static int print_secret(const char *secret)
 {
     int code;
@@ -141,6 +187,10 @@ int cmd_key_create(struct weir *w, int argc, char **argv)
     else if (err) weir_failed("nothing was changed", err, c.db);
     else code = commit_and_print(&c, secret);
     secret_wipe(secret, sizeof secret);
+    if (code == EXIT_DONE) {
+        say_unknown(c.db, &k.models);
+        say_limits(c.db, &d.row);
+    }
 out:
     key_change_close(&c);
     return code;

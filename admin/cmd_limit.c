@@ -74,7 +74,7 @@ int cmd_limit_set(struct weir *w, int argc, char **argv)
     } else if (document_apply(w, buf_all(&json), false, "limits[0].", &done)) {
         const struct tally *tally = &done.tally[SECTION_LIMITS];
 
-        buf_free(&done.made);
+        applied_free(&done);
         say("the limit on %s %s", words.at[0],
             tally->added ? "was added" : tally->changed ? "was changed; its count is kept" : "is there already, the same");
         code = EXIT_DONE;

@@ -71,7 +71,7 @@ int cmd_model_add(struct weir *w, int argc, char **argv)
     if (!model_document(words.at[0], &to, &json)) goto out;
     code = EXIT_REFUSED;
     if (alias_is_free(w, words.at[0]) && document_apply(w, buf_all(&json), false, "models[0].", &done)) {
-        buf_free(&done.made);
+        applied_free(&done);
         say("the alias %s was added; it has no price yet: `weir prices import` knows many", words.at[0]);
         code = EXIT_DONE;
     }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "admin/command.h"
+#include "admin/document.h"
 #include "admin/listing.h"
 #include "admin/option.h"
 #include "admin/price_file.h"
@@ -14,6 +15,8 @@
 #include "sql/change.h"
 #include "sql/price.h"
 #include "sql/price_parts.h"
+
+#define RECORD_MOST (8 << 20) /* bytes of what was, or is */
 
 /* "long_above=200000 long_input=6.00 ..." */
 static void list_parts(struct listing *l, const struct price *p)
@@ -76,7 +79,7 @@ int cmd_prices(struct weir *w, int argc, char **argv)
 
     if (!options_read(&w->memory, argc, argv, options, 0, 1, &words)) return EXIT_USAGE;
     if (words.count && strcmp(words.at[0], "list") != 0) {
-        say("%s: must be list or import", words.at[0]);
+        say("%s: must be list, import or remove", words.at[0]);
         return EXIT_USAGE;
     }
     if (snapshot_of(w, &db, &snap)) goto out;
@@ -123,6 +126,21 @@ static void find_built_in(const struct model_row *m, struct listed *out)
     *out = (struct listed){.name = l->model, .price = price_of(l)};
 }
 
+static enum weir_err record(struct import *im, const struct model_row *before, const struct model_row *after)
+{
+    struct buf was, is;
+    enum weir_err err;
+
+    buf_init(&was, RECORD_MOST);
+    buf_init(&is, RECORD_MOST);
+    doc_model_write(&was, before);
+    doc_model_write(&is, after);
+    err = weir_record(im->w, im->write, "model changed", after->alias, buf_cstr(&was), buf_cstr(&is));
+    buf_free(&was);
+    buf_free(&is);
+    return err;
+}
+
 /* Looks the model up and writes what differs. */
 static enum weir_err import_model(struct import *im, const struct model_row *m, struct outcome *o)
 {
@@ -148,7 +166,9 @@ static enum weir_err import_model(struct import *im, const struct model_row *m, 
     if (im->sizes && !row.max_output) row.max_output = o->listed.max_output;
     same = price_same(&row.price, &m->price) && row.context_window == m->context_window && row.max_output == m->max_output;
     o->result = same ? RESULT_SAME : RESULT_SET;
-    return o->result == RESULT_SET ? model_put(im->write, &row, &id) : WEIR_OK;
+    if (o->result != RESULT_SET) return WEIR_OK;
+    err = model_put(im->write, &row, &id);
+    return err ? err : record(im, m, &row);
 }
 
 /* In one transaction, read behind its lock, so that nothing another administrator does is overwritten. */

@@ -124,7 +124,7 @@ int cmd_provider_add(struct weir *w, int argc, char **argv)
     buf_init(&json, 1 << 20);
     if (provider_is_free(w, p.name) && provider_document(&p, &json)
         && document_apply(w, buf_all(&json), false, "providers[0].", &done)) {
-        buf_free(&done.made);
+        applied_free(&done);
         say("the provider %s was added; `weir provider test %s` calls it", p.name, p.name);
         code = EXIT_DONE;
     }

@@ -13,6 +13,7 @@
 #include "fcgi/provider/jwks.h"
 #include "sql/cache.h"
 #include "sql/content.h"
+#include "sql/fold.h"
 #include "sql/key_sets.h"
 #include "sql/ledger.h"
 #include "sql/settings.h"
@@ -36,7 +37,8 @@ struct tick {
     const struct verifier *verifier; /* whose key set it is about */
     struct buf keys;
     char fault[JWKS_FAULT];
-    int64_t now, tried, fetched;
+    struct fold fold;
+    int64_t now, tried, fetched, folded;
     bool mine;
 };
 
@@ -62,6 +64,12 @@ static enum weir_err forget(struct tick *t)
 
     return ledger_forget(t->ledger, t->db, days ? clock_wall_ms() - days * DAY_MS : 0, t->settings.audit_keep_rows,
                          STEP_ROWS, &t->done);
+}
+
+static enum weir_err put_fold(struct tick *t)
+{
+    t->done = 1;
+    return fold_put(t->db, &t->fold, clock_wall_ms());
 }
 
 /* One step in its own transaction; its rows are added to *sum. */
@@ -110,6 +118,20 @@ static enum weir_err sweep_all(struct tick *t)
     return err;
 }
 
+/* What the charts of the pages ask for; only the writing is done in the writers' queue. */
+static enum weir_err fold_all(struct tick *t)
+{
+    enum weir_err err;
+    bool due;
+
+    do {
+        err = fold_make(t->db, clock_wall_ms(), &t->fold, &due);
+        if (!err && due) err = take_step(t, put_fold, &t->folded);
+        buf_free(&t->fold.sums);
+    } while (!err && due);
+    return err;
+}
+
 static enum weir_err do_all(struct tick *t)
 {
     enum weir_err err = settings_load(t->db, &t->w->memory, &t->settings);
@@ -125,6 +147,7 @@ static enum weir_err do_all(struct tick *t)
     do {
         if (!err) err = take_step(t, forget, &t->deleted);
     } while (!err && t->done);
+    if (!err) err = fold_all(t);
     if (!err) err = tick_probe(t->w, t->db, &t->probed, &t->alive);
     return err;
 }
@@ -201,13 +224,13 @@ static enum weir_err fetch_sets(struct tick *t)
 static void print_done(const struct tick *t, bool json, int pages, int moved)
 {
     printf(json ? "{\"tickets_swept\": %lld, \"counters_removed\": %lld, \"contents_deleted\": %lld, "
-                  "\"audit_rows_deleted\": %lld, \"upstreams_probed\": %lld, \"upstreams_alive\": %lld, "
-                  "\"key_sets_fetched\": %lld, \"log_pages\": %d, \"log_pages_moved\": %d}\n"
+                  "\"audit_rows_deleted\": %lld, \"sums_folded\": %lld, \"upstreams_probed\": %lld, "
+                  "\"upstreams_alive\": %lld, \"key_sets_fetched\": %lld, \"log_pages\": %d, \"log_pages_moved\": %d}\n"
                 : "tickets of dead processes settled: %lld\nidle counters removed: %lld\ncontents deleted: %lld\n"
-                  "audit rows deleted: %lld\nupstreams probed: %lld, alive: %lld\nkey sets fetched: %lld\n"
-                  "pages in the log: %d, moved into the database: %d\n",
+                  "audit rows deleted: %lld\nhours and days added up: %lld\nupstreams probed: %lld, alive: %lld\n"
+                  "key sets fetched: %lld\npages in the log: %d, moved into the database: %d\n",
            (long long)t->swept, (long long)t->removed, (long long)t->contents, (long long)t->deleted,
-           (long long)t->probed, (long long)t->alive, (long long)t->fetched, pages, moved);
+           (long long)t->folded, (long long)t->probed, (long long)t->alive, (long long)t->fetched, pages, moved);
 }
 
 int cmd_tick(struct weir *w, int argc, char **argv)

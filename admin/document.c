@@ -36,6 +36,12 @@ bool document_read(struct reader *r, struct span text, struct document *out)
     return fields_read(r, root, table, out);
 }
 
+void doc_text_write(struct buf *out, const char *lead, const char *text)
+{
+    buf_str(out, lead);
+    json_string(out, span_of(text));
+}
+
 /* ---- secrets ---- */
 
 static bool secret_from_env(struct reader *r, const char *name, struct span *out)

@@ -16,6 +16,8 @@ extern const char *const section_names[SECTION_COUNT];
 /* Lives as long as the text it was read from. */
 struct document { struct jval sections[SECTION_COUNT], settings; }; /* JSON_ABSENT where there is none */
 
+#define TIMEOUT_MOST 86400000 /* a day, ms */
+
 #define DIALECTS "openai|anthropic|azure|gemini|groq|ollama|mock"
 #define STRATEGIES "priority|weighted|round_robin|least_latency|cheapest"
 #define JWT_ALGORITHMS "HS256|HS384|HS512|RS256|RS384|RS512|ES256|ES384|ES512"
@@ -71,6 +73,7 @@ bool secret_read(struct reader *r, struct jval v, struct span *out);
 const char *address_fault(struct span url, bool allow_plain_http);
 
 /* Writers of the same document, for export. They append one JSON value. */
+void doc_text_write(struct buf *out, const char *lead, const char *text); /* lead, then text as a JSON string */
 enum weir_err doc_provider_write(struct buf *out, const struct provider_row *p);
 enum weir_err doc_model_write(struct buf *out, const struct model_row *m);
 enum weir_err doc_limit_write(struct buf *out, const struct limit_rule *l);

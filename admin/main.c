@@ -33,27 +33,33 @@ static const struct command commands[] = {
      "NAME --dialect " DIALECTS " [--base-url URL] [--key-file FILE|-]\n"
      "            [--allow-plain-http] [--api-version V] [--anthropic-version V] [--auth bearer|x-api-key|api-key]\n"
      "            [--faces chat,responses...]",
-     "an upstream; its key is read from a file or stdin. Changed by `weir apply`, changed or removed at /admin"},
+     "an upstream; its key is read from a file or stdin. Changed by `weir apply`, or at /admin"},
     {"provider list", cmd_provider_list, "[--json]", "the upstreams, and how they, their breakers and keys are"},
     {"provider test", cmd_provider_test, "NAME [--model M] [--key KEYNAME] [--json]",
      "really call the upstream with each of its keys and say plainly what is wrong\n"
      "  asked for are its list of models and the smallest completion of M, by default of a model that an alias leads to"},
     {"provider sync", cmd_provider_sync, "NAME [--model M] [--json]",
      "read the provider's own rate limits from the headers of its answer, and set them as limits on provider/NAME"},
+    {"provider remove", cmd_provider_remove, "NAME [--key K]",
+     "take an upstream away, or one of its keys; refused while an alias leads there"},
     {"provider open", cmd_provider_open, "NAME", "ask it no more, whatever its breakers say"},
     {"provider close", cmd_provider_close, "NAME", "ask it whatever its breakers say"},
     {"provider auto", cmd_provider_auto, "NAME", "let its breakers decide, afresh, and use all its keys again"},
     {"model add", cmd_model_add, "ALIAS --to PROVIDER:MODEL[,PROVIDER:MODEL...]",
      "a name that callers use, and what stands behind it\n"
-     "  fallbacks, prices, a cache and all else of an alias: `weir apply`, or /admin, where it is removed too"},
+     "  fallbacks, prices, a cache and all else of an alias: `weir apply`, or /admin"},
     {"model import", cmd_model_import, "PROVIDER [--all | NAME...] [--prefix P] [--dry-run] [--json]",
      "what the upstream offers; all of it, or what is named, becomes aliases\n"
      "  an alias is P and the name; it has a price where the built-in list knows the model, and the sizes that are told"},
+    {"model remove", cmd_model_remove, "ALIAS",
+     "take an alias away; refused while another, or the setting fallback, falls back to it"},
     {"model list", cmd_model_list, "[--json]", "the aliases"},
     {"prices import", cmd_prices_import, "[FILE.json|-] [--sizes] [--dry-run] [--json]",
      "set the aliases' prices from the built-in list, or from a file: the one that LiteLLM publishes\n"
      "  a name counts that is the alias, or the first target's DIALECT/MODEL or MODEL; --sizes: where an alias has none,\n"
      "  its context_window and max_output too"},
+    {"prices remove", cmd_prices_remove, "ALIAS",
+     "an alias is unpriced from now on: refused where a limit on cost applies"},
     {"prices", cmd_prices, "[list] [--json]",
      "every alias with its price in dollars per million tokens, or \"unpriced\"\n"
      "  under AND what is charged by length, tier and kind (searches: per thousand)"},

@@ -1,18 +1,23 @@
-/* Changes of configuration, limits and client keys, each with its record. Administrators are manage_people.c's. */
+/* Changes of configuration, limits and client keys, each with its record. Administrators are manage_people.c's, what is
+ * taken from providers and models manage_routes.c's. */
 #include "admin/manage.h"
 
 #include <stdio.h>
 
 #include "admin/manage_state.h"
 #include "fcgi/base/clock.h"
-#include "sql/health.h"
-#include "sql/pulse.h"
+
+struct manager weir_manager(struct weir *w)
+{
+    return (struct manager){.data_dir = w->data_dir, .db_path = w->db_path, .by = weir_actor(w), .memory = &w->memory};
+}
 
 /* ---- entries of the document ---- */
 
 enum weir_err manage_document(struct manager *m, struct span text, bool dry_run, struct applied *out, struct fault *fault)
 {
-    struct apply_ground g = {.data_dir = m->data_dir, .write = m->db, .master = m->master, .by = m->by, .remote = true};
+    struct apply_ground g = {.data_dir = m->data_dir, .write = m->db, .master = m->master, .by = m->by, .remote = true,
+                             .strict = m->strict};
     enum weir_err err = db_open(m->db_path, DB_READ, MANAGE_BUSY_MS, &sql_admin, &g.read);
     if (err != WEIR_OK) return err;
     bool fine = document_change(&g, text, dry_run, out, fault);
@@ -37,12 +42,33 @@ static const char *secret_of(const struct applied *done, struct arena *a)
     return tab ? arena_str(a, (struct span){tab + 1, made.len - (size_t)(tab + 1 - made.at) - 1}) : NULL;
 }
 
+/* "keys[0].models[1]: ..." is told as "models[1]: ...", line by line. */
+static const char *notes_of(const struct applied *done, struct arena *a)
+{
+    struct buf text;
+    struct span left = buf_all(&done->notes);
+    const char *kept = NULL;
+    buf_init(&text, left.len + 1);
+    while (left.len) {
+        const char *end = memchr(left.at, '\n', left.len), *dot = memmem(left.at, left.len, "].", 2);
+        struct span line = {left.at, end ? (size_t)(end - left.at) : left.len};
+        left = (struct span){left.at + line.len + (end != NULL), left.len - line.len - (end != NULL)};
+        if (dot && dot < line.at + line.len) line = (struct span){dot + 2, (size_t)(line.at + line.len - dot) - 2};
+        if (text.len) buf_char(&text, '\n');
+        buf_span(&text, line);
+    }
+    if (text.len && !text.err) kept = arena_str(a, buf_all(&text));
+    buf_free(&text);
+    return kept;
+}
+
 static enum weir_err apply_text(struct manager *m, struct buf *text, struct fault *fault, const char **secret)
 {
     struct applied done;
     enum weir_err err = text->err ? text->err : manage_document(m, buf_all(text), false, &done, fault);
     if (err == WEIR_OK) {
         if (secret) *secret = secret_of(&done, m->memory);
+        m->notes = notes_of(&done, m->memory);
         applied_free(&done);
     }
     if (err == WEIR_INVALID) strip_path(fault);
@@ -181,88 +207,4 @@ enum weir_err manage_jwt_remove(struct manager *m, const char *name)
     if (err == WEIR_OK) buf_str(&c.before, row.body);
     if (err == WEIR_OK) err = jwt_remove(m->db, name);
     return managed_end(m, &c, err, "token verifier removed", name);
-}
-
-/* ---- providers and models ---- */
-
-enum weir_err manage_provider_remove(struct manager *m, const char *name, const char **user)
-{
-    struct snapshot *s = NULL;
-    struct managed c;
-    enum weir_err err = snapshot_load(m->db, NULL, &s);
-    if (err != WEIR_OK) return err;
-    const struct provider_row *p = snapshot_provider(s, span_of(name));
-    for (int i = 0; p && err == WEIR_OK && i < s->model_count; i++)
-        for (int t = 0; t < s->models[i].target_count; t++)
-            if (s->models[i].targets[t].provider == p) {
-                *user = arena_str(m->memory, span_of(s->models[i].alias));
-                err = WEIR_EXISTS;
-            }
-    if (!p) err = WEIR_NOT_FOUND;
-    if (err == WEIR_OK && (err = managed_begin(m, &c)) == WEIR_OK) {
-        doc_provider_write(&c.before, p);
-        err = managed_end(m, &c, provider_remove(m->db, p->id), "provider removed", name);
-    }
-    snapshot_release(s);
-    return err;
-}
-
-enum weir_err manage_provider_key_remove(struct manager *m, const char *provider, const char *key)
-{
-    struct managed c;
-    enum weir_err err = managed_begin(m, &c);
-    if (err != WEIR_OK) return err;
-    buf_str(&c.before, "{\"key\":");
-    json_string(&c.before, span_of(key));
-    buf_char(&c.before, '}');
-    return managed_end(m, &c, provider_key_remove(m->db, provider, key), "provider's key removed", provider);
-}
-
-static enum weir_err write_wish(struct manager *m, struct managed *c, const char *name, const char *wish)
-{
-    struct health_row row;
-    enum weir_err err = health_read(m->db, m->memory, HEALTH_PROVIDER, name, "", &row);
-    if (err != WEIR_OK) return err;
-    const char *was = row.forced == FORCED_OPEN ? "open" : row.forced == FORCED_CLOSED ? "closed" : "auto";
-    buf_printf(&c->before, "{\"breaker\":\"%s\"}", was);
-    buf_printf(&c->after, "{\"breaker\":\"%s\"}", wish);
-    if (strcmp(wish, "auto") == 0) return health_forget(m->db, name);
-    row.forced = strcmp(wish, "open") == 0 ? FORCED_OPEN : FORCED_CLOSED;
-    return health_put(m->db, &row, c->now);
-}
-
-enum weir_err manage_provider_breaker(struct manager *m, const char *name, const char *wish)
-{
-    struct snapshot *s = NULL;
-    struct managed c;
-    enum weir_err err = snapshot_load(m->db, NULL, &s);
-    if (err != WEIR_OK) return err;
-    bool known = snapshot_provider(s, span_of(name)) != NULL;
-    snapshot_release(s);
-    if (!known) return WEIR_NOT_FOUND;
-    if ((err = managed_begin(m, &c)) != WEIR_OK) return err;
-    err = managed_end(m, &c, write_wish(m, &c, name, wish), "provider's breaker forced", name);
-    if (err == WEIR_OK) pulse_ring(m->data_dir);
-    return err;
-}
-
-enum weir_err manage_model_remove(struct manager *m, const char *alias, const char **user)
-{
-    struct snapshot *s = NULL;
-    struct managed c;
-    enum weir_err err = snapshot_load(m->db, NULL, &s);
-    if (err != WEIR_OK) return err;
-    const struct model_row *model = snapshot_model(s, span_of(alias));
-    for (int i = 0; model && err == WEIR_OK && i < s->model_count; i++)
-        if (s->models[i].fallback && strcmp(s->models[i].fallback, alias) == 0) {
-            *user = arena_str(m->memory, span_of(s->models[i].alias));
-            err = WEIR_EXISTS;
-        }
-    if (!model) err = WEIR_NOT_FOUND;
-    if (err == WEIR_OK && (err = managed_begin(m, &c)) == WEIR_OK) {
-        doc_model_write(&c.before, model);
-        err = managed_end(m, &c, model_remove(m->db, model->id), "model removed", alias);
-    }
-    snapshot_release(s);
-    return err;
 }

@@ -14,7 +14,12 @@ struct manager {
     const struct master_key *master;
     struct actor by;
     struct arena *memory;
+    bool strict;                   /* names of models and providers that are not there are refused, not noted */
+    const char *notes;             /* of the last entry: lines of what may be a mistake, the arena's; NULL: nothing */
 };
+
+/* For a command; db and master are opened by it where it needs them. */
+struct manager weir_manager(struct weir *w);
 
 /* One entry of a section of the document, as JSON, added or changed. WEIR_INVALID: *fault names the member by its path
  * in the entry. *secret: that of a key that was made, the arena's; NULL otherwise (secret NULL: not wanted). */
@@ -37,14 +42,16 @@ enum weir_err manage_key_revoke(struct manager *m, const char *name);
 /* A token verifier with its secret and what was fetched for it. WEIR_NOT_FOUND. */
 enum weir_err manage_jwt_remove(struct manager *m, const char *name);
 
-/* WEIR_NOT_FOUND. WEIR_EXISTS: an alias still leads there: *user is its name, the arena's. */
-enum weir_err manage_provider_remove(struct manager *m, const char *name, const char **user);
+/* WEIR_NOT_FOUND. WEIR_EXISTS: something still leads there; *why is a clause that names it ("the model fast leads there"),
+ * the arena's. */
+enum weir_err manage_provider_remove(struct manager *m, const char *name, const char **why);
 enum weir_err manage_provider_key_remove(struct manager *m, const char *provider, const char *key);
 /* An administrator's word against the breakers: "open", "closed", or "auto", which also forgets what was held against it. */
 #define BREAKER_WISHES "open|closed|auto"
 enum weir_err manage_provider_breaker(struct manager *m, const char *name, const char *wish);
-/* WEIR_EXISTS: it is another alias's fallback. */
-enum weir_err manage_model_remove(struct manager *m, const char *alias, const char **user);
+enum weir_err manage_model_remove(struct manager *m, const char *alias, const char **why);
+/* The alias's own price, not those of its targets. WEIR_NOT_FOUND; WEIR_EXISTS: it is unpriced already. */
+enum weir_err manage_price_remove(struct manager *m, const char *alias);
 
 /* Forgets every kept answer; *lost: what there was. After an error the answers may be gone all the same. */
 enum weir_err manage_cache_clear(struct manager *m, struct cache_stats *lost);

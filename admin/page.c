@@ -117,6 +117,13 @@ enum weir_err page_go(struct web_way *w, const char *page, const char *code, con
     return w->head.location ? WEIR_OK : WEIR_NOMEM;
 }
 
+enum weir_err page_done(struct web_way *w, enum weir_err err, const char *what, const char *page, const char *code,
+                        const char *name)
+{
+    if (err == WEIR_NOT_FOUND) return problem_set(&w->problem, err, NULL, "There is no %s of this name.", what);
+    return err == WEIR_OK ? page_go(w, page, code, name) : err;
+}
+
 enum weir_err page_home(struct web_way *w, struct buf *out)
 {
     (void)out;

@@ -17,6 +17,9 @@ void page_end(struct buf *out);
 /* Answers with another page of this directory: "keys?said=key-revoked&of=NAME". said: what page_start tells there. name
  * NULL: of nothing. */
 enum weir_err page_go(struct web_way *w, const char *page, const char *said, const char *name);
+/* The end of a change: that page and what it says, or that there is no such thing ("key"). */
+enum weir_err page_done(struct web_way *w, enum weir_err err, const char *what, const char *page, const char *said,
+                        const char *name);
 void page_problem(struct web_way *w, struct buf *out); /* w->problem as a page, in place of what *out holds */
 
 /* ---- forms ---- */
@@ -34,13 +37,21 @@ void page_form_start(struct web_way *w, struct buf *out, const char *action);
 void page_input(struct web_way *w, struct buf *out, const struct form *values, const struct input *i);
 void page_hidden(struct buf *out, const char *name, const char *value);
 void page_form_end(struct buf *out, const char *button);
-/* A button that is a form of its own, with one hidden field. */
+/* A button that is a form of its own, with one hidden field, or two. */
 void page_button(struct web_way *w, struct buf *out, const char *action, const char *name, const char *value,
                  const char *button);
+void page_button_two(struct web_way *w, struct buf *out, const char *action, const struct form_field fields[2],
+                     const char *button);
 /* What is wrong with the form, once, above it; nothing if nothing is. */
 void page_fault(struct web_way *w, struct buf *out);
 /* Sets w->fault and the answer's status. Always WEIR_OK: the form is shown again. */
 enum weir_err page_refuse(struct web_way *w, const char *field, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* For forms that name models and providers: a box to insist on a name that leads nowhere, where w->fault is about one; and
+ * the manager that refuses such names unless it is checked. */
+void page_insist(struct web_way *w, struct buf *out);
+struct manager page_manager(struct web_way *w);
+/* An entry that was written for form_of_entry or form_entry becomes the request's; the buffer is freed. */
+enum weir_err page_keep(struct web_way *w, struct buf *text, struct span *json);
 /* Adds to a form that is to be shown; NULL values are left out. Room must have been made by page_values. */
 bool page_values(struct web_way *w, struct form *f, int room);
 void page_value(struct form *f, const char *name, const char *value);

@@ -1,4 +1,4 @@
-/* Administrators and the keys of their programs; and the record of every change. */
+/* Administrators and the keys of their programs. */
 #include "admin/page.h"
 
 #include <stdio.h>
@@ -98,11 +98,6 @@ enum weir_err page_administrators(struct web_way *w, struct buf *out)
     return write_all(w, out);
 }
 
-static enum weir_err no_such(struct web_way *w)
-{
-    return problem_set(&w->problem, WEIR_NOT_FOUND, NULL, "There is no administrator of this name.");
-}
-
 static enum weir_err nobody_left(struct web_way *w)
 {
     return problem_set(&w->problem, WEIR_INVALID, NULL, "Nobody would be left with the role admin who may log in, so "
@@ -136,8 +131,7 @@ enum weir_err page_administrator_reset_do(struct web_way *w, struct buf *out)
                      "administrator-reset", "Make a new password"))
         return WEIR_OK;
     enum weir_err err = manage_administrator_reset(&m, name, password);
-    if (err == WEIR_NOT_FOUND) return no_such(w);
-    if (err != WEIR_OK) return err;
+    if (err != WEIR_OK) return page_done(w, err, "administrator", NULL, NULL, NULL);
     page_secret(w, out, "administrators", "The administrator's new password", name, password, "administrators");
     secret_wipe(password, sizeof password);
     return WEIR_OK;
@@ -151,9 +145,8 @@ enum weir_err page_administrator_role_do(struct web_way *w, struct buf *out)
     if (!admin_role_parse(span_of(form_text(&w->form, "role")), &role)) return page_refuse(w, "role",
         "must be one of " ADMIN_ROLES), write_all(w, out);
     enum weir_err err = manage_administrator_role(&m, name, role);
-    if (err == WEIR_NOT_FOUND) return no_such(w);
     if (err == WEIR_INVALID) return nobody_left(w);
-    return err == WEIR_OK ? page_go(w, "administrators", "administrator-role", name) : err;
+    return page_done(w, err, "administrator", "administrators", "administrator-role", name);
 }
 
 enum weir_err page_administrator_disable_do(struct web_way *w, struct buf *out)
@@ -165,19 +158,17 @@ enum weir_err page_administrator_disable_do(struct web_way *w, struct buf *out)
                      "administrator-disable", "Disable"))
         return WEIR_OK;
     enum weir_err err = manage_administrator_disable(&m, name, true);
-    if (err == WEIR_NOT_FOUND) return no_such(w);
     if (err == WEIR_INVALID) return nobody_left(w);
-    return err == WEIR_OK ? page_go(w, "administrators", "administrator-disabled", name) : err;
+    return page_done(w, err, "administrator", "administrators", "administrator-disabled", name);
 }
 
 enum weir_err page_administrator_enable_do(struct web_way *w, struct buf *out)
 {
     struct manager m = web_manager(w);
     const char *name = form_text(&w->form, "name");
-    enum weir_err err = manage_administrator_disable(&m, name, false);
     (void)out;
-    if (err == WEIR_NOT_FOUND) return no_such(w);
-    return err == WEIR_OK ? page_go(w, "administrators", "administrator-enabled", name) : err;
+    enum weir_err err = manage_administrator_disable(&m, name, false);
+    return page_done(w, err, "administrator", "administrators", "administrator-enabled", name);
 }
 
 /* ---- keys of programs ---- */
@@ -211,7 +202,5 @@ enum weir_err page_admin_key_revoke_do(struct web_way *w, struct buf *out)
                      "The program that uses it is refused from now on; it cannot be brought back.", name,
                      "admin-key-revoke", "Revoke the key"))
         return WEIR_OK;
-    enum weir_err err = manage_admin_key_revoke(&m, name);
-    if (err == WEIR_NOT_FOUND) return problem_set(&w->problem, err, NULL, "There is no key of this name.");
-    return err == WEIR_OK ? page_go(w, "administrators", "admin-key-revoked", name) : err;
+    return page_done(w, manage_admin_key_revoke(&m, name), "key", "administrators", "admin-key-revoked", name);
 }

@@ -96,6 +96,7 @@ static enum weir_err write_form(struct web_way *w, struct buf *out, const struct
     }
     write_inputs(w, out, values, inputs, sizeof inputs / sizeof *inputs);
     if (!known) write_names_lists(out);
+    page_insist(w, out);
     page_form_end(out, known ? "Change the limit" : "Set the limit");
     if (known) write_other_actions(w, out, values);
     page_end(out);
@@ -182,7 +183,7 @@ enum weir_err page_budget(struct web_way *w, struct buf *out)
 
 enum weir_err page_budget_do(struct web_way *w, struct buf *out)
 {
-    struct manager m = web_manager(w);
+    struct manager m = page_manager(w);
     struct fault fault;
     struct buf entry;
     buf_init(&entry, BOUND_ADMIN_BODY * 8);
@@ -193,6 +194,7 @@ enum weir_err page_budget_do(struct web_way *w, struct buf *out)
     if (err != WEIR_INVALID) return err;
     page_refuse(w, strcmp(fault.path, "scope") == 0 ? "id" : strcmp(fault.path,
                 "capacity") == 0 ? "amount" : fault.path, "%s", fault.text);
+    w->fault.may_insist = fault.unknown;
     return write_form(w, out, &w->form);
 }
 

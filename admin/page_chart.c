@@ -15,12 +15,12 @@
 struct chart {
     const struct chart_ask *ask;
     struct arena *memory;
-    struct names index;      /* name to its place in sums */
-    int64_t *sums;           /* [place][piece] */
-    int64_t *totals;         /* [place] */
+    struct names index;      /* name to its place */
     const char **names;      /* [place]; the arena's */
+    int64_t *sums;           /* [piece][place], so that the names of one fold lie side by side */
+    int64_t *totals;         /* [place] */
     int64_t *pieces;         /* all names together */
-    int count, room;
+    int count;
     enum weir_err err;
 };
 
@@ -29,21 +29,14 @@ static int64_t value_of(const struct chart_ask *ask, const struct chart_sum *s)
     return ask->what == CHART_COST ? s->cost : ask->what == CHART_TOKENS ? s->tokens : s->requests;
 }
 
+/* Zeros that nothing was written to take no memory. */
 static bool make_room(struct chart *c)
 {
-    int room = c->room ? c->room * 2 : 64;
-    int64_t *sums = realloc(c->sums, sizeof *sums * (size_t)room * (size_t)c->ask->count);
-    if (sums) c->sums = sums;
-    int64_t *totals = sums ? realloc(c->totals, sizeof *totals * (size_t)room) : NULL;
-    if (totals) c->totals = totals;
-    const char **names = totals ? realloc(c->names, sizeof *names * (size_t)room) : NULL;
-    if (!names) return false;
-    c->names = names;
-    memset(c->sums + (size_t)c->room * (size_t)c->ask->count, 0,
-           sizeof *sums * (size_t)(room - c->room) * (size_t)c->ask->count);
-    memset(c->totals + c->room, 0, sizeof *totals * (size_t)(room - c->room));
-    c->room = room;
-    return true;
+    c->names = calloc(NAMES_MOST, sizeof *c->names);
+    c->sums = calloc((size_t)NAMES_MOST * (size_t)c->ask->count, sizeof *c->sums);
+    c->totals = calloc(NAMES_MOST, sizeof *c->totals);
+    c->pieces = calloc((size_t)c->ask->count, sizeof *c->pieces);
+    return c->names && c->sums && c->totals && c->pieces;
 }
 
 /* The name's place; -1: it is not told apart. */
@@ -53,24 +46,29 @@ static int place_of(struct chart *c, const char *name)
     struct span text = span_of(name ? name : "");
     if (names_find(&c->index, text, &at)) return (int)at;
     if (c->count == NAMES_MOST) return -1;
-    if ((c->count == c->room && !make_room(c)) || names_add(&c->index, text, c->count) != WEIR_OK) {
+    c->names[c->count] = arena_str(c->memory, text);
+    if (!c->names[c->count] || names_add(&c->index, text, c->count) != WEIR_OK) {
         c->err = WEIR_NOMEM;
         return -1;
     }
-    c->names[c->count] = arena_str(c->memory, text);
     return c->count++;
 }
 
-static void add_cell(int64_t hour, const char *name, const struct chart_sum *sum, void *arg)
+static void add_cell(int64_t start, const char *name, const struct chart_sum *sum, void *arg)
 {
     struct chart *c = arg;
-    int64_t i = (hour - c->ask->since) / c->ask->piece_ms, n = value_of(c->ask, sum);
+    int64_t i = (start - c->ask->since) / c->ask->piece_ms, n = value_of(c->ask, sum);
     if (i < 0 || i >= c->ask->count || c->err != WEIR_OK) return;
     c->pieces[i] += n;
     int place = place_of(c, name);
     if (place < 0) return;
-    c->sums[place * c->ask->count + i] += n;
-    c->totals[place] += n;
+    c->sums[i * NAMES_MOST + place] += n;
+}
+
+static void add_totals(struct chart *c)
+{
+    for (int i = 0; i < c->ask->count; i++)
+        for (int k = 0; k < c->count; k++) c->totals[k] += c->sums[i * NAMES_MOST + k];
 }
 
 /* Places of the largest, the largest first. */
@@ -115,7 +113,7 @@ static void write_bar(struct buf *out, const struct chart *c, int64_t i, const i
     write_value(out, c->ask, c->pieces[i]);
     HTML(out, "</title>");
     for (int k = 0; k < shown; k++) {
-        int64_t n = c->sums[at[k] * c->ask->count + i];
+        int64_t n = c->sums[i * NAMES_MOST + at[k]];
         write_part(out, c, i, k, n, most, &base);
         rest -= n;
     }
@@ -206,13 +204,19 @@ const char *chart_piece_text(const struct chart_ask *ask, int64_t i, char text[T
 enum weir_err page_chart(struct web_way *w, struct buf *out, const struct chart_ask *ask)
 {
     struct chart c = {.ask = ask, .memory = &w->memory};
-    c.pieces = arena_alloc(&w->memory, sizeof *c.pieces * (size_t)ask->count);
-    enum weir_err err = c.pieces ? chart_cells(w->db, ask->by, ask->since, add_cell, &c) : WEIR_NOMEM;
+    int64_t begins = ask->since;
+    enum weir_err err = make_room(&c) ? WEIR_OK : WEIR_NOMEM;
+    if (err == WEIR_OK) err = chart_cells(w->db, ask->by, ask->since, ask->piece_ms, &begins, add_cell, &c);
     if (err == WEIR_OK) err = c.err;
+    if (err == WEIR_OK && begins > ask->since)
+        HTML(out, "<p class=\"note\">What was before {} is still being added up; look again in a minute.</p>\n",
+             H_TIME(begins));
+    if (err == WEIR_OK) add_totals(&c);
     if (err == WEIR_OK) draw(out, &c);
     names_free(&c.index);
+    free(c.names);
     free(c.sums);
     free(c.totals);
-    free(c.names);
+    free(c.pieces);
     return err;
 }

@@ -115,6 +115,20 @@ void page_input(struct web_way *w, struct buf *out, const struct form *values, c
     HTML(out, "</div>\n");
 }
 
+void page_insist(struct web_way *w, struct buf *out)
+{
+    static const struct input insist = {.name = "insist", .label = "Save it all the same: what it names will come later",
+                                        .type = "flag"};
+    if (w->fault.may_insist) page_input(w, out, &w->form, &insist);
+}
+
+struct manager page_manager(struct web_way *w)
+{
+    struct manager m = web_manager(w);
+    m.strict = !form_get(&w->form, "insist");
+    return m;
+}
+
 void page_form_end(struct buf *out, const char *button)
 {
     HTML(out, "<div class=\"actions\"><button>{}</button></div>\n</form>\n", H_TEXT(button));
@@ -127,6 +141,22 @@ void page_button(struct web_way *w, struct buf *out, const char *action, const c
     page_hidden(out, "csrf", w->who.csrf);
     page_hidden(out, name, value);
     HTML(out, "<button class=\"plain\">{}</button></form>\n", H_TEXT(button));
+}
+
+void page_button_two(struct web_way *w, struct buf *out, const char *action, const struct form_field fields[2],
+                     const char *button)
+{
+    HTML(out, "<form method=\"post\" action=\"{}\" class=\"inline\">", H_TEXT(action));
+    page_hidden(out, "csrf", w->who.csrf);
+    for (int i = 0; i < 2; i++) page_hidden(out, fields[i].name, fields[i].value);
+    HTML(out, "<button class=\"plain\">{}</button></form>\n", H_TEXT(button));
+}
+
+enum weir_err page_keep(struct web_way *w, struct buf *text, struct span *json)
+{
+    *json = (struct span){text->err ? NULL : arena_str(&w->memory, buf_all(text)), text->len};
+    buf_free(text);
+    return json->at ? WEIR_OK : WEIR_NOMEM;
 }
 
 /* ---- questions and secrets ---- */

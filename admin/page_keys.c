@@ -133,9 +133,43 @@ static enum weir_err stored_of(struct web_way *w, const char *name, struct key *
     if (err != WEIR_OK) return err;
     buf_init(&text, 4 << 20);
     doc_key_write(&text, k);
-    *json = (struct span){text.err ? NULL : arena_str(&w->memory, buf_all(&text)), text.len};
-    buf_free(&text);
-    return json->at ? WEIR_OK : WEIR_NOMEM;
+    return page_keep(w, &text, json);
+}
+
+struct limits { struct buf *out; int count; };
+
+static void write_limit(const struct ledger_line *l, void *arg)
+{
+    struct limits *to = arg;
+    if (!to->count++) HTML(to->out, "<ul class=\"tight\">");
+    HTML(to->out, "<li><span>{} <small>", H_NAME(l->via ? l->via : l->scope));
+    page_limit_words(to->out, &l->rule);
+    HTML(to->out, "</small></span>");
+    page_bar(to->out, &l->rule, l->used, l->held);
+    HTML(to->out, "</li>\n");
+}
+
+static void count_limit(const struct ledger_line *l, void *arg)
+{
+    (void)l;
+    ++((struct limits *)arg)->count;
+}
+
+/* What the key's own names bring; addresses, models and providers have limits of their own. */
+static enum weir_err write_limits(struct web_way *w, struct buf *out, const struct key *k)
+{
+    const struct ledger_who who = {.user = k->user, .team = k->team, .role = k->role, .rolegroup = k->rolegroup,
+                                   .key = k->name};
+    struct limits own = {out, 0}, of_users = {out, 0};
+    int64_t now = clock_wall_ms();
+    HTML(out, "<section><h2>Limits that hold for it</h2>\n");
+    enum weir_err err = ledger_usage(w->db, &who, now, write_limit, &own);
+    if (own.count) HTML(out, "</ul>\n");
+    else page_empty(out, "None of its own, its user's or its team's.", "Set one under Budgets.");
+    if (err == WEIR_OK && !k->user) err = ledger_list(w->db, "user/*", false, now, count_limit, &of_users);
+    if (of_users.count) HTML(out, "<p class=\"note\">It names no user, so none of the limits on user/* holds for it.</p>\n");
+    HTML(out, "</section>\n");
+    return err;
 }
 
 static void write_other_actions(struct web_way *w, struct buf *out, const struct key *k)
@@ -158,6 +192,7 @@ static void write_other_actions(struct web_way *w, struct buf *out, const struct
 
 static enum weir_err write_form(struct web_way *w, struct buf *out, const struct form *values, const struct key *k)
 {
+    enum weir_err err = WEIR_OK;
     page_start(w, out, k ? "Change a key" : "New key", "keys");
     page_fault(w, out);
     page_form_start(w, out, "key");
@@ -167,10 +202,12 @@ static enum weir_err write_form(struct web_way *w, struct buf *out, const struct
         HTML(out, "<p>Key <strong>{}</strong></p>\n", H_NAME(k->name));
     }
     for (size_t i = k ? 1 : 0; i < sizeof inputs / sizeof *inputs; i++) page_input(w, out, values, &inputs[i]);
+    page_insist(w, out);
     page_form_end(out, k ? "Change the key" : "Make the key");
+    if (k) err = write_limits(w, out, k);
     if (k) write_other_actions(w, out, k);
     page_end(out);
-    return WEIR_OK;
+    return err;
 }
 
 enum weir_err page_key(struct web_way *w, struct buf *out)
@@ -216,13 +253,14 @@ static enum weir_err refused(struct web_way *w, struct buf *out, const struct fa
     size_t n = strcspn(path, "["); /* "models[3]" is in the field models */
     memcpy(field, path, n < sizeof field ? n : sizeof field - 1);
     field[n < sizeof field ? n : sizeof field - 1] = '\0';
-    page_refuse(w, field, "%s%s", path[n] ? "holds something that " : "", fault->text);
+    page_refuse(w, field, "%s%s", path[n] && !fault->unknown ? "holds something that " : "", fault->text);
+    w->fault.may_insist = fault->unknown;
     return write_form(w, out, &w->form, k);
 }
 
 enum weir_err page_key_do(struct web_way *w, struct buf *out)
 {
-    struct manager m = web_manager(w);
+    struct manager m = page_manager(w);
     struct form f = copy_of(w, &w->form);
     const char *secret = NULL, *name = form_text(&w->form, "name");
     bool known = form_get(&w->form, "known") != NULL;
@@ -278,7 +316,5 @@ enum weir_err page_key_revoke_do(struct web_way *w, struct buf *out)
                          "in the audit log.",
                      name, "key-revoke", "Revoke the key"))
         return WEIR_OK;
-    enum weir_err err = manage_key_revoke(&m, name);
-    if (err == WEIR_NOT_FOUND) return problem_set(&w->problem, err, NULL, "There is no key of this name.");
-    return err == WEIR_OK ? page_go(w, "keys", "key-revoked", name) : err;
+    return page_done(w, manage_key_revoke(&m, name), "key", "keys", "key-revoked", name);
 }

@@ -188,9 +188,7 @@ static enum weir_err stored_of(struct web_way *w, const struct snapshot *s, cons
     if (!m) return problem_set(&w->problem, WEIR_NOT_FOUND, NULL, "There is no model of this name.");
     buf_init(&text, 4 << 20);
     doc_model_write(&text, m);
-    *json = (struct span){text.err ? NULL : arena_str(&w->memory, buf_all(&text)), text.len};
-    buf_free(&text);
-    return json->at ? WEIR_OK : WEIR_NOMEM;
+    return page_keep(w, &text, json);
 }
 
 enum weir_err page_model(struct web_way *w, struct buf *out)
@@ -294,15 +292,14 @@ enum weir_err page_model_do(struct web_way *w, struct buf *out)
 enum weir_err page_model_remove_do(struct web_way *w, struct buf *out)
 {
     struct manager m = web_manager(w);
-    const char *alias = form_text(&w->form, "alias"), *user = "";
+    const char *alias = form_text(&w->form, "alias"), *why;
     if (page_confirm(w, out, "models", "Remove this model?",
                      "Callers who ask for it get an error. Its price and targets are lost; limits and audit rows that "
                          "name it stay.",
                      alias, "model-remove", "Remove the model"))
         return WEIR_OK;
-    enum weir_err err = manage_model_remove(&m, alias, &user);
+    enum weir_err err = manage_model_remove(&m, alias, &why);
     if (err == WEIR_EXISTS) return problem_set(&w->problem, WEIR_INVALID, NULL,
-                                               "The model %s falls back to it; change that one first.", user);
-    if (err == WEIR_NOT_FOUND) return problem_set(&w->problem, err, NULL, "There is no model of this name.");
-    return err == WEIR_OK ? page_go(w, "models", "model-removed", alias) : err;
+                                               "Not removed, for %s. Change that first.", why);
+    return page_done(w, err, "model", "models", "model-removed", alias);
 }

@@ -31,17 +31,18 @@ static void card(struct buf *out, const char *title, const struct chart_sum *s)
                               H_INT(s->cache.served * 100 / s->cache.asked),
                               H_INT(s->cache.served * 1000 / s->cache.asked % 10),
                               H_COUNT(s->cache.asked));
-    if (s->unpriced) HTML(out, "<p class=\"bad\">{} without a price</p>", H_COUNT(s->unpriced));
+    if (s->unpriced) HTML(out, "<p class=\"bad\">{} <a href=\"models\">without a price</a></p>", H_COUNT(s->unpriced));
     HTML(out, "</div>\n");
 }
 
-/* Days and months are UTC's. */
-static enum weir_err write_cards(struct web_way *w, struct buf *out, int64_t now)
+/* Days and months are UTC's. *costs false: nothing that was asked this month has a price. */
+static enum weir_err write_cards(struct web_way *w, struct buf *out, int64_t now, bool *costs)
 {
     struct chart_sum today, month;
     enum weir_err err = chart_total(w->db, now / DAY_MS * DAY_MS, &today);
     if (err == WEIR_OK) err = chart_total(w->db, calendar_period(CALENDAR_MONTH, 0, now).start, &month);
     if (err != WEIR_OK) return err;
+    *costs = month.cost > 0 || !month.requests;
     HTML(out, "<div class=\"cards\">\n");
     card(out, "Today (UTC)", &today);
     card(out, "This month (UTC)", &month);
@@ -71,28 +72,14 @@ static int choice(const struct form *q, const char *name, const char *const *nam
     return 0;
 }
 
-#define SUMMED_MOST 150000 /* rows of the rollup; more would take a moment that delays others */
-
-/* A large site's callers are shown for as long as can be summed at once. */
-static enum weir_err shorten(struct web_way *w, struct buf *out, struct chart_ask *ask, int64_t now)
-{
-    int64_t rows;
-    enum weir_err err = chart_rows(w->db, ask->by, ask->since, &rows);
-    if (err != WEIR_OK || rows <= SUMMED_MOST) return err;
-    ask->piece_ms = HOUR_MS;
-    ask->count = 24;
-    ask->since = now / HOUR_MS * HOUR_MS - 23 * HOUR_MS;
-    HTML(out, "<p class=\"note\">So many callers are not summed over so long a time here: these are the last 24 hours. "
-              "<code>weir usage --by {} --since 30d</code> sums them all.</p>\n", H_TEXT(chart_by_names[ask->by]));
-    return WEIR_OK;
-}
-
-static enum weir_err write_chart(struct web_way *w, struct buf *out, int64_t now)
+/* Where nothing has a price, tokens say more than an empty chart of cost. */
+static enum weir_err write_chart(struct web_way *w, struct buf *out, int64_t now, bool costs)
 {
     static const char *const range_names[RANGES] = {"day", "week", "month"};
     int range = choice(&w->query, "range", range_names, RANGES),
         by = choice(&w->query, "by", chart_by_names, CHART_BY_COUNT),
-        what = choice(&w->query, "what", chart_what_names, CHART_WHAT_COUNT);
+        what = costs || form_get(&w->query, "what") ? choice(&w->query, "what", chart_what_names, CHART_WHAT_COUNT)
+                                                    : CHART_TOKENS;
     const struct range *r = &ranges[range];
     struct chart_ask ask = {.by = (enum chart_by)by, .what = (enum chart_what)what, .piece_ms = r->piece_ms,
                             .count = r->count,
@@ -105,8 +92,7 @@ static enum weir_err write_chart(struct web_way *w, struct buf *out, int64_t now
     HTML(out, "</p><p class=\"choices\">");
     for (int i = 0; i < CHART_BY_COUNT; i++) write_choice(w, out, "by", chart_by_names[i], chart_by_names[i], i == by);
     HTML(out, "</p>\n");
-    enum weir_err err = shorten(w, out, &ask, now);
-    if (err == WEIR_OK) err = page_chart(w, out, &ask);
+    enum weir_err err = page_chart(w, out, &ask);
     HTML(out, "</section>\n");
     return err;
 }
@@ -205,8 +191,9 @@ enum weir_err page_overview(struct web_way *w, struct buf *out)
     page_start(w, out, "Overview", "overview");
     HTML(out, "<p class=\"live\"><button class=\"plain\" type=\"button\" data-live=\"10\" aria-pressed=\"false\" hidden>"
               "Keep it up to date</button></p>\n");
-    enum weir_err err = write_cards(w, out, now);
-    if (err == WEIR_OK) err = write_chart(w, out, now);
+    bool costs = true;
+    enum weir_err err = write_cards(w, out, now, &costs);
+    if (err == WEIR_OK) err = write_chart(w, out, now, costs);
     if (err == WEIR_OK) err = write_lists(w, out, now);
     if (err == WEIR_OK) err = write_upstreams(w, out, now);
     page_end(out);

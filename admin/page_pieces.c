@@ -1,7 +1,7 @@
 /* Pieces that several pages show: bars, amounts, what a limit is in words, links to the rest of a listing. */
 #include "admin/page.h"
 
-#include "fcgi/base/text.h"
+#include "admin/limit_words.h"
 
 void page_empty(struct buf *out, const char *what, const char *next)
 {
@@ -53,21 +53,8 @@ void page_duration(struct buf *out, int64_t ms)
 
 void page_limit_words(struct buf *out, const struct rule *r)
 {
-    char rate[MONEY_TEXT];
-    HTML(out, "{}", H_TEXT(r->metric == METRIC_CONCURRENCY ? "requests in flight" : metric_names[r->metric]));
-    if (r->shape == SHAPE_BUCKET) {
-        rate_text(r->refill, rate);
-        HTML(out, ", refilled by {}{} a second", H_TEXT(r->metric == METRIC_COST ? "$" : ""), H_TEXT(rate));
-    } else if (r->shape == SHAPE_WINDOW) {
-        HTML(out, " in any ");
-        page_duration(out, r->seconds * 1000);
-    } else if (r->shape == SHAPE_CALENDAR) {
-        HTML(out, " each {}", H_TEXT(calendar_names[r->unit]));
-        if (r->utc_offset_min) HTML(out, " (UTC{}{} min)", H_TEXT(r->utc_offset_min > 0 ? "+" : ""),
-                                    H_INT(r->utc_offset_min));
-    } else if (r->shape == SHAPE_TOTAL) {
-        HTML(out, " for ever");
-    }
+    char words[LIMIT_WORDS];
+    HTML(out, "{}", H_TEXT(limit_words(r, words)));
     if (r->mode != MODE_HARD) HTML(out, " <span class=\"tag\">{}</span>", H_TEXT(mode_names[r->mode]));
 }
 

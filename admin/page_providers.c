@@ -28,11 +28,8 @@ static void write_breaker(struct web_way *w, struct buf *out, const char *name, 
                                                               {"auto", "Let breakers decide"}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (p->forced ? strcmp(p->forced, all[i].wish) == 0 : i == 2 && strcmp(p->breaker, "closed") == 0) continue;
-        HTML(out, "<form method=\"post\" action=\"provider-breaker\" class=\"inline\">");
-        page_hidden(out, "csrf", w->who.csrf);
-        page_hidden(out, "name", name);
-        page_hidden(out, "wish", all[i].wish);
-        HTML(out, "<button class=\"plain\">{}</button></form>\n", H_TEXT(all[i].text));
+        page_button_two(w, out, "provider-breaker", (struct form_field[]){{"name", name}, {"wish", all[i].wish}},
+                        all[i].text);
     }
 }
 
@@ -101,9 +98,7 @@ enum weir_err page_provider_breaker_do(struct web_way *w, struct buf *out)
     const char *name = form_text(&w->form, "name"), *wish = form_text(&w->form, "wish");
     (void)out;
     if (!choice_is(BREAKER_WISHES, span_of(wish))) return problem_set(&w->problem, WEIR_INVALID, NULL, "That is no wish.");
-    enum weir_err err = manage_provider_breaker(&m, name, wish);
-    if (err == WEIR_NOT_FOUND) return problem_set(&w->problem, err, NULL, "There is no provider of this name.");
-    return err == WEIR_OK ? page_go(w, "providers", "provider-breaker", name) : err;
+    return page_done(w, manage_provider_breaker(&m, name, wish), "provider", "providers", "provider-breaker", name);
 }
 
 enum weir_err page_provider_test_do(struct web_way *w, struct buf *out)
@@ -155,12 +150,10 @@ static void write_keys(struct web_way *w, struct buf *out, const struct provider
     if (!p->key_count) page_empty(out, "None yet.", "Give one in the form above.");
     HTML(out, "<ul class=\"plain\">");
     for (int i = 0; i < p->key_count; i++) {
-        HTML(out, "<li>{}, priority {} <form method=\"post\" action=\"provider-key-remove\" class=\"inline\">",
-             H_NAME(p->keys[i].name), H_INT(p->keys[i].priority));
-        page_hidden(out, "csrf", w->who.csrf);
-        page_hidden(out, "name", p->name);
-        page_hidden(out, "key", p->keys[i].name);
-        HTML(out, "<button class=\"plain\">Remove</button></form></li>\n");
+        HTML(out, "<li>{}, priority {} ", H_NAME(p->keys[i].name), H_INT(p->keys[i].priority));
+        page_button_two(w, out, "provider-key-remove", (struct form_field[]){{"name", p->name}, {"key", p->keys[i].name}},
+                        "Remove");
+        HTML(out, "</li>\n");
     }
     HTML(out, "</ul></section>\n<section><h2>The end of it</h2>\n");
     page_button(w, out, "provider-remove", "name", p->name, "Remove the provider");
@@ -203,9 +196,7 @@ static enum weir_err entry_text(struct web_way *w, const struct provider_row *p,
     struct buf text;
     buf_init(&text, 4 << 20);
     doc_provider_write(&text, p);
-    *json = (struct span){text.err ? NULL : arena_str(&w->memory, buf_all(&text)), text.len};
-    buf_free(&text);
-    return json->at ? WEIR_OK : WEIR_NOMEM;
+    return page_keep(w, &text, json);
 }
 
 static enum weir_err stored_of(struct web_way *w, struct snapshot *s, const char *name, const struct provider_row **p)
@@ -337,22 +328,19 @@ enum weir_err page_provider_key_remove_do(struct web_way *w, struct buf *out)
                      "The stored secret is lost. Requests go on with the provider's other keys.",
                      key, "provider-key-remove", "Remove the key"))
         return WEIR_OK;
-    enum weir_err err = manage_provider_key_remove(&m, name, key);
-    if (err == WEIR_NOT_FOUND) return problem_set(&w->problem, err, NULL, "There is no such key.");
-    return err == WEIR_OK ? page_go(w, "providers", "provider-key-removed", name) : err;
+    return page_done(w, manage_provider_key_remove(&m, name, key), "key", "providers", "provider-key-removed", name);
 }
 
 enum weir_err page_provider_remove_do(struct web_way *w, struct buf *out)
 {
     struct manager m = web_manager(w);
-    const char *name = form_text(&w->form, "name"), *user = "";
+    const char *name = form_text(&w->form, "name"), *why;
     if (page_confirm(w, out, "providers", "Remove this provider?",
                      "Its address, settings and stored keys are lost. Limits and audit rows that name it stay.",
                      name, "provider-remove", "Remove the provider"))
         return WEIR_OK;
-    enum weir_err err = manage_provider_remove(&m, name, &user);
+    enum weir_err err = manage_provider_remove(&m, name, &why);
     if (err == WEIR_EXISTS) return problem_set(&w->problem, WEIR_INVALID, NULL,
-                                               "The model %s still leads there; change or remove it first.", user);
-    if (err == WEIR_NOT_FOUND) return problem_set(&w->problem, err, NULL, "There is no provider of this name.");
-    return err == WEIR_OK ? page_go(w, "providers", "provider-removed", name) : err;
+                                               "Not removed, for %s. Change that first.", why);
+    return page_done(w, err, "provider", "providers", "provider-removed", name);
 }

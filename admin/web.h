@@ -39,7 +39,8 @@ struct web_way {
     struct web_head head;    /* the answer's; a page may change it */
     bool sent;               /* the route has written its answer itself */
     struct problem problem;
-    struct { char name[80], text[240]; } fault; /* of a form: the field and what is wrong with it; empty: nothing */
+    /* Of a form: the field and what is wrong with it; empty: nothing. may_insist: it may be sent again as it is. */
+    struct { char name[80], text[240]; bool may_insist; } fault;
 };
 
 /* Serves the accepted request: reads it, finds its route, asks who it is, answers. *db is the thread's connection, opened

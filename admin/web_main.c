@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "admin/web_fold.h"
 #include "admin/web_serve.h"
 #include "fcgi/base/fence.h"
 #include "fcgi/base/log.h"
@@ -143,6 +144,7 @@ static bool run(const struct start *s, bool is_cgi)
 {
     struct master_key *master = NULL;
     struct id_source ids;
+    struct web_folder *folder = NULL;
     struct web web = {.data_dir = s->data, .db_path = s->db_path, .master_path = s->master_path, .mount = s->mount,
                       .ids = &ids};
     bool fine = open_store(s, &master), whole = true;
@@ -155,7 +157,10 @@ static bool run(const struct start *s, bool is_cgi)
         int signal_fd = take_signals();
         log_event(LOG_INFO, "started", LOG_TEXT("program", "weir-admin"), LOG_TEXT("version", WEIR_VERSION),
                   LOG_TEXT("data", s->data), LOG_INT("pid", getpid()));
+        if (web_fold_start(s->data, s->db_path, &folder) != WEIR_OK)
+            log_event(LOG_WARN, "sums_not_folded", LOG_TEXT("reason", "no thread can start"));
         whole = web_serve(&web, signal_fd, s->drain_ms);
+        web_fold_stop(folder);
         log_event(whole ? LOG_INFO : LOG_ERROR, whole ? "stopped" : "requests_left_behind",
                   LOG_TEXT("program", "weir-admin"));
     }

@@ -10,8 +10,10 @@
 #include "admin/web_budget.h"
 #include "admin/web_sync.h"
 #include "fcgi/base/log.h"
+#include "fcgi/base/text.h"
 #include "sql/vault.h"
 
+#define SHOWN_PATH 80 /* bytes of an unknown path in its 404 */
 #define BUSY_MS 5000 /* writers queue on their lock; only a checkpoint is waited for here */
 
 /* ---- every route at a glance ---- */
@@ -292,6 +294,20 @@ static void run_json(struct web_way *w, const struct route *e, struct db **db)
     let_go_of_stuck(db);
 }
 
+/* ---- addresses that are none ---- */
+
+static enum weir_err page_none(struct web_way *w, struct buf *out)
+{
+    (void)out;
+    return problem_set(&w->problem, WEIR_NOT_FOUND, NULL, "There is no page at this address.");
+}
+
+static bool is_page(const struct web_request *r)
+{
+    return span_starts(r->path, "/admin/") && !span_starts(r->path, "/admin/api") &&
+           (r->method == WEB_GET || r->method == WEB_HEAD);
+}
+
 static void answer_refusal(struct web_way *w, const char *allow)
 {
     conn_skip(w->r.conn, BOUND_BODY_MAX);
@@ -300,6 +316,7 @@ static void answer_refusal(struct web_way *w, const char *allow)
 
 static void dispatch(struct web_way *w, struct db **db)
 {
+    static const struct route none = {"", WEB_GET, OPEN, ADMIN_VIEWER, page_none};
     char allow[64] = "";
     const struct route *e = w->r.path_is_bad ? NULL : route_of(&w->r, allow);
     if (w->r.path_is_bad) {
@@ -309,8 +326,11 @@ static void dispatch(struct web_way *w, struct db **db)
     } else if (e) {
         if (e->face == JSON) run_json(w, e, db);
         else run_page(w, e, db);
+    } else if (!*allow && is_page(&w->r)) {
+        run_page(w, &none, db);
     } else if (!*allow) {
-        problem_set(&w->problem, WEIR_NOT_FOUND, NULL, NULL);
+        problem_set(&w->problem, WEIR_NOT_FOUND, NULL, "There is nothing at %.*s here; /docs says what there is.",
+                    (int)text_cut(w->r.path, SHOWN_PATH), w->r.path.at);
         answer_refusal(w, NULL);
     } else if (w->r.method == WEB_OPTIONS) {
         conn_skip(w->r.conn, BOUND_BODY_MAX);

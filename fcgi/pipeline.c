@@ -1,6 +1,7 @@
 /* The table of all routes, and who answers which. */
 #include "fcgi/pipeline.h"
 
+#include "fcgi/base/text.h"
 #include "fcgi/model_call.h"
 #include "fcgi/stage/answer.h"
 #include "fcgi/stage/authenticate.h"
@@ -9,6 +10,8 @@
 #include "fcgi/stage/ready.h"
 #include "fcgi/stage/request.h"
 #include "fcgi/stage/usage.h"
+
+#define SHOWN_PATH 80 /* bytes of an unknown path in its 404 */
 
 struct route;
 struct way { const struct gateway *g; struct request r; struct arena memory; const struct route *route; };
@@ -137,6 +140,21 @@ static bool is_anthropic(const struct request *r, const struct route *e)
     return e && e->posts ? e->face == FACE_MESSAGES : r->anthropic_version != NULL;
 }
 
+/* A mistyped address is what everybody has first. */
+static void answer_not_found(struct way *w)
+{
+    struct problem p;
+    struct buf there;
+    buf_init(&there, 512);
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
+        if (strncmp(routes[i].path, "/v1/", 4) == 0 && !routes[i].prefix)
+            buf_printf(&there, "%s%s", there.len ? ", " : "", routes[i].path);
+    problem_set(&p, WEIR_NOT_FOUND, NULL, "There is nothing at %.*s here; there are %s.",
+                (int)text_cut(w->r.path, SHOWN_PATH), w->r.path.at, buf_cstr(&there));
+    buf_free(&there);
+    answer_problem(&w->r, &p, NULL);
+}
+
 static void dispatch(struct way *w)
 {
     struct problem p = {0};
@@ -147,8 +165,7 @@ static void dispatch(struct way *w)
                     BOUND_PATH);
         answer_problem(&w->r, &p, NULL);
     } else if (!e) {
-        problem_set(&p, WEIR_NOT_FOUND, NULL, NULL);
-        answer_problem(&w->r, &p, NULL);
+        answer_not_found(w);
     } else if (w->r.method == METHOD_OPTIONS) {
         conn_skip(w->r.conn, BOUND_BODY_MAX);
         answer_options(&w->r, allowed(e));

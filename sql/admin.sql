@@ -243,12 +243,12 @@ FROM rollup WHERE hour >= ?1 GROUP BY role ORDER BY role;
 -- name: spend_by_model
 SELECT nullif(alias, ''), sum(requests), sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens), sum(cost),
        sum(unpriced)
-FROM rollup WHERE hour >= ?1 GROUP BY alias ORDER BY alias;
+FROM rollup_route WHERE hour >= ?1 GROUP BY alias ORDER BY alias;
 
 -- name: spend_by_provider
 SELECT nullif(provider, ''), sum(requests), sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens), sum(cost),
        sum(unpriced)
-FROM rollup WHERE hour >= ?1 GROUP BY provider ORDER BY provider;
+FROM rollup_route WHERE hour >= ?1 GROUP BY provider ORDER BY provider;
 
 -- name: spend_by_key
 SELECT nullif(key, ''), sum(requests), sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens), sum(cost),
@@ -469,19 +469,14 @@ FROM rollup_route WHERE hour >= ?1;
 SELECT hour, nullif(provider, ''), requests, prompt_tokens + completion_tokens, cost, errors, unpriced
 FROM rollup_route WHERE hour >= ?1;
 
+-- The newest first: what cannot all be read is broken off at its old end.
 -- name: chart_by_team
 SELECT hour, nullif(team, ''), requests, prompt_tokens + completion_tokens, cost, errors, unpriced
-FROM rollup WHERE hour >= ?1;
+FROM rollup WHERE hour >= ?1 AND hour < ?2 ORDER BY hour DESC;
 
 -- name: chart_by_user
 SELECT hour, nullif(user, ''), requests, prompt_tokens + completion_tokens, cost, errors, unpriced
-FROM rollup WHERE hour >= ?1;
-
--- How many rows a chart by team or user would read, as far as their numbers tell.
--- name: chart_rows
-SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'rollup'), 0)
-     - coalesce((SELECT id FROM rollup WHERE hour >= ?1 ORDER BY hour LIMIT 1) - 1,
-                (SELECT seq FROM sqlite_sequence WHERE name = 'rollup'), 0);
+FROM rollup WHERE hour >= ?1 AND hour < ?2 ORDER BY hour DESC;
 
 -- name: chart_total
 SELECT sum(requests), sum(prompt_tokens + completion_tokens), sum(cost), sum(errors), sum(unpriced), sum(cache_asked),
@@ -502,7 +497,42 @@ WHERE m.cache_ttl > 0 ORDER BY m.alias;
 -- name: chart_latency
 SELECT nullif(alias, ''), nullif(provider, ''), sum(requests), sum(errors), sum(l0), sum(l1), sum(l2), sum(l3),
        sum(l4), sum(l5), sum(l6), sum(l7), sum(l8), sum(l9)
-FROM rollup_route WHERE hour >= ?1 GROUP BY alias, provider ORDER BY 3 DESC LIMIT ?2;
+FROM rollup_route WHERE hour >= ?1 AND provider <> '' GROUP BY alias, provider ORDER BY 3 DESC LIMIT ?2;
+
+-- ---- folds of the rollup (sql/fold.c) ----
+
+-- The latest period of ?1 ms, from ?2 on and ending by ?3, of whose requests not all are in the fold by ?4.
+-- name: fold_due
+SELECT hour / ?1 * ?1 AS start, sum(requests) FROM rollup_route WHERE hour >= ?2 AND hour < ?3 GROUP BY start
+HAVING sum(requests) IS NOT (SELECT f.requests FROM rollup_fold f
+                             WHERE f.kind = ?4 AND f.length = ?1 AND f.start = hour / ?1 * ?1)
+ORDER BY start DESC LIMIT 1;
+
+-- name: fold_sum_teams
+SELECT team, sum(requests), sum(prompt_tokens + completion_tokens), sum(cost), sum(errors), sum(unpriced)
+FROM rollup WHERE hour >= ?1 AND hour < ?2 GROUP BY team;
+
+-- name: fold_sum_users
+SELECT user, sum(requests), sum(prompt_tokens + completion_tokens), sum(cost), sum(errors), sum(unpriced)
+FROM rollup WHERE hour >= ?1 AND hour < ?2 GROUP BY user;
+
+-- name: fold_put
+INSERT INTO rollup_fold (kind, length, start, requests, sums) VALUES (?1, ?2, ?3, ?4, ?5)
+ON CONFLICT (kind, length, start) DO UPDATE SET requests = excluded.requests, sums = excluded.sums;
+
+-- name: fold_forget
+DELETE FROM rollup_fold WHERE start < iif(length = ?1, ?2, ?3);
+
+-- Whether one is out of date need be asked only of those that begin from ?5 on.
+-- name: fold_list
+SELECT start FROM rollup_fold f
+WHERE kind = ?1 AND length = ?2 AND start >= ?3 AND start < ?4
+  AND (start < ?5 OR requests = (SELECT sum(r.requests) FROM rollup_route r
+                                 WHERE r.hour >= f.start AND r.hour < f.start + f.length))
+ORDER BY start DESC;
+
+-- name: fold_sums
+SELECT sums FROM rollup_fold WHERE kind = ?1 AND length = ?2 AND start = ?3;
 
 -- ---- keys and people ----
 

@@ -1,6 +1,7 @@
 /* Sums of the hourly rollup for charts. */
 #include "sql/chart.h"
 
+#include "sql/fold.h"
 #include "sql_ids.h"
 
 const char *const chart_by_names[CHART_BY_COUNT] = {"model", "provider", "team", "user"};
@@ -18,32 +19,19 @@ static struct chart_cached read_cached(struct stmt *s, int col)
     return (struct chart_cached){.asked = stmt_get_int(s, col), .served = stmt_get_int(s, col + 1)};
 }
 
-enum weir_err chart_cells(struct db *db, enum chart_by by, int64_t since_ms,
-                          void (*cell)(int64_t hour, const char *name, const struct chart_sum *, void *), void *arg)
+enum weir_err chart_cells(struct db *db, enum chart_by by, int64_t since_ms, int64_t piece_ms, int64_t *begins,
+                          void (*cell)(int64_t start, const char *name, const struct chart_sum *, void *), void *arg)
 {
-    static const int statement[] = {[CHART_MODEL] = SQL_CHART_BY_MODEL, [CHART_PROVIDER] = SQL_CHART_BY_PROVIDER,
-                                    [CHART_TEAM] = SQL_CHART_BY_TEAM, [CHART_USER] = SQL_CHART_BY_USER};
-    struct stmt *s = db_stmt(db, statement[by]);
     bool row;
     enum weir_err err;
+    if (by == CHART_TEAM || by == CHART_USER) return fold_cells(db, by, since_ms, piece_ms, begins, cell, arg);
+    struct stmt *s = db_stmt(db, by == CHART_MODEL ? SQL_CHART_BY_MODEL : SQL_CHART_BY_PROVIDER);
+    *begins = since_ms;
     stmt_int(s, 1, since_ms);
     while ((err = stmt_step(s, &row)) == WEIR_OK && row) {
         struct chart_sum sum = read_sum(s, 2);
         cell(stmt_get_int(s, 0), stmt_get_text(s, 1).at, &sum, arg);
     }
-    stmt_reset(s);
-    return err;
-}
-
-enum weir_err chart_rows(struct db *db, enum chart_by by, int64_t since_ms, int64_t *rows)
-{
-    bool row;
-    *rows = 0;
-    if (by == CHART_MODEL || by == CHART_PROVIDER) return WEIR_OK;
-    struct stmt *s = db_stmt(db, SQL_CHART_ROWS);
-    stmt_int(s, 1, since_ms);
-    enum weir_err err = stmt_step(s, &row);
-    if (err == WEIR_OK && row) *rows = stmt_get_int(s, 0);
     stmt_reset(s);
     return err;
 }

@@ -11,13 +11,11 @@ struct chart_sum { int64_t requests, tokens, cost, errors, unpriced; struct char
 enum chart_by { CHART_MODEL, CHART_PROVIDER, CHART_TEAM, CHART_USER, CHART_BY_COUNT };
 extern const char *const chart_by_names[CHART_BY_COUNT];
 
-/* Of the hours from since_ms on, by name (NULL: requests without one): the same hour and name may come several times, to be
- * added up. Strings live during the call of cell. */
-enum weir_err chart_cells(struct db *db, enum chart_by by, int64_t since_ms,
-                          void (*cell)(int64_t hour, const char *name, const struct chart_sum *, void *), void *arg);
-
-/* Sums by team and user read a row for each caller and hour: how many would chart_cells read? 0 for the others. */
-enum weir_err chart_rows(struct db *db, enum chart_by by, int64_t since_ms, int64_t *rows);
+/* Of the hours from since_ms on, by name (NULL: requests without one): the same start and name may come several times, to
+ * be added up. piece_ms: an hour or a day, of which since_ms is a multiple; start lies in the piece. *begins: since_ms, or
+ * later where there was too much to add up at once. Strings live during the call of cell. */
+enum weir_err chart_cells(struct db *db, enum chart_by by, int64_t since_ms, int64_t piece_ms, int64_t *begins,
+                          void (*cell)(int64_t start, const char *name, const struct chart_sum *, void *), void *arg);
 
 /* All of the hours from since_ms on. */
 enum weir_err chart_total(struct db *db, int64_t since_ms, struct chart_sum *out);

@@ -2,6 +2,7 @@
 import json
 import re
 
+import jsonschema_rs  # schemathesis brings it
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings
@@ -53,7 +54,7 @@ def test_a_role_below_is_refused(api, path, method, role):
 def test_a_limit_is_set_listed_reset_and_removed(api, gw):
     team, alias = new("team"), gw.alias("ok")
     entry = {"scope": f"team/{team}", "metric": "requests", "shape": "total", "amount": 1}
-    assert api.ask("PUT", "/limits", json=entry, role="operator") == {"ok": True}
+    assert api.ask("PUT", "/limits", json=entry, role="operator") == {"ok": True, "notes": []}
     caller = gw.http(gw.site.create_key(new("key"), "--team", team))
     assert gw.chat(alias, caller).status_code == 200 and gw.chat(alias, caller).status_code == 429
     line = api.ask("GET", "/limits", params={"scope": f"team/{team}"}, role="viewer")["data"][0]
@@ -109,7 +110,7 @@ def test_a_token_verifier_is_put_listed_and_removed(api, gw):
     name, key = new("verifier"), tokens.Key("ES256")
     entry = {"name": name, "algorithm": "ES256", "public_key": key.pem, "issuer": tokens.ISSUER, "models": ["a"]}
     status = lambda: gw.transport().get(gw.base + "/models", headers={"authorization": f"Bearer {key.token()}"}).status_code
-    assert status() == 401 and api.ask("PUT", "/jwt", json=entry) == {"ok": True} and status() == 200
+    assert status() == 401 and api.ask("PUT", "/jwt", json=entry) == {"ok": True, "notes": []} and status() == 200
     found = [v for v in api.ask("GET", "/jwt", role="viewer")["data"] if v["name"] == name]
     assert found == [entry | {"claims": {"user": "sub", "team": "team", "role": "role", "rolegroup": "rolegroup"}, "has_secret": False, "keys": None,
                               "fetched": None, "tried": None, "error": None}]
@@ -139,7 +140,7 @@ def test_a_provider_s_breaker_is_forced_and_let_go(api, gw):
     assert (state()["breaker"], state()["forced"]) == ("open", "open") and gw.chat(alias).status_code == 503
     api.ask("POST", "/providers/breaker", json={"name": name, "breaker": "auto"})
     assert state()["forced"] is None and gw.chat(alias).status_code == 200
-    assert "still leads there" in api.ask("DELETE", "/providers", 400, params={"name": name})["error"]["message"]
+    assert "leads there" in api.ask("DELETE", "/providers", 400, params={"name": name})["error"]["message"]
     api.ask("DELETE", "/models", params={"alias": str(alias)})
     api.ask("DELETE", "/providers", params={"name": name})
 
@@ -154,10 +155,106 @@ def test_usage_and_audit_say_what_happened(api, gw):
 
 def test_a_document_is_checked_before_it_is_written(api):
     doc = {"keys": [{"name": new("key")}], "limits": [{"scope": "team/y", "metric": "tokens", "shape": "total", "amount": 1}]}
-    assert api.ask("PUT", "/document", params={"dry_run": "1"}, json=doc)["keys"] == []
+    dry = api.ask("PUT", "/document", params={"dry_run": "1"}, json=doc)
+    assert dry["keys"] == [] and dry["changes"] == ["team/y: limit added", f"{doc['keys'][0]['name']}: key added"]
     assert len(api.ask("PUT", "/document", json=doc)["keys"]) == 1
     assert api.ask("PUT", "/document", json={"limits": doc["limits"]})["sections"]["limits"] == {"added": 0, "changed": 0, "same": 1}
     api.ask("DELETE", "/limits", params={"scope": "team/y", "metric": "tokens"})
+
+
+def test_a_name_that_leads_nowhere_and_a_member_that_goes_are_noted(api):
+    name = new("key")
+    assert api.ask("PUT", "/keys", 201, json={"name": name, "models": ["no-such-model"], "team": "t"})["notes"] == ["models[0]: no-such-model is no model here"]
+    done = api.ask("PUT", "/document", json={"keys": [{"name": name, "models": ["no-such-model"]}]})
+    assert done["notes"] == ["keys[0].models[0]: no-such-model is no model here", f'keys[0]: {name}: team was "t"; the entry does not say it, so it is gone']
+    assert done["changes"] == [f'{name}: team "t" -> gone']
+
+
+# ---- the description itself ----
+
+DOC_TABLE = re.compile(r"^(?:static )?bool (\w+)\([^{;]*?\)\n\{(.*?)^\}", re.M | re.S)
+FIELD = re.compile(r'\{"(\w+)", FIELD_([A-Z]+), offsetof\([^)]*\), (true|false),\s+([^,]+),\s+([^,]+),\s+([^}]+)\}')
+# Which table of admin/doc_*.c reads what a schema describes.
+READ_BY = {"upstream_key_read": ["ProviderKey"], "timeouts_read": ["Provider", "timeouts"], "doc_provider_read": ["Provider"], "target_read": ["Target"],
+           "context_read": ["Model", "context"], "doc_model_read": ["Model"], "doc_key_read": ["Key"], "doc_limit_read": ["Limit"],
+           "doc_jwt_read": ["Verifier"], "claims": ["Verifier", "claims"], "document_read": ["Document"]}
+
+
+def number(text, names):
+    text = text.strip()
+    return eval(re.sub(r"[A-Z_]{3,}", lambda m: f"({names[m[0]]})", text), {"__builtins__": {}})  # "BOUND_ALIAS + 16"
+
+
+def tables():
+    """Every table of fields that a document is read by, out of the source: {reader: {field: (type, required, least, most, choices)}}."""
+    sources = [p.read_text() for p in [*sorted((ROOT / "admin").glob("doc*.[ch]")), ROOT / "fcgi/base/bounds.h", ROOT / "sql/keys.h"]]
+    names = {n: v for s in sources for n, v in re.findall(r"#define ([A-Z_]+) +(\(?[0-9][0-9 *()]*)", s)}
+    words = {n: v for s in sources for n, v in re.findall(r'#define ([A-Z_]+) +"([^"]*)"', s)}
+    found = {}
+    for source in sources:
+        for reader, body in DOC_TABLE.findall(source):
+            for table, rows in re.findall(r"static const struct field (\w+)\[\] = \{(.*?)\n    \};", body, re.S):
+                fields = {n: (kind, required == "true", number(least, names), number(most, names), None if "NULL" in choices else words.get(choices.strip(), choices.strip(' "')))
+                          for n, kind, required, least, most, choices in FIELD.findall(rows)}
+                found["claims" if table == "claim_table" else reader] = fields
+    return found
+
+
+def schema_of(path):
+    s = DESCRIPTION["components"]["schemas"][path[0]]
+    for member in path[1:]:
+        s = s["properties"][member]
+    return s
+
+
+@pytest.mark.parametrize("reader", READ_BY)
+def test_the_description_has_what_the_document_s_reader_reads(reader):
+    fields, s = tables()[reader], schema_of(READ_BY[reader])
+    variants = s.get("oneOf", [s])
+    described = {n: p for v in variants for n, p in v["properties"].items()}
+    assert described.keys() == fields.keys() and all(v["additionalProperties"] is False for v in variants)
+    for v in variants:
+        assert {n for n, f in fields.items() if f[1]} <= set(v.get("required", []))
+    if "oneOf" not in s:
+        assert set(s.get("required", [])) == {n for n, f in fields.items() if f[1]}
+    for n, (kind, _, least, most, choices) in fields.items():
+        p = described[n]
+        if choices and "const" not in p and "oneOf" not in s:
+            assert p["enum"] == choices.split("|"), n
+        elif kind == "INT":
+            assert (p["type"], p["minimum"], p["maximum"]) == ("integer", least, most), n
+        elif kind in ("TEXT", "LINES") and most and n not in ("scope", "expires"):
+            assert (p["type"], p["minLength"], p["maxLength"]) == ("string", least, most), n
+        elif kind == "NAME":
+            assert (p["type"], p["minLength"], p["maxLength"]) == ("string", 1, 128), n
+        elif kind == "BOOL":
+            assert p["type"] == "boolean", n
+
+
+def test_the_description_has_every_part_of_a_price():
+    four = re.findall(r'\{"(\w+)", FIELD_MONEY', (ROOT / "admin/doc_price.c").read_text())
+    parts = re.findall(r'\[PRICE_\w+\] = "(\w+)"', (ROOT / "sql/price_parts.c").read_text())
+    assert len(four) == 4 and len(parts) > 10 and set(schema_of(["Price"])["properties"]) == {*four, *parts}
+
+
+def test_every_table_of_the_document_is_described():
+    assert set(tables()) == set(READ_BY)
+
+
+def test_the_description_has_every_setting_with_its_default(api):
+    described = DESCRIPTION["components"]["schemas"]["Settings"]["properties"]
+    assert {s["name"]: s["default"] for s in api.ask("GET", "/settings")["data"]} == {n: p["default"] for n, p in described.items()}
+
+
+@pytest.mark.parametrize("path, method, role", ROUTES)
+def test_who_may_do_it_and_what_it_looks_like_are_described(path, method, role):
+    o = DESCRIPTION["paths"][path][method]
+    assert o["description"] == {"viewer": "For every administrator.", "operator": "For the roles operator and admin.", "admin": "For the role admin."}[role]
+    assert {"400", "401", "403"} <= set(o["responses"])
+    parts = [r["content"]["application/json"] for code, r in o["responses"].items() if code[0] == "2"]
+    parts += [o["requestBody"]["content"]["application/json"]] if "requestBody" in o else []
+    for part in parts:
+        jsonschema_rs.validator_for({"$ref": "#/at", "at": part["schema"], "components": DESCRIPTION["components"]}).validate(part["examples"]["example"]["value"])
 
 
 # ---- what a fuzzer sends by the description ----

@@ -137,6 +137,47 @@ def test_a_key_is_made_used_changed_rotated_and_revoked(admin, gw):
     assert [r[0] for r in gw.site.query("select action from admin_change where subject = ? order by id", name)] == ["key added", "key changed", "key rotated", "key revoked"]
 
 
+def test_a_model_that_is_not_there_is_saved_only_if_one_insists(admin, gw):
+    name, alias = new("key"), gw.alias("ok")
+    page = admin.send(admin.get("key"), "key", 400, name=name, models=f"{alias}\nno-such-model")
+    assert "names no-such-model, which is no model here" in page.said and 'id="e-models"' in page.text
+    assert not gw.site.query("select 1 from client_key where name = ?", name)
+    secret_of(admin.send(page, "key", insist="1"))
+    assert json.loads(gw.site.query("select models from client_key where name = ?", name)[0][0]) == [alias, "no-such-model"]
+    fields = {"kind": "provider", "id": new("nobody"), "metric": "requests", "shape": "total", "period": "", "amount": "5"}
+    page = admin.send(admin.get("budget"), "budget", 400, **fields)
+    assert "which is no provider here" in page.said and 'id="e-id"' in page.text
+    assert "is in force" in admin.send(page, "budget", insist="1").said
+
+
+def test_a_key_s_page_says_under_which_limits_it_is(request, admin, gw):
+    one, two, team = new("key"), new("key"), new("team")
+    gw.site.apply({"keys": [{"name": one, "user": new("user"), "team": team}, {"name": two, "team": team}],
+                   "limits": [{"scope": f"team/{team}", "metric": "tokens", "shape": "window", "seconds": 3600, "amount": 5000},
+                              {"scope": "user/*", "metric": "concurrency", "amount": 1000000, "mode": "observe"}]})
+    request.addfinalizer(lambda: gw.site.weir("limit", "remove", "user/*", "--metric", "concurrency"))
+    for name in (one, two):
+        said = admin.get(f"key?name={name}").said
+        assert f"team/{team} tokens in any 60 min0 of 5,000" in said
+        assert ("It names no user, so none of the limits on user/* holds for it" in said) == (name == two)
+
+
+def test_an_address_that_is_no_page_says_so_as_a_page(admin, web):
+    page = admin.get("no-such-page", 404)
+    assert "There is no page at this address" in page.said and "overview" in page.links
+    r = admin.ask("GET", "/admin/api/v1/no-such-thing")
+    assert r.status_code == 404 and "There is nothing at /admin/api/v1/no-such-thing here" in r.json()["error"]["message"]
+
+
+def test_what_was_refused_is_not_counted_as_a_provider_s_failure(admin, gw):
+    alias, team = gw.alias("ok"), new("team")
+    gw.site.apply({"limits": [{"scope": f"team/{team}", "metric": "requests", "shape": "total", "amount": 1}]})
+    caller = gw.http(gw.site.create_key(new("key"), "--team", team))
+    assert [gw.chat(alias, caller).status_code for _ in range(4)] == [200, 429, 429, 429]
+    rows = [r for r in admin.get("overview").text.split("<tr>") if f">{alias}</bdi></th>" in r]
+    assert len(rows) == 1 and ">0.0 %<" in rows[0], rows
+
+
 def test_a_key_s_name_is_not_taken_twice(admin):
     page = admin.send(admin.get("key"), "key", 400, name="flow", user="somebody")
     assert "is another key" in page.said and dict(page.form_to("key")["fields"])["user"] == "somebody"
@@ -175,7 +216,7 @@ def test_a_provider_and_a_model_are_made_used_and_removed(admin, gw):
     admin.send(edit, "model", **{"price.input": "", "price.output": "", "price.cached_input": "", "price.cache_write": ""})
     assert "unpriced" in admin.get("models").said
     asked = admin.send(admin.get(f"provider?name={name}"), "provider-remove")
-    assert "still leads there" in admin.send(asked, "provider-remove", 400).said
+    assert "leads there" in admin.send(asked, "provider-remove", 400).said
     admin.send(admin.send(admin.get(f"model?alias={alias}"), "model-remove"), "model-remove")
     assert "was removed" in admin.send(asked, "provider-remove").said
     assert not gw.site.query("select 1 from provider where name = ?", name)

@@ -253,9 +253,13 @@ def test_the_public_paths_answer_json_without_a_key(gw, path):
     assert r.headers["x-request-id"]
 
 
-def test_an_unknown_path_is_404_in_openai_s_shape(gw):
-    refused(gw.http().get("/v1/no-such-thing"), status=404)
-    refused(gw.http().post("/v1/no-such-thing", json={}), status=404)
+def test_an_unknown_path_is_404_in_the_caller_s_shape_and_says_what_there_is(gw):
+    for r in (gw.http().get("/v1/chat/completion"), gw.http().post("/v1/chat/completion", json={})):
+        said = refused(r, status=404, code="not_found")["message"]
+        assert said.startswith("There is nothing at /v1/chat/completion here; there are /v1/chat/completions, ") and said.endswith(", /v1/models, /v1/usage.")
+    r = gw.http().post("/v1/message", json={}, headers={"anthropic-version": "2023-06-01"})
+    assert r.status_code == 404 and r.json()["error"]["type"] == "not_found_error" and "nothing at /v1/message here" in r.json()["error"]["message"]
+    refused(gw.http().get("/v1/" + "x" * 1500 + "%1b%c2%85"), status=404)
 
 
 def test_max_body_is_a_setting_that_holds_from_the_next_request_on(gw):

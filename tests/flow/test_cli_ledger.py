@@ -292,7 +292,7 @@ def test_tick_settles_what_a_killed_process_left(cli, gw, conf):
     status, detail = findings(cli, "--lighttpd", conf)["open tickets"]
     assert status == "warn" and "weir tick" in detail
     done = cli.json("tick")
-    assert done["tickets_swept"] == 1 and done.keys() == {"tickets_swept", "counters_removed", "contents_deleted", "audit_rows_deleted", "log_pages", "log_pages_moved",
+    assert done["tickets_swept"] == 1 and done.keys() == {"tickets_swept", "counters_removed", "contents_deleted", "audit_rows_deleted", "sums_folded", "log_pages", "log_pages_moved",
                                                          "upstreams_probed", "upstreams_alive", "key_sets_fetched"}
     after = limits(cli, "user/alice")[0]
     assert after["held"] == 0 and after["used"] == held["held"] and limits(cli, "team/data")[0]["held"] == 0  # orphans=charge

@@ -8,6 +8,7 @@ import shutil
 import signal
 import sqlite3
 import threading
+import time
 
 import openai
 import pytest
@@ -358,18 +359,23 @@ def test_a_crowd_that_asks_the_same_is_served_by_one_call(gw, second):
 
 
 def test_a_leader_whose_client_leaves_goes_on_for_the_others(gw, second):
-    alias = gw.alias("stream:60:60", cache_ttl=60)
+    gate = gw.gate()
+    alias = gw.alias(f"gated-each:{gate}", cache_ttl=60)
+    gw.mock.go(gate + "1")
     leader = gw.sdk().chat.completions.create(model=alias, messages=MESSAGES, stream=True)
     next(iter(leader))
 
     def leave():
         until("a follower", lambda: any(f.endswith(".followed") for f in os.listdir(gw.site.data + "/flight")), 20)
         leader.close()
+        for k in range(2, len(behaviours.WORDS) + 1):
+            gw.mock.go(f"{gate}{k}")
+            time.sleep(0.25)  # the web server notices by what it cannot send
     thread = threading.Thread(target=leave)
     thread.start()
     got = asyncio.run(crowd(gw, clients_of(gw, second), alias, CROWD))
     thread.join()
-    assert got == ["".join(f"w{i} " for i in range(60))] * CROWD and len(gw.seen(alias)) == 1
+    assert got == [WHOLE] * CROWD and len(gw.seen(alias)) == 1
     rows = gw.rows(alias, CROWD + 1, 20)
     assert sum(r["cache"] in ("joined", "hit") for r in rows) == CROWD and [r["outcome"] for r in rows if r["cache"] == "miss"] == ["cancelled"]
 

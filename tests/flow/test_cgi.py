@@ -3,6 +3,7 @@ import concurrent.futures
 import os
 import socket
 import pathlib
+import time
 
 import openai
 import pytest
@@ -122,8 +123,9 @@ def test_an_abandoned_stream_is_read_on_for_its_figure_under_drain(cgi):
 
 def test_a_leader_whose_client_leaves_goes_on_for_the_others(cgi):
     """The web server tells the program to end when its client has left; those who follow it have not."""
-    alias = cgi.alias("stream:30:60", cache_ttl=60)
-    whole = "".join(f"w{i} " for i in range(30))
+    gate, whole = cgi.gate(), "".join(behaviours.WORDS)
+    alias = cgi.alias(f"gated-each:{gate}", cache_ttl=60)
+    cgi.mock.go(gate + "1")
 
     def ask(stream):
         got = cgi.sdk().chat.completions.create(model=alias, messages=MESSAGES, stream=stream)
@@ -132,12 +134,15 @@ def test_a_leader_whose_client_leaves_goes_on_for_the_others(cgi):
     next(iter(leader))
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         others = [pool.submit(ask, i % 2 == 0) for i in range(4)]
-        until("all to be in flight", lambda: cgi.site.open_tickets() == 5)
+        until("all to be in flight", lambda: cgi.site.open_tickets() == 5, 20)
         leader.close()
+        for k in range(2, len(behaviours.WORDS) + 1):
+            cgi.mock.go(f"{gate}{k}")
+            time.sleep(0.25)  # the web server notices by what it cannot send
         assert [f.result() for f in others] == [whole] * 4
     assert len(cgi.seen(alias)) == 1
     row = until("the leader's row", lambda: [r for r in cgi.site.audit() if r["alias"] == alias and r["cache"] == "miss"])[0]
-    assert (row["outcome"], row["usage_source"], row["completion_tokens"]) == ("cancelled", "provider", 30)
+    assert (row["outcome"], row["usage_source"], row["completion_tokens"]) == ("cancelled", "provider", len(behaviours.WORDS))
     assert ask(False) == whole and cgi.sent[-1].headers["x-weir-cache"] == "hit"
 
 

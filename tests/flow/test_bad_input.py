@@ -259,7 +259,7 @@ def test_an_unknown_path_is_404_in_the_caller_s_shape_and_says_what_there_is(gw)
         assert said.startswith("There is nothing at /v1/chat/completion here; there are /v1/chat/completions, ") and said.endswith(", /v1/models, /v1/usage.")
     r = gw.http().post("/v1/message", json={}, headers={"anthropic-version": "2023-06-01"})
     assert r.status_code == 404 and r.json()["error"]["type"] == "not_found_error" and "nothing at /v1/message here" in r.json()["error"]["message"]
-    refused(gw.http().get("/v1/" + "x" * 1500 + "%1b%c2%85"), status=404)
+    refused(gw.http().get("/v1/" + "%c3%a9%22" * 300), status=404)
 
 
 def test_max_body_is_a_setting_that_holds_from_the_next_request_on(gw):

@@ -213,6 +213,9 @@ def roll(cli, ago_h=0, **fields):
     row = {"hour": int(time.time() * 1000) // HOUR * HOUR - ago_h * HOUR, "user": "alice", "team": "", "role": "", "alias": "a", "provider": "p", "key": "k", "requests": 1,
            "prompt_tokens": 10, "cached_tokens": 2, "completion_tokens": 5, "cost": 0, "unpriced": 0, "errors": 0} | {f"l{i}": 0 for i in range(10)} | fields
     cli.sql(f"INSERT INTO rollup ({','.join(row)}) VALUES ({','.join('?' * len(row))})", *row.values())
+    route = {k: v for k, v in row.items() if k not in ("user", "team", "role", "key")}
+    added = ", ".join(f"{k} = {k} + excluded.{k}" for k in route if k not in ("hour", "alias", "provider"))
+    cli.sql(f"INSERT INTO rollup_route ({','.join(route)}) VALUES ({','.join('?' * len(route))}) ON CONFLICT DO UPDATE SET {added}", *route.values())
 
 
 def test_usage_sums_the_rollup_by_group(cli):

@@ -46,7 +46,8 @@ struct transfer {
     struct http_pool *pool;
     struct origin *origin;
     struct handle *handle;
-    struct curl_slist *lines;
+    struct curl_slist *lines;          /* one block of lines_size bytes; holds the secret */
+    size_t lines_size;
     curl_off_t body_len;
     bool added;                        /* easy is in multi */
     bool head_told, done, paused, clean;
@@ -260,35 +261,52 @@ static void pool_give(struct http_pool *p, struct origin *o, struct handle *h)
     if (!keep) handle_free(h);
 }
 
-static bool add_line(struct curl_slist **list, const char *name, const char *sep, struct span value)
+/* ---- header lines: one block, the list's nodes and then the texts, so that a call's many lines are one allocation ---- */
+
+struct lines { struct curl_slist *nodes; char *text; size_t count, bytes; }; /* nodes NULL: they are only counted */
+
+static void add_line(struct lines *l, const char *name, const char *sep, struct span value)
 {
-    char small[512], *line = small;
-    size_t n = strlen(name) + strlen(sep) + value.len + 1;
-    if (n > sizeof small && !(line = malloc(n))) return false;
-    snprintf(line, n, "%s%s%.*s", name, sep, (int)value.len, value.len ? value.at : "");
-    struct curl_slist *grown = curl_slist_append(*list, line);
-    if (grown) *list = grown;
-    secret_wipe(line, n);
-    if (line != small) free(line);
-    return grown != NULL;
+    size_t n = strlen(name), m = strlen(sep);
+    if (l->nodes) {
+        struct curl_slist *node = &l->nodes[l->count];
+        *node = (struct curl_slist){.data = l->text + l->bytes};
+        if (l->count) node[-1].next = node;
+        memcpy(node->data, name, n);
+        memcpy(node->data + n, sep, m);
+        if (value.len) memcpy(node->data + n + m, value.at, value.len);
+        node->data[n + m + value.len] = '\0';
+    }
+    l->count++;
+    l->bytes += n + m + value.len + 1;
+}
+
+static void add_lines(struct lines *l, const struct http_call *c)
+{
+    l->count = l->bytes = 0;
+    add_line(l, "Expect", ":", SPAN("")); /* no waiting for 100 Continue */
+    if (c->body.at) add_line(l, "Content-Type", ": ", SPAN("application/json"));
+    if (c->accept) add_line(l, "Accept", ": ", span_of(c->accept));
+    for (int i = 0; i < c->header_count; i++) add_line(l, c->headers[i].name, ": ", span_of(c->headers[i].value));
+    if (c->secret_header && c->secret) add_line(l, c->secret_header, "", secret_reveal(c->secret));
 }
 
 static bool build_lines(struct transfer *t, const struct http_call *c)
 {
-    bool ok = add_line(&t->lines, "Expect", ":", SPAN("")); /* no waiting for 100 Continue */
-    if (c->body.at) ok = ok && add_line(&t->lines, "Content-Type", ": ", SPAN("application/json"));
-    if (c->accept) ok = ok && add_line(&t->lines, "Accept", ": ", span_of(c->accept));
-    for (int i = 0; i < c->header_count; i++)
-        ok = ok && add_line(&t->lines, c->headers[i].name, ": ", span_of(c->headers[i].value));
-    if (c->secret_header && c->secret)
-        ok = ok && add_line(&t->lines, c->secret_header, "", secret_reveal(c->secret));
-    return ok;
+    struct lines l = {0};
+    add_lines(&l, c);
+    size_t nodes = l.count * sizeof *l.nodes;
+    t->lines_size = nodes + l.bytes;
+    if (!(l.nodes = t->lines = malloc(t->lines_size))) return false;
+    l.text = (char *)l.nodes + nodes;
+    add_lines(&l, c);
+    return true;
 }
 
-static void lines_free(struct curl_slist *lines)
+static void lines_free(struct transfer *t)
 {
-    for (struct curl_slist *l = lines; l; l = l->next) secret_wipe(l->data, strlen(l->data));
-    curl_slist_free_all(lines);
+    if (t->lines) secret_wipe(t->lines, t->lines_size);
+    free(t->lines);
 }
 
 static void transfer_close(struct upstream *u)
@@ -304,7 +322,7 @@ static void transfer_close(struct upstream *u)
         if (t->clean) pool_give(t->pool, t->origin, h);
         else handle_free(h);
     }
-    lines_free(t->lines);
+    lines_free(t);
     buf_free(&t->up.headers);
     buf_free(&t->up.bytes);
     free(t);

@@ -32,11 +32,13 @@ static const char *reason_of(int status)
 /* A value that does not fit into a header line (an alias of any characters) is percent-encoded where it must be. */
 static void header(struct buf *head, const char *name, struct span value)
 {
+    bool safe = text_is_header_safe(value);
     buf_str(head, name);
     buf_str(head, ": ");
-    for (size_t i = 0; i < value.len; i++) {
+    if (safe) buf_span(head, value);
+    for (size_t i = 0; !safe && i < value.len; i++) {
         unsigned char c = (unsigned char)value.at[i];
-        if (c >= ' ' && c < 0x7F && (c != '%' || text_is_header_safe(value))) buf_char(head, (char)c);
+        if (c >= ' ' && c < 0x7F && c != '%') buf_char(head, (char)c);
         else buf_printf(head, "%%%02X", c);
     }
     buf_str(head, "\r\n");

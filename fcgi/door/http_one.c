@@ -263,6 +263,13 @@ static enum upstream_event pause_for(struct transfer *t, int client_fd, int64_t 
     return fds[1].revents ? UPSTREAM_GONE : fds[2].revents ? UPSTREAM_STOP : UPSTREAM_BYTES;
 }
 
+/* For who has waited already. */
+static bool has_bytes(const struct transfer *t)
+{
+    struct pollfd p = {.fd = t->handle->socket, .events = POLLIN};
+    return t->phase != CONNECTING && poll(&p, 1, 0) > 0;
+}
+
 static enum upstream_event transfer_wait(struct upstream *u, int client_fd, int64_t deadline)
 {
     struct transfer *t = (struct transfer *)u;
@@ -276,7 +283,8 @@ static enum upstream_event transfer_wait(struct upstream *u, int client_fd, int6
         readable = false;
         if (t->may_have_more || t->packed.len) continue;
         int64_t left = deadline - clock_mono_ms();
-        if (left <= 0) return UPSTREAM_TIMEOUT;
+        if (left <= 0 && !(readable = has_bytes(t))) return UPSTREAM_TIMEOUT;
+        if (readable) continue;
         event = pause_for(t, client_fd, left, &readable);
         if (event != UPSTREAM_BYTES) return event;
     }

@@ -13,12 +13,12 @@ PYTHON  ?= $(firstword $(wildcard /usr/bin/python3) python3)
 
 # Everything that build, run, tests and bench need from Debian or Ubuntu; the one list.
 APT_BUILD := gcc libc6-dev make pkg-config libfcgi-dev libcurl4-openssl-dev libjson-c-dev libsqlite3-dev libjwt-dev libsodium-dev \
-             libssl-dev libzstd-dev
+             libssl-dev libzstd-dev zlib1g-dev
 APT_RUN   := $(APT_BUILD) lighttpd curl ca-certificates
 APT_TEST  := $(APT_RUN) libcmocka-dev python3 python3-venv sqlite3 openssl clang chromium fonts-dejavu-core
 APT_BENCH := $(APT_RUN) python3
 
-PKGS     := libcurl json-c sqlite3 libsodium libzstd libjwt libcrypto
+PKGS     := libcurl json-c sqlite3 libsodium libzstd libjwt libcrypto zlib
 PKG_CPP  := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 WARN     := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wvla

@@ -315,6 +315,7 @@ int main(void)
     hold_signals(SIG_BLOCK);
     open_log();
     raise_limits();
+    db_start();
     if (secret_start() != WEIR_OK || http_start() != WEIR_OK || fastcgi_start(&is_cgi) != WEIR_OK)
         log_event(LOG_ERROR, "start_failed", LOG_TEXT("reason", "a library cannot start"));
     else if (!read_settings(&s))

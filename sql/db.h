@@ -22,6 +22,8 @@ struct stmt; /* a prepared statement of a connection; owned by it */
 
 enum db_mode { DB_READ, DB_WRITE };
 
+/* Once in a process, before the first connection; who does without has a slower SQLite. */
+void db_start(void);
 /* path: the database file, which must exist for DB_READ. WAL, synchronous=NORMAL, foreign keys on,
  * wal_autocheckpoint=0, busy time-out busy_ms set before the first statement. Errors: WEIR_NOT_FOUND (no file),
  * WEIR_STORAGE, WEIR_CORRUPT, WEIR_NOMEM. */

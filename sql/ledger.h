@@ -165,6 +165,10 @@ struct ledger_settled {
  * none. */
 enum weir_err ledger_settle(struct ledger *l, struct db *db, const struct ledger_bill *bill, struct ledger_settled *out);
 
+/* ledger_admit and ledger_settle of what is over already, in one step: its ticket is a number, never a row. */
+enum weir_err ledger_at_once(struct ledger *l, struct db *db, const struct ledger_ask *ask, const struct audit_row *row,
+                             struct ledger_grant *grant, struct ledger_refusal *refusal);
+
 /* Ends a ticket that had no attempts as if it had never been: all is given back, the request does not count, and there is
  * no row, for the request goes another way. Repeating it changes nothing. */
 enum weir_err ledger_release(struct ledger *l, struct db *db, int64_t ticket, int64_t now_ms);

@@ -117,11 +117,9 @@ static enum weir_err insert_ticket(struct ledger *l, struct db *db, const struct
     return stmt_run(s);
 }
 
-static enum weir_err take_all(struct ledger *l, struct db *db, const struct ledger_ask *ask, const struct need *need,
-                              struct ledger_grant *grant)
+static enum weir_err take_all(struct ledger *l, struct db *db, const struct need *need, struct ledger_grant *grant,
+                              struct arena *a, struct span *pairs)
 {
-    struct arena a;
-    struct span pairs = SPAN_NONE;
     for (int i = 0; i < l->count; i++) {
         struct touch *t = &l->touch[i];
         touch_take(l, t, need_of(need, &t->gauge->rule));
@@ -129,18 +127,12 @@ static enum weir_err take_all(struct ledger *l, struct db *db, const struct ledg
         note_tight(t, grant);
     }
     grant->ticket = ++l->last_ticket;
-    arena_init(&a);
-    enum weir_err err = ledger_process(l, db);
-    if (err == WEIR_OK) err = ledger_write_touches(l, db);
-    if (err == WEIR_OK) err = pairs_pack(l, &a, &pairs);
-    if (err == WEIR_OK) err = insert_ticket(l, db, ask, grant, pairs);
-    if (err == WEIR_OK) err = ledger_done(l, db);
-    arena_end(&a);
-    return err;
+    enum weir_err err = ledger_write_touches(l, db);
+    return err == WEIR_OK ? pairs_pack(l, a, pairs) : err;
 }
 
-enum weir_err ledger_admit(struct ledger *l, struct db *db, const struct ledger_ask *ask, struct ledger_grant *grant,
-                           struct ledger_refusal *refusal)
+enum weir_err ledger_take(struct ledger *l, struct db *db, const struct ledger_ask *ask, struct ledger_grant *grant,
+                          struct ledger_refusal *refusal, struct arena *a, struct span *pairs)
 {
     *grant = (struct ledger_grant){0};
     *refusal = (struct ledger_refusal){0};
@@ -154,14 +146,27 @@ enum weir_err ledger_admit(struct ledger *l, struct db *db, const struct ledger_
     struct need need = need_for(ask, grant->output);
     if (refusal->kind == LEDGER_NOT_REFUSED) err = check_all(l, db, &need, refusal);
     if (err != WEIR_OK) return err;
-    if (refusal->kind == LEDGER_NOT_REFUSED) {
-        err = take_all(l, db, ask, &need, grant);
-        if (err != WEIR_OK) *grant = (struct ledger_grant){0};
-        return err;
-    }
+    if (refusal->kind == LEDGER_NOT_REFUSED) return take_all(l, db, &need, grant, a, pairs);
     for (int i = 0; i < l->count; i++) note_tight(&l->touch[i], grant);
     grant->output = 0;
     grant->clamped = false;
     ledger_unchanged(l);
     return WEIR_OK;
+}
+
+enum weir_err ledger_admit(struct ledger *l, struct db *db, const struct ledger_ask *ask, struct ledger_grant *grant,
+                           struct ledger_refusal *refusal)
+{
+    struct arena a;
+    struct span pairs = SPAN_NONE;
+    arena_init(&a);
+    enum weir_err err = ledger_take(l, db, ask, grant, refusal, &a, &pairs);
+    if (err == WEIR_OK && grant->ticket) {
+        err = ledger_process(l, db);
+        if (err == WEIR_OK) err = insert_ticket(l, db, ask, grant, pairs);
+        if (err == WEIR_OK) err = ledger_done(l, db);
+    }
+    if (err != WEIR_OK) *grant = (struct ledger_grant){0};
+    arena_end(&a);
+    return err;
 }

@@ -127,6 +127,11 @@ enum weir_err pairs_unpack(struct span packed, struct arena *a, struct pairs *ou
 enum weir_err ids_pack(const int64_t *ids, int count, struct arena *a, struct span *out);
 bool ids_next(struct span *left, int64_t *id); /* false at the end, or where it is damaged */
 
+/* ---- ledger_admit.c ---- */
+/* Admits, but for the ticket's row and ledger_done: what is held is in pairs, the arena's. */
+enum weir_err ledger_take(struct ledger *l, struct db *db, const struct ledger_ask *ask, struct ledger_grant *grant,
+                          struct ledger_refusal *refusal, struct arena *a, struct span *pairs);
+
 /* ---- ledger_ticket.c ---- */
 struct ticket {
     struct audit_row row;  /* time and the caller's names */

@@ -111,6 +111,27 @@ enum weir_err ledger_settle(struct ledger *l, struct db *db, const struct ledger
     return err;
 }
 
+enum weir_err ledger_at_once(struct ledger *l, struct db *db, const struct ledger_ask *ask, const struct audit_row *row,
+                             struct ledger_grant *grant, struct ledger_refusal *refusal)
+{
+    struct arena a;
+    struct span pairs = SPAN_NONE;
+    struct ledger_settled settled = {0};
+    arena_init(&a);
+    enum weir_err err = ledger_take(l, db, ask, grant, refusal, &a, &pairs);
+    if (err == WEIR_OK && grant->ticket) {
+        struct ticket t = {.id = grant->ticket, .row = {.time = grant->time}};
+        const struct ledger_bill bill = {.ticket = t.id, .now_ms = t.row.time, .row = row};
+        err = pairs_unpack(pairs, &a, &t.pairs);
+        if (err == WEIR_OK) err = ledger_done(l, db);
+        if (err == WEIR_OK) err = ledger_look(l, db, bill.now_ms);
+        if (err == WEIR_OK) err = settle_ticket(l, db, &bill, &t, &a, &settled);
+    }
+    if (err != WEIR_OK) *grant = (struct ledger_grant){0};
+    arena_end(&a);
+    return err;
+}
+
 enum weir_err ledger_release(struct ledger *l, struct db *db, int64_t ticket, int64_t now_ms)
 {
     static const struct actual nothing = {.give_back = true};

@@ -22,6 +22,7 @@
 #define BUSY_MS      250  /* one try at a database that somebody without our lock is writing */
 #define BUSY_PAUSE_MS 1
 #define CROWD        2    /* with more callers about, jobs are written in groups */
+#define LONELY       16   /* groups of one job until it is tried again whether others come when they are let */
 #define PAUSE_MS     50   /* between tries while writing fails: doubles up to PAUSE_MOST_MS */
 #define PAUSE_MOST_MS 1000
 #define GRACE_MS     500  /* writer_stop: for a try that is under way when the time is over */
@@ -46,6 +47,7 @@ struct writer {
     struct turn turn;
     struct checkpointer *checkpoints;
     int wal_pages;       /* in the log after the last turn */
+    unsigned lonely;     /* groups of one job, one after the other */
 
     pthread_mutex_t lock; /* the rest */
     pthread_cond_t wake, end;
@@ -345,6 +347,7 @@ static enum weir_err group(struct writer *w, int most, int *taken)
     if (err != WEIR_OK) { refuse_all(w, err); return err; }
     struct job *batch = take(w, most, taken);
     if (!batch) { db_rollback(w->db); return WEIR_OK; }
+    w->lonely = batch->next ? 0 : w->lonely + 1;
     if (batch->next) return together(w, batch);
     err = run_begun(w, batch);
     if (is_trouble(err)) return one_by_one(w, batch);
@@ -353,6 +356,13 @@ static enum weir_err group(struct writer *w, int most, int *taken)
 }
 
 /* ---- turns ---- */
+
+/* Other callers may be about to bring their jobs, and wait only for this core: in a crowd, and where they came the last
+ * time, they come into this group instead of the next. Where cores are idle it does nothing. */
+static void let_come(struct writer *w)
+{
+    if (atomic_load(&w->crowd) > CROWD || w->lonely % LONELY == 0) sched_yield();
+}
 
 static void disconnect(struct writer *w)
 {
@@ -376,13 +386,6 @@ static bool is_over(struct writer *w)
     bool over = w->stopping && clock_mono_ms() >= w->deadline;
     pthread_mutex_unlock(&w->lock);
     return over;
-}
-
-/* In a crowd other callers may be about to bring their jobs, and wait only for this core: they come into this group
- * instead of the next. Where cores are idle it does nothing. */
-static void let_come(struct writer *w)
-{
-    if (atomic_load(&w->crowd) > CROWD) sched_yield();
 }
 
 /* While writing works: groups until nothing waits or others should have their turn. Otherwise one try at what waits,
@@ -438,6 +441,7 @@ static void write_own(struct writer *w)
 {
     enum weir_err err = WEIR_OK;
     int taken;
+    let_come(w);
     if (!checkpointer_may_wait(w->wal_pages) && turn_try(&w->turn)) {
         err = group(w, BOUND_WRITER_BATCH, &taken);
         w->wal_pages = db_wal_pages(w->db);

@@ -99,20 +99,25 @@ enum weir_err buf_int(struct buf *b, int64_t n)
     return buf_add(b, digits + at, sizeof digits - at);
 }
 
+/* Written straight into the room there is; once more if that was too small. */
 enum weir_err buf_printf(struct buf *b, const char *fmt, ...)
 {
     va_list args;
-    va_start(args, fmt);
-    int n = vsnprintf(NULL, 0, fmt, args);
-    va_end(args);
-    if (n < 0 && !b->err)
-        b->err = WEIR_INTERNAL;
-    if (n < 0 || grow(b, (size_t)n) != WEIR_OK)
+    if (b->err)
         return b->err;
-
+    size_t room = b->at ? b->cap - b->len + 1 : 0;
     va_start(args, fmt);
-    vsnprintf(b->at + b->len, (size_t)n + 1, fmt, args);
+    int n = vsnprintf(room ? b->at + b->len : NULL, room, fmt, args);
     va_end(args);
+    if (n < 0)
+        return b->err = WEIR_INTERNAL;
+    if ((size_t)n >= room) {
+        if (grow(b, (size_t)n) != WEIR_OK)
+            return b->err;
+        va_start(args, fmt);
+        vsnprintf(b->at + b->len, (size_t)n + 1, fmt, args);
+        va_end(args);
+    }
     b->len += (size_t)n;
     return WEIR_OK;
 }

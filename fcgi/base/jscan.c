@@ -451,7 +451,7 @@ static bool has_escape(struct span raw)
     return raw.len && memchr(raw.at, '\\', raw.len);
 }
 
-bool jkey_is(struct span raw_key, const char *name)
+bool jkey_means(struct span raw_key, const char *name)
 {
     if (!raw_key.at)
         return false;

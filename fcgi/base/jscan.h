@@ -31,7 +31,15 @@ struct jiter { const char *at, *end; bool object; };
 struct jiter jscan_iter(struct jval container);
 /* key: raw bytes between the quotes, escapes undone by jkey_is; absent for arrays. */
 bool jscan_next(struct jiter *it, struct span *key, struct jval *val);
-bool jkey_is(struct span raw_key, const char *name); /* compares what the key means: "mod\u0065l" is model */
+bool jkey_means(struct span raw_key, const char *name); /* see jkey_is */
+
+/* Compares what the key means: "mod\u0065l" is model. Most keys are told apart by their first byte. */
+static inline bool jkey_is(struct span raw_key, const char *name)
+{
+    if (raw_key.len && raw_key.at[0] != '\\' && raw_key.at[0] != name[0])
+        return false;
+    return jkey_means(raw_key, name);
+}
 
 struct jval jscan_find(struct jval object, const char *name); /* first such member; kind JSON_ABSENT if none */
 size_t jscan_count(struct jval container);

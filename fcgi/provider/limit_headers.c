@@ -89,6 +89,19 @@ static int64_t count_of(struct span s)
     return n > COUNT_MOST ? -1 : n;
 }
 
+/* Most answers have none of them. */
+static bool has_any(const struct upstream *up, const char *prefix)
+{
+    struct span left = buf_all(&up->headers);
+    size_t n = strlen(prefix);
+    for (const char *end; left.len > n; left.len -= (size_t)(end - left.at), left.at = end) {
+        if (strncasecmp(left.at, prefix, n) == 0) return true;
+        end = memchr(left.at, '\n', left.len);
+        end = end ? end + 1 : left.at + left.len;
+    }
+    return false;
+}
+
 /* Anthropic names the metric before what is said of it ("...-tokens-reset"), OpenAI behind it ("...-reset-tokens"). */
 static struct limit_header read_limit(const struct upstream *up, const char *prefix, const char *metric, bool metric_first,
                                       int64_t now_ms)
@@ -97,6 +110,7 @@ static struct limit_header read_limit(const struct upstream *up, const char *pre
     struct limit_header l = {-1, -1, -1};
     struct span said[3];
     int64_t limit = 0;
+    if (!has_any(up, prefix)) return l;
     for (int i = 0; i < 3 && (!i || limit > 0); i++) {
         char name[80];
         snprintf(name, sizeof name, "%s-%s-%s", prefix, metric_first ? metric : whats[i], metric_first ? whats[i] : metric);

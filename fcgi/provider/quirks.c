@@ -7,10 +7,13 @@
 
 /* Models as their providers name them, ended by '|': whole, with a date behind, or, ended by '*', any that begin so. What
  * stands before a '/' (an aggregator's prefix) does not count. */
-#define OPENAI_REASONING "o1|o1-mini|o1-preview|o1-pro|o3|o3-mini|o3-pro|o4-mini|gpt-5|gpt-5-mini|gpt-5-nano|" \
-                         "gpt-5-pro|gpt-6*|"
-#define CLAUDE_NEWER "claude-opus-4-7*|claude-opus-4-8*|claude-opus-4-9*|claude-opus-5*|claude-sonnet-4-7*|" \
-                     "claude-sonnet-4-8*|claude-sonnet-5*|claude-haiku-5*|"
+enum family { ANY_MODEL, OPENAI_REASONING, CLAUDE_NEWER, FAMILIES };
+static const char *const families[FAMILIES] = {
+    [OPENAI_REASONING] = "o1|o1-mini|o1-preview|o1-pro|o3|o3-mini|o3-pro|o4-mini|gpt-5|gpt-5-mini|gpt-5-nano|gpt-5-pro|"
+                         "gpt-6*|",
+    [CLAUDE_NEWER] = "claude-opus-4-7*|claude-opus-4-8*|claude-opus-4-9*|claude-opus-5*|claude-sonnet-4-7*|"
+                     "claude-sonnet-4-8*|claude-sonnet-5*|claude-haiku-5*|",
+};
 
 enum field_name { TEMPERATURE, TOP_P, TOP_K, PRESENCE, FREQUENCY, LOGPROBS, TOP_LOGPROBS, LOGIT_BIAS, CHOICES, TOOL_CHOICE };
 
@@ -21,19 +24,20 @@ static const char *const names[QUIRK_FIELDS] = {
 };
 
 static const struct quirk {
-    const char *dialect, *models;  /* NULL: any */
+    const char *dialect;           /* NULL: any */
+    enum family models;
     const char *version;           /* the provider's anthropic_version is this or later; NULL: whatever it is */
     enum field_name field;
     const char *neutral;           /* values, separated by blanks; null always is */
 } quirks[] = {
-    {"groq", NULL, NULL, LOGPROBS, "false"},
-    {"groq", NULL, NULL, TOP_LOGPROBS, "0"},
-    {"groq", NULL, NULL, LOGIT_BIAS, "{}"},
-    {"groq", NULL, NULL, CHOICES, "1"},
+    {"groq", ANY_MODEL, NULL, LOGPROBS, "false"},
+    {"groq", ANY_MODEL, NULL, TOP_LOGPROBS, "0"},
+    {"groq", ANY_MODEL, NULL, LOGIT_BIAS, "{}"},
+    {"groq", ANY_MODEL, NULL, CHOICES, "1"},
     /* Ollama ignores these in silence */
-    {"ollama", NULL, NULL, LOGIT_BIAS, "{}"},
-    {"ollama", NULL, NULL, CHOICES, "1"},
-    {"ollama", NULL, NULL, TOOL_CHOICE, "\"auto\""},
+    {"ollama", ANY_MODEL, NULL, LOGIT_BIAS, "{}"},
+    {"ollama", ANY_MODEL, NULL, CHOICES, "1"},
+    {"ollama", ANY_MODEL, NULL, TOOL_CHOICE, "\"auto\""},
     {NULL, OPENAI_REASONING, NULL, TEMPERATURE, "1"},
     {NULL, OPENAI_REASONING, NULL, TOP_P, "1"},
     {NULL, OPENAI_REASONING, NULL, PRESENCE, "0"},
@@ -44,9 +48,9 @@ static const struct quirk {
     {NULL, CLAUDE_NEWER, NULL, TEMPERATURE, "1"},
     {NULL, CLAUDE_NEWER, NULL, TOP_P, "1"},
     {NULL, CLAUDE_NEWER, NULL, TOP_K, ""},
-    {"anthropic", NULL, "2026-10-21", TEMPERATURE, "1"},
-    {"anthropic", NULL, "2026-10-21", TOP_P, "1"},
-    {"anthropic", NULL, "2026-10-21", TOP_K, ""},
+    {"anthropic", ANY_MODEL, "2026-10-21", TEMPERATURE, "1"},
+    {"anthropic", ANY_MODEL, "2026-10-21", TOP_P, "1"},
+    {"anthropic", ANY_MODEL, "2026-10-21", TOP_K, ""},
 };
 
 /* ---- does a row apply ---- */
@@ -55,7 +59,7 @@ static bool is_model(const char *model, struct span pattern)
 {
     bool prefix = pattern.at[pattern.len - 1] == '*';
     size_t n = pattern.len - prefix;
-    if (strncmp(model, pattern.at, n) != 0) return false;
+    if (*model != *pattern.at || strncmp(model, pattern.at, n) != 0) return false;
     return prefix || !model[n] || (model[n] == '-' && strncmp(model + n, "-20", 3) == 0);
 }
 
@@ -70,12 +74,13 @@ static bool is_among(const char *model, const char *patterns)
     return false;
 }
 
-static bool applies(const struct quirk *q, const struct target *t)
+/* is_of: of which families the target's model is. */
+static bool applies(const struct quirk *q, const struct target *t, const bool is_of[FAMILIES])
 {
     const struct provider_row *p = t->provider;
     if (q->dialect && strcmp(q->dialect, p->dialect) != 0) return false;
     if (q->version && (!p->anthropic_version || strcmp(p->anthropic_version, q->version) < 0)) return false;
-    return !q->models || is_among(t->model, q->models);
+    return is_of[q->models];
 }
 
 /* "1.0" and "1" are one number. */
@@ -104,8 +109,10 @@ static enum weir_err check_fields(const struct target *t, const struct chat *c, 
     struct span key;
     struct jval v;
     int count = 0;
+    const bool is_of[FAMILIES] = {[ANY_MODEL] = true, [OPENAI_REASONING] = is_among(t->model, families[OPENAI_REASONING]),
+                                  [CLAUDE_NEWER] = is_among(t->model, families[CLAUDE_NEWER])};
     for (size_t i = 0; i < sizeof quirks / sizeof *quirks; i++)
-        if (applies(&quirks[i], t)) all[count++] = &quirks[i];
+        if (applies(&quirks[i], t, is_of)) all[count++] = &quirks[i];
     struct jiter it = jscan_iter(c->root);
     while (count && jscan_next(&it, &key, &v))
         for (int i = 0; i < count; i++) {

@@ -16,7 +16,13 @@ char *send_url(const struct call *c, const char *path)
     size_t n = strcspn(base, "?");
     const char *query = base + n;
     while (n && base[n - 1] == '/') n--;
-    return arena_printf(c->memory, "%.*s%s%s", (int)n, base, path, query);
+    size_t path_len = strlen(path), query_len = strlen(query);
+    char *url = arena_alloc(c->memory, n + path_len + query_len + 1);
+    if (!url) return NULL;
+    memcpy(url, base, n);
+    memcpy(url + n, path, path_len);
+    memcpy(url + n + path_len, query, query_len);
+    return url;
 }
 
 const char *send_secret_header(const struct provider_row *p, const char *standard)

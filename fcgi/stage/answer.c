@@ -32,19 +32,33 @@ static const char *reason_of(int status)
 /* A value that does not fit into a header line (an alias of any characters) is percent-encoded where it must be. */
 static void header(struct buf *head, const char *name, struct span value)
 {
+    bool safe = text_is_header_safe(value);
     buf_str(head, name);
     buf_str(head, ": ");
-    for (size_t i = 0; i < value.len; i++) {
+    if (safe) buf_span(head, value);
+    for (size_t i = 0; !safe && i < value.len; i++) {
         unsigned char c = (unsigned char)value.at[i];
-        if (c >= ' ' && c < 0x7F && (c != '%' || text_is_header_safe(value))) buf_char(head, (char)c);
+        if (c >= ' ' && c < 0x7F && c != '%') buf_char(head, (char)c);
         else buf_printf(head, "%%%02X", c);
     }
     buf_str(head, "\r\n");
 }
 
+static void number(struct buf *head, const char *name, int64_t value)
+{
+    buf_str(head, name);
+    buf_str(head, ": ");
+    buf_int(head, value);
+    buf_str(head, "\r\n");
+}
+
 static void head_start(struct buf *head, const struct request *r, int status, const char *type)
 {
-    buf_printf(head, "Status: %d %s\r\n", status, reason_of(status));
+    buf_str(head, "Status: ");
+    buf_int(head, status);
+    buf_char(head, ' ');
+    buf_str(head, reason_of(status));
+    buf_str(head, "\r\n");
     if (type) header(head, "Content-Type", span_of(type));
     header(head, "x-request-id", span_of(r->id));
     if (r->is_anthropic) header(head, "request-id", span_of(r->id));
@@ -85,9 +99,9 @@ static void head_outcome(struct buf *head, const struct request *r, const struct
     if (!o->target) return;
     header(head, "x-weir-provider", span_of(o->target->provider->name));
     header(head, "x-weir-model", span_of(o->target->model));
-    buf_printf(head, "x-weir-attempts: %d\r\n", o->attempts);
+    number(head, "x-weir-attempts", o->attempts);
     header(head, "x-weir-cache", span_of(r->cache ? r->cache : "bypass"));
-    if (r->cache && r->cache_age_s >= 0) buf_printf(head, "Age: %lld\r\n", (long long)r->cache_age_s);
+    if (r->cache && r->cache_age_s >= 0) number(head, "Age", r->cache_age_s);
 }
 
 static enum weir_err send_whole(const struct request *r, struct buf *head, struct span body)
@@ -106,7 +120,8 @@ enum weir_err answer_json(const struct request *r, int status, struct span body,
     struct buf head;
     buf_init(&head, HEAD_MAX);
     head_start(&head, r, status, "application/json");
-    buf_printf(&head, "Content-Length: %zu\r\nCache-Control: no-store\r\n", body.len);
+    number(&head, "Content-Length", (int64_t)body.len);
+    buf_str(&head, "Cache-Control: no-store\r\n");
     if (allow) header(&head, "Allow", span_of(allow));
     head_outcome(&head, r, o);
     return send_whole(r, &head, body);
@@ -152,8 +167,9 @@ static enum weir_err send_error(const struct request *r, int status, const struc
     if (!raw.at) raw = buf_all(&body);
     if (body.err) head.err = body.err;
     head_start(&head, r, status, "application/json");
-    buf_printf(&head, "Content-Length: %zu\r\nCache-Control: no-store\r\n", raw.len);
-    if (p->retry_after_s) buf_printf(&head, "retry-after: %d\r\n", p->retry_after_s);
+    number(&head, "Content-Length", (int64_t)raw.len);
+    buf_str(&head, "Cache-Control: no-store\r\n");
+    if (p->retry_after_s) number(&head, "retry-after", p->retry_after_s);
     bool final = f && *f->message ? strcmp(f->code, "insufficient_quota") == 0 || strcmp(f->type, "insufficient_quota") == 0
                                   : weir_err_info(p->err)->final;
     if (final) buf_str(&head, "x-should-retry: false\r\n");

@@ -368,14 +368,10 @@ static void once_free(struct job *j)
 static enum weir_err once_run(struct job *j, struct db *db)
 {
     struct once_job *o = (struct once_job *)j;
-    struct ledger_settled settled;
     o->grant = (struct ledger_grant){.ticket = 0};
     if (__atomic_load_n(&o->abandoned, __ATOMIC_ACQUIRE)) return WEIR_OK;
-    enum weir_err err = ledger_admit(o->ledger, db, &o->ask, &o->grant, &o->refusal);
-    if (err != WEIR_OK || !o->grant.ticket) return err;
-    const struct ledger_bill bill = {.ticket = o->grant.ticket, .now_ms = o->grant.time, .row = &o->row};
-    err = ledger_settle(o->ledger, db, &bill, &settled);
-    return err == WEIR_OK && o->key_id ? keys_touch(db, o->key_id, o->row.time) : err;
+    enum weir_err err = ledger_at_once(o->ledger, db, &o->ask, &o->row, &o->grant, &o->refusal);
+    return err == WEIR_OK && o->grant.ticket && o->key_id ? keys_touch(db, o->key_id, o->row.time) : err;
 }
 
 /* The ask says what the row says, and no more. */

@@ -53,7 +53,10 @@ static struct wish read_wish(const struct request *r)
 /* A part of the name: with its length, so that no two lists of parts make the same text. */
 static void part(struct buf *out, const char *kind, struct span text)
 {
-    buf_printf(out, "%s %zu ", kind, text.len);
+    buf_str(out, kind);
+    buf_char(out, ' ');
+    buf_int(out, (int64_t)text.len);
+    buf_char(out, ' ');
     buf_span(out, text);
     buf_char(out, '\n');
 }

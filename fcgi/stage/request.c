@@ -22,29 +22,35 @@ static void take(const struct place *all, size_t count, struct span name, const 
     }
 }
 
+/* Headers' variables and the web server's own are told apart by their first bytes. */
 static void walk(char **env, struct request *r, struct variables *v)
 {
-    const struct place all[] = {
-        {SPAN("HTTP_X_API_KEY"), &r->api_key, NULL}, {SPAN("HTTP_AUTHORIZATION"), &r->authorization, NULL},
-        {SPAN("HTTP_X_USER_ID"), &r->user, NULL}, {SPAN("HTTP_X_TEAM_ID"), &r->team, NULL},
-        {SPAN("HTTP_X_ROLE"), &r->role, NULL}, {SPAN("HTTP_X_LLM_ROLEGROUP"), &r->rolegroup, NULL},
-        {SPAN("HTTP_X_REQUEST_ID"), NULL, &v->id}, {SPAN("REDIRECT_HTTP_AUTHORIZATION"), NULL, &v->redirected},
+    const struct place headers[] = {
+        {SPAN("X_API_KEY"), &r->api_key, NULL}, {SPAN("AUTHORIZATION"), &r->authorization, NULL},
+        {SPAN("X_USER_ID"), &r->user, NULL}, {SPAN("X_TEAM_ID"), &r->team, NULL},
+        {SPAN("X_ROLE"), &r->role, NULL}, {SPAN("X_LLM_ROLEGROUP"), &r->rolegroup, NULL},
+        {SPAN("X_REQUEST_ID"), NULL, &v->id}, {SPAN("ORIGIN"), NULL, &r->origin},
+        {SPAN("ANTHROPIC_VERSION"), NULL, &r->anthropic_version}, {SPAN("ANTHROPIC_BETA"), NULL, &r->anthropic_beta},
+        {SPAN("X_FORWARDED_FOR"), &r->forwarded_for, NULL}, {SPAN("FORWARDED"), &r->forwarded, NULL},
+        {SPAN("ACCESS_CONTROL_REQUEST_METHOD"), NULL, &r->preflight_method},
+        {SPAN("ACCESS_CONTROL_REQUEST_HEADERS"), NULL, &r->preflight_headers},
+        {SPAN("CACHE_CONTROL"), NULL, &r->cache_control}, {SPAN("X_WEIR_CACHE"), NULL, &r->cache_wish},
+        {SPAN("X_WEIR_CACHE_TTL"), NULL, &r->cache_ttl},
+    };
+    const struct place others[] = {
+        {SPAN("REDIRECT_HTTP_AUTHORIZATION"), NULL, &v->redirected},
         {SPAN("REQUEST_METHOD"), NULL, &v->method}, {SPAN("REQUEST_URI"), NULL, &v->address.uri},
         {SPAN("SCRIPT_NAME"), NULL, &v->address.script}, {SPAN("PATH_INFO"), NULL, &v->address.info},
-        {SPAN("REMOTE_ADDR"), NULL, &r->peer},
-        {SPAN("CONTENT_TYPE"), NULL, &r->content_type}, {SPAN("CONTENT_LENGTH"), NULL, &r->length},
-        {SPAN("HTTP_ANTHROPIC_VERSION"), NULL, &r->anthropic_version},
-        {SPAN("HTTP_ANTHROPIC_BETA"), NULL, &r->anthropic_beta},
-        {SPAN("WEIR_MOUNT"), NULL, &v->mount}, {SPAN("HTTP_ORIGIN"), NULL, &r->origin},
-        {SPAN("HTTP_X_FORWARDED_FOR"), &r->forwarded_for, NULL}, {SPAN("HTTP_FORWARDED"), &r->forwarded, NULL},
-        {SPAN("HTTP_ACCESS_CONTROL_REQUEST_METHOD"), NULL, &r->preflight_method},
-        {SPAN("HTTP_ACCESS_CONTROL_REQUEST_HEADERS"), NULL, &r->preflight_headers},
-        {SPAN("HTTP_CACHE_CONTROL"), NULL, &r->cache_control}, {SPAN("HTTP_X_WEIR_CACHE"), NULL, &r->cache_wish},
-        {SPAN("HTTP_X_WEIR_CACHE_TTL"), NULL, &r->cache_ttl},
+        {SPAN("REMOTE_ADDR"), NULL, &r->peer}, {SPAN("CONTENT_TYPE"), NULL, &r->content_type},
+        {SPAN("CONTENT_LENGTH"), NULL, &r->length}, {SPAN("WEIR_MOUNT"), NULL, &v->mount},
     };
     for (; env && *env; env++) {
-        const char *equals = strchr(*env, '=');
-        if (equals) take(all, sizeof all / sizeof *all, (struct span){*env, (size_t)(equals - *env)}, equals + 1);
+        bool is_header = strncmp(*env, "HTTP_", 5) == 0;
+        const char *name = is_header ? *env + 5 : *env, *equals = strchr(name, '=');
+        struct span key = {name, equals ? (size_t)(equals - name) : 0};
+        if (!equals) continue;
+        if (is_header) take(headers, sizeof headers / sizeof *headers, key, equals + 1);
+        else take(others, sizeof others / sizeof *others, key, equals + 1);
     }
     /* Apache hides Authorization from programs unless told otherwise; a rewrite rule brings it in under this name. */
     if (!r->authorization.times && v->redirected) r->authorization = (struct header_seen){v->redirected, 1};

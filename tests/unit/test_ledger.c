@@ -97,6 +97,41 @@ static int64_t differences(struct desk *d)
 static void raw(struct desk *d, const char *sql) { assert_int_equal(sqlite3_exec(d->db->at, sql, NULL, NULL, NULL), SQLITE_OK); }
 static int64_t number(struct desk *d, const char *sql) { return room_number(&d->room, sql); }
 
+/* ---- at once ---- */
+
+static void what_is_over_at_once_counts_and_leaves_its_row_and_no_ticket(void **state)
+{
+    static const char *const shapes[] = {"total", "window", "calendar", "bucket"};
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        struct desk d;
+        struct ledger_ask a = ask("alice", 1000, 0, 0);
+        struct audit_row row = row_of(0, 0, 0);
+        a.only_request = true;
+        desk_open(&d);
+        limit(&d, (struct limit_rule){.scope = "user/*", .metric = "requests", .shape = shapes[i], .amount = 3, .seconds = 100,
+                                      .period = i == 2 ? "day" : NULL, .refill_nano = 0});
+        limit(&d, (struct limit_rule){.scope = "global", .metric = "concurrency", .shape = "none", .amount = 1});
+        int64_t ticket = admit(&d, &a); /* settled in two steps, then two at once, in one transaction */
+        settle_at(&d, ticket, 1000, 0, 0);
+        assert_int_equal(db_begin(d.db), WEIR_OK);
+        for (int k = 0; k < 2; k++) {
+            assert_int_equal(ledger_at_once(d.l, d.db, &a, &row, &d.g, &d.r), WEIR_OK);
+            assert_int_equal(d.g.ticket, ++ticket);
+        }
+        assert_int_equal(ledger_at_once(d.l, d.db, &a, &row, &d.g, &d.r), WEIR_OK);
+        assert_int_equal(d.g.ticket, 0);
+        assert_int_equal(d.r.kind, LEDGER_OVER_LIMIT);
+        assert_int_equal(db_commit(d.db), WEIR_OK);
+        assert_int_equal(number(&d, "SELECT count(*) FROM ticket"), 0);
+        assert_int_equal(number(&d, "SELECT count(*) FROM audit"), 3);
+        assert_int_equal(number(&d, "SELECT count(DISTINCT ticket) FROM audit WHERE counters IS NOT NULL AND time = 1000"), 3);
+        assert_int_equal(number(&d, "SELECT sum(held) FROM counter"), 0);
+        assert_int_equal(differences(&d), 0);
+        desk_close(&d);
+    }
+}
+
 /* ---- releasing ---- */
 
 static void what_is_released_was_never_there(void **state)
@@ -1082,6 +1117,7 @@ int main(void)
         cmocka_unit_test(a_list_shows_what_is_used_held_and_left),
         cmocka_unit_test(a_changed_amount_keeps_the_count_and_a_reset_forgets_it),
         cmocka_unit_test(retention_forgets_rows_and_not_what_they_charged),
+        cmocka_unit_test(what_is_over_at_once_counts_and_leaves_its_row_and_no_ticket),
         cmocka_unit_test(idle_members_go_and_busy_ones_stay),
         cmocka_unit_test(the_books_find_what_was_tampered_with),
         cmocka_unit_test(many_at_once_never_pass_the_limit_and_use_it_up),

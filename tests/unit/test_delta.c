@@ -9,14 +9,14 @@ static int this_one_fails(void)
     return allocations_left >= 0 && allocations_left-- == 0;
 }
 
-static void *scripted_calloc(size_t n, size_t size) { return this_one_fails() ? NULL : calloc(n, size); }
+static void *scripted_malloc(size_t size) { return this_one_fails() ? NULL : malloc(size); }
 static void *scripted_realloc(void *at, size_t size) { return this_one_fails() ? NULL : realloc(at, size); }
 
-#define calloc scripted_calloc
+#define malloc scripted_malloc
 #define realloc scripted_realloc
 #include "fcgi/base/arena.c"
 #include "fcgi/base/buf.c"
-#undef calloc
+#undef malloc
 #undef realloc
 
 #include "fcgi/provider/delta_kept.c"

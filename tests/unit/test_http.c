@@ -1,5 +1,6 @@
 /* The bounds of the libcurl door: what waits, what is too long, what is kept. Calls themselves are the flow tests'. */
 #include "fcgi/door/http.c"
+#include "fcgi/door/http_two.c"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -48,12 +49,12 @@ static void so_many_idle_handles_are_kept_and_no_more(void **state)
     (void)state;
     assert_int_equal(http_start(), WEIR_OK);
     assert_int_equal(http_pool_new(-1, &p), WEIR_OK);
-    for (int i = 0; i <= BOUND_IDLE_UPSTREAM; i++) assert_non_null(h[i] = pool_take(p, "https://a.example", &o));
+    for (int i = 0; i <= BOUND_IDLE_UPSTREAM; i++) assert_non_null(h[i] = pool_take(p, "https://a.example", false, &o));
     for (int i = 0; i <= BOUND_IDLE_UPSTREAM; i++) {
         pool_give(p, o, h[i]);
         assert_int_equal(o->idle_count, i < BOUND_IDLE_UPSTREAM ? i + 1 : BOUND_IDLE_UPSTREAM);
     }
-    assert_ptr_equal(pool_take(p, "https://a.example", &o), h[BOUND_IDLE_UPSTREAM - 1]); /* the newest that was kept */
+    assert_ptr_equal(pool_take(p, "https://a.example", false, &o), h[BOUND_IDLE_UPSTREAM - 1]); /* the newest that was kept */
     handle_free(h[BOUND_IDLE_UPSTREAM - 1]);
     http_pool_free(p);
 }

@@ -40,7 +40,7 @@ static const struct command commands[] = {
      "  asked for are its list of models and the smallest completion of M, by default of a model that an alias leads to"},
     {"provider sync", cmd_provider_sync, "NAME [--model M] [--json]",
      "read the provider's own rate limits from the headers of its answer, and set them as limits on provider/NAME"},
-    {"provider remove", cmd_provider_remove, "NAME [--key K]",
+    {"provider remove", cmd_provider_remove, "NAME [--key KEYNAME]",
      "take an upstream away, or one of its keys; refused while an alias leads there"},
     {"provider open", cmd_provider_open, "NAME", "ask it no more, whatever its breakers say"},
     {"provider close", cmd_provider_close, "NAME", "ask it whatever its breakers say"},

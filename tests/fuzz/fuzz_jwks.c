@@ -21,7 +21,7 @@ static void check_key(struct jval key, enum jwt_method m)
     struct buf text;
     buf_init(&text, BOUND_KEY_SET);
     must(key.kind == JSON_OBJECT && jval_string(jscan_find(key, "pem"), &text) == WEIR_OK);
-    must(pem_kind_of(buf_all(&text)) == kind_for(m) && !memmem(text.at, text.len, "PRIVATE", 7));
+    must(pem_kind_of(buf_all(&text)) == kind_for(m) && !memmem(text.at, text.len, "PRIVATE KEY", 11));
     buf_free(&text);
 }
 

@@ -7,11 +7,15 @@
 /* By its caller, when the provider had it already: it has been read, and is paid for. */
 static bool was_left(const struct attempt *a) { return a->verdict == VERDICT_GONE && a->up && a->up->sent; }
 
-/* What was written of an answer that nobody has seen: of a stream nothing, of one in one piece about what is usual. */
+/* What was written of an answer that nobody has seen: of a stream nothing, of one in one piece about what is usual, but no
+ * more than a hard limit has left it. */
 static int64_t unseen(const struct attempt *a)
 {
+    const struct ticket *t = a->ticket;
+    int64_t usual = t->estimate.output_estimate;
+    bool bound = t->grant.hard_tokens || a->provider_is_hard;
     if (a->tap.delivered || a->chat->stream || a->verdict != VERDICT_GONE) return estimate_text(a->tap.delivered);
-    return a->ticket->estimate.output_estimate;
+    return bound && usual > t->grant.output ? t->grant.output : usual;
 }
 
 static struct usage usage_of(const struct attempt *a, bool answered)

@@ -415,6 +415,12 @@ static void who_leaves_before_a_word_pays_for_what_was_read(void **state)
     assert_true(rig.out.usage.completion > 0 && rig.out.estimated);
     finish();
     again();
+    ticket.grant = (struct ledger_grant){.ticket = 7, .hard_tokens = true, .clamped = true, .output = 20};
+    relay(FACE_CHAT, PLAIN, s, 1); /* it was told to write no more, and no more is held */
+    assert_true(ticket.estimate.output_estimate > 20);
+    assert_int_equal(rig.out.usage.completion, 20);
+    finish();
+    again();
     relay(FACE_CHAT, STREAM, refused, 1);
     assert_false(rig.out.usage.known); /* nothing was sent */
     finish();

@@ -106,9 +106,16 @@ static enum event_kind take_start(struct tap *t, struct jval root)
     return EVENT_HEAD;
 }
 
+/* Searches are told at the end alone: who leaves before that has had them. One that failed costs nothing. */
+static bool is_found(struct jval block)
+{
+    return jval_is(jscan_find(block, "type"), "web_search_tool_result") && jscan_find(block, "content").kind == JSON_ARRAY;
+}
+
 static enum event_kind take_block(struct tap *t, struct jval root)
 {
     struct jval block = jscan_find(root, "content_block");
+    t->usage.searches += is_found(block);
     if (!starts_content(block)) return EVENT_HEAD;
     if (t->counts) t->delivered += written(block);
     return EVENT_CONTENT;

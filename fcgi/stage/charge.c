@@ -30,7 +30,8 @@ static struct usage usage_of(const struct attempt *a, bool answered)
     }
     if (t->usage.known || (!answered && !t->delivered && !was_left(a))) return t->usage;
     a->out->estimated = true;
-    return (struct usage){.known = true, .prompt = a->ticket->estimate.prompt_estimate, .completion = unseen(a)};
+    return (struct usage){.known = true, .prompt = a->ticket->estimate.prompt_estimate, .completion = unseen(a),
+                          .searches = t->usage.searches};
 }
 
 /* In the tier that served it: as told, else as asked for. */
@@ -42,7 +43,8 @@ static struct price_use use_of(const struct attempt *a, const struct usage *u, b
                             .audio_input = u->audio_input, .audio_output = u->audio_output, .searches = u->searches,
                             .tier = a->tap.tells_tier ? a->tap.tier : asked->tier};
     if (!a->tap.tells_tier && use.tier == TIER_FLEX) use.tier = TIER_STANDARD; /* no word of it, no discount */
-    if (asked->searches_once && answered && !use.searches) use.searches = a->chat->choices;
+    bool found = answered || a->tap.delivered; /* it searches before it writes */
+    if (asked->searches_once && found && !use.searches) use.searches = a->chat->choices;
     return use;
 }
 

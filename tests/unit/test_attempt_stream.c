@@ -426,6 +426,34 @@ static void who_leaves_before_a_word_pays_for_what_was_read(void **state)
     finish();
 }
 
+/* They were made before the words that he has read; how many, the end of the stream would have told. */
+static void who_leaves_behind_a_search_pays_for_it(void **state)
+{
+    static const struct script
+        response[] = {{.steps = {{HEAD}, {BYTES, "data: {\"type\":\"response.output_item.done\",\"item\":{\"type\":\"web_search_call\",\"action\":{\"type\":\"search\"}}}\n\n"
+                                                "data: {\"type\":\"response.output_text.delta\",\"delta\":\"found\"}\n\n"}, {GONE}}}},
+        message[] = {{.steps = {{HEAD}, {BYTES, "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":9,\"output_tokens\":1}}}\n\n"
+                                                "data: {\"type\":\"content_block_start\",\"content_block\":{\"type\":\"web_search_tool_result\",\"content\":{\"type\":\"web_search_tool_result_error\"}}}\n\n"
+                                                "data: {\"type\":\"content_block_start\",\"content_block\":{\"type\":\"web_search_tool_result\",\"content\":[]}}\n\n"}, {GONE}}}},
+        chat[] = {{.steps = {{HEAD}, {BYTES, SAY("found")}, {GONE}}}}, silent[] = {{.steps = {{HEAD}, {GONE}}}};
+    static const struct { enum face face; const char *body; const struct script *script; bool once; int64_t searches; } all[] = {
+        {FACE_RESPONSES, "{\"model\":\"m\",\"stream\":true,\"input\":\"hi\"}", response, false, 1},
+        {FACE_MESSAGES, "{\"model\":\"m\",\"stream\":true,\"max_tokens\":50" MESSAGES, message, false, 1},
+        {FACE_CHAT, STREAM, chat, true, 1}, {FACE_CHAT, STREAM, silent, true, 0}, {FACE_CHAT, STREAM, chat, false, 0},
+    };
+    const struct price fee = {.known = true, .stated = 1u << PRICE_SEARCHES, .part[PRICE_SEARCHES] = 10000000000};
+    (void)state;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        again();
+        rig.targets[0].price = &fee;
+        ticket.tariff.searches_once = all[i].once;
+        relay(all[i].face, all[i].body, all[i].script, 1);
+        assert_int_equal(rig.out.end, END_CANCELLED);
+        assert_int_equal(price_total(&rig.out.cost), all[i].searches * 10000000);
+        finish();
+    }
+}
+
 /* ---- two at a time ---- */
 
 static void a_silent_first_is_overtaken_by_the_second_and_closed(void **state)
@@ -1274,6 +1302,7 @@ int main(void)
         RELAYED(providers_whose_limits_refuse_are_passed_over),
         RELAYED(under_hard_limits_the_held_maximum_goes_along),
         RELAYED(who_leaves_before_a_word_pays_for_what_was_read),
+        RELAYED(who_leaves_behind_a_search_pays_for_it),
         RELAYED(a_silent_first_is_overtaken_by_the_second_and_closed),
         RELAYED(a_client_that_goes_and_a_stop_end_both),
         RELAYED(what_one_target_faults_another_may_answer_but_not_the_same_with_another_key),

@@ -34,15 +34,13 @@ static bool begins(struct span text, const char *const *words)
 
 /* A tool of the provider's own. Those the caller runs cost their tokens only; searches are priced by the piece; what any
  * other costs (a container, an image, a file search) is not known here. */
-static void read_tool(struct tariff *t, struct jval tool)
+static void read_type(struct tariff *t, struct jval tool, struct jval type)
 {
     static const char *const free[] = {"function", "custom", "mcp", "local_shell", "apply_patch", "computer", "bash_",
                                        "text_editor_", "memory_", "web_fetch_", "tool_search", NULL};
     static const char *const search[] = {"web_search", NULL};
-    struct jval type = jscan_find(tool, "type");
     struct buf name;
     int64_t most = SEARCHES_HELD;
-    if (type.kind == JSON_ABSENT) return; /* Anthropic's form of a function */
     buf_init(&name, BOUND_ALIAS);
     bool read = jval_string(type, &name) == WEIR_OK;
     if (read && begins(buf_all(&name), search)) {
@@ -53,6 +51,17 @@ static void read_tool(struct tariff *t, struct jval tool)
         need(t, NEED_OTHER, "tools");
     }
     buf_free(&name);
+}
+
+/* Without a type it is Anthropic's form of a function. Of two types upstreams take the last, or the first: both are
+ * priced. */
+static void read_tool(struct tariff *t, struct jval tool)
+{
+    struct span key;
+    struct jval v;
+    struct jiter it = jscan_iter(tool);
+    while (jscan_next(&it, &key, &v))
+        if (jkey_is(key, "type")) read_type(t, tool, v);
 }
 
 static void read_tools(struct tariff *t, struct jval tools)

@@ -247,6 +247,8 @@ static void what_a_request_asks_for_is_read_however_it_is_written(void **state)
         {FACE_RESPONSES, "\"tools\":[{\"type\":\"web_search_preview\"},{\"type\":\"mcp\"}]", NEED_SEARCHES, true, SEARCHES_HELD, "tools"},
         {FACE_RESPONSES, "\"tools\":[{\"type\":\"code_interpreter\"}]", NEED_OTHER, true, 0, "tools"},
         {FACE_RESPONSES, "\"tools\":[{\"type\":7}]", NEED_OTHER, true, 0, "tools"},
+        {FACE_RESPONSES, "\"tools\":[{\"type\":\"function\",\"ty\\u0070e\":\"image_generation\"}]", NEED_OTHER, true, 0, "tools"}, /* the last is what counts */
+        {FACE_RESPONSES, "\"tools\":[{\"type\":\"web_search\",\"type\":\"function\"}]", NEED_SEARCHES, true, SEARCHES_HELD, "tools"},
         {FACE_RESPONSES, "\"prompt\":{\"id\":\"p\"}", NEED_OTHER, true, 0, "prompt"},
         {FACE_MESSAGES, "\"speed\":\"fast\"", NEED_OTHER, true, 0, "speed"},
         {FACE_MESSAGES, "\"speed\":\"standard\"", 0, true, 0, NULL},

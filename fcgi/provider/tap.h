@@ -29,6 +29,7 @@ struct tap {
     bool usage_is_running;      /* its completion was told before the answer was there: no figure of the whole */
     bool counts;                /* delivered is to be kept */
     int64_t delivered;          /* characters of text, tool arguments and reasoning that went by */
+    int64_t sounded;            /* of sound: its characters as it was encoded; its transcript is text */
     int64_t sequence;           /* responses: the last event's number, -1 before the first */
     bool done;                  /* the event that ends a stream was seen */
     bool is_cut, is_refused, calls_tools; /* by what was told of the end: some choice is too long, filtered; has calls */

@@ -27,6 +27,14 @@ bool openai_read_usage(struct jval v, struct usage *out)
 
 /* ---- choices ---- */
 
+static void count(struct tap *t, struct span key, struct jval v)
+{
+    bool sound = jkey_is(key, "audio");
+    if (!t->counts) return;
+    t->delivered += wire_all_characters(sound ? jscan_find(v, "transcript") : v);
+    if (sound) t->sounded += wire_characters(jscan_find(v, "data"));
+}
+
 /* A delta holds content if anything but the role says something: text, refusal, reasoning, tool calls, and whatever a
  * later API adds. */
 static bool delta_has_content(struct tap *t, struct jval delta)
@@ -40,7 +48,7 @@ static bool delta_has_content(struct tap *t, struct jval delta)
         content = true;
         t->calls_tools |= jkey_is(key, "tool_calls") || jkey_is(key, "function_call");
         t->is_refused |= jkey_is(key, "refusal");
-        if (t->counts) t->delivered += wire_all_characters(v);
+        count(t, key, v);
     }
     return content;
 }

@@ -88,7 +88,7 @@ static void judge_answer(struct attempt *a)
     bool answers = tap_read_answer(&a->tap, buf_all(&o->body), &fault);
     if (answers && a->chat->stream) {
         buf_free(&o->body);
-        a->tap.delivered = 0;
+        a->tap.delivered = a->tap.sounded = 0;
         attempt_failed(a, WEIR_UPSTREAM, "answered whole where a stream was asked for");
         return;
     }

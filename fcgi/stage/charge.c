@@ -4,6 +4,12 @@
 
 #include "fcgi/base/log.h"
 
+#define SOUND_A_TOKEN 3200 /* characters: 50 ms, as OpenAI counts them, of 16 bits at 24 kHz in base64 */
+
+static int64_t sound(const struct tap *t) { return (t->sounded + SOUND_A_TOKEN - 1) / SOUND_A_TOKEN; }
+
+static int64_t delivered(const struct tap *t) { return estimate_text(t->delivered) + sound(t); }
+
 /* By its caller, when the provider had it already: it has been read, and is paid for. */
 static bool was_left(const struct attempt *a) { return a->verdict == VERDICT_GONE && a->up && a->up->sent; }
 
@@ -14,7 +20,7 @@ static int64_t unseen(const struct attempt *a)
     const struct ticket *t = a->ticket;
     int64_t usual = t->estimate.output_estimate;
     bool bound = t->grant.hard_tokens || a->provider_is_hard;
-    if (a->tap.delivered || a->chat->stream || a->verdict != VERDICT_GONE) return estimate_text(a->tap.delivered);
+    if (a->tap.delivered || a->chat->stream || a->verdict != VERDICT_GONE) return delivered(&a->tap);
     return bound && usual > t->grant.output ? t->grant.output : usual;
 }
 
@@ -22,16 +28,17 @@ static struct usage usage_of(const struct attempt *a, bool answered)
 {
     const struct tap *t = &a->tap;
     bool part = t->usage_is_running || t->usage.is_half;
-    if (t->usage.known && part && estimate_text(t->delivered) > t->usage.completion) {
+    if (t->usage.known && part && delivered(t) > t->usage.completion) {
         struct usage so_far = t->usage; /* a stream broken off, say: its prompt was told, the rest is what was delivered */
         a->out->estimated = true;
-        so_far.completion = estimate_text(t->delivered);
+        so_far.completion = delivered(t);
+        so_far.audio_output = sound(t);
         return so_far;
     }
-    if (t->usage.known || (!answered && !t->delivered && !was_left(a))) return t->usage;
+    if (t->usage.known || (!answered && !delivered(t) && !was_left(a))) return t->usage;
     a->out->estimated = true;
     return (struct usage){.known = true, .prompt = a->ticket->estimate.prompt_estimate, .completion = unseen(a),
-                          .searches = t->usage.searches};
+                          .audio_output = sound(t), .searches = t->usage.searches};
 }
 
 /* In the tier that served it: as told, else as asked for. */
@@ -43,7 +50,7 @@ static struct price_use use_of(const struct attempt *a, const struct usage *u, b
                             .audio_input = u->audio_input, .audio_output = u->audio_output, .searches = u->searches,
                             .tier = a->tap.tells_tier ? a->tap.tier : asked->tier};
     if (!a->tap.tells_tier && use.tier == TIER_FLEX) use.tier = TIER_STANDARD; /* no word of it, no discount */
-    bool found = answered || a->tap.delivered; /* it searches before it writes */
+    bool found = answered || delivered(&a->tap); /* it searches before it writes */
     if (asked->searches_once && found && !use.searches) use.searches = a->chat->choices;
     return use;
 }

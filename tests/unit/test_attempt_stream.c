@@ -454,6 +454,24 @@ static void who_leaves_behind_a_search_pays_for_it(void **state)
     }
 }
 
+/* Half a second of it, 10 tokens, is 32,000 characters, which as text were 8,000. */
+static void who_leaves_in_the_middle_of_sound_pays_for_what_he_has_heard(void **state)
+{
+    static char event[33000];
+    const struct script s[] = {{.steps = {{HEAD}, {BYTES, SAY("")}, {BYTES, event}, {GONE}}}};
+    const struct price loud = {.known = true, .output = 1000000000, .stated = 1u << PRICE_AUDIO_OUTPUT, .part[PRICE_AUDIO_OUTPUT] = 8000000000};
+    (void)state;
+    int lead = snprintf(event, sizeof event, "data: {\"choices\":[{\"index\":0,\"delta\":{\"audio\":{\"transcript\":\"four\",\"data\":\"");
+    memset(event + lead, 'A', 32000);
+    snprintf(event + lead + 32000, sizeof event - (size_t)lead - 32000, "\"}}}]}\n\n");
+    rig.targets[0].price = &loud;
+    relay(FACE_CHAT, STREAM, s, 1);
+    assert_int_equal(rig.out.end, END_CANCELLED);
+    assert_int_equal(rig.out.usage.completion, 1 + 10);
+    assert_int_equal(price_total(&rig.out.cost), 1 * 1000 + 10 * 8000);
+    finish();
+}
+
 /* ---- two at a time ---- */
 
 static void a_silent_first_is_overtaken_by_the_second_and_closed(void **state)
@@ -1303,6 +1321,7 @@ int main(void)
         RELAYED(under_hard_limits_the_held_maximum_goes_along),
         RELAYED(who_leaves_before_a_word_pays_for_what_was_read),
         RELAYED(who_leaves_behind_a_search_pays_for_it),
+        RELAYED(who_leaves_in_the_middle_of_sound_pays_for_what_he_has_heard),
         RELAYED(a_silent_first_is_overtaken_by_the_second_and_closed),
         RELAYED(a_client_that_goes_and_a_stop_end_both),
         RELAYED(what_one_target_faults_another_may_answer_but_not_the_same_with_another_key),

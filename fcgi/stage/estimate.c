@@ -53,6 +53,17 @@ static bool is_one_of(struct jval v, const char *const *names)
     return false;
 }
 
+/* Of two types upstreams take the last, or the first: it may be either. */
+static bool may_be(struct jval part, const char *const *types)
+{
+    struct span key;
+    struct jval v;
+    bool found = false;
+    struct jiter it = jscan_iter(part);
+    while (jscan_next(&it, &key, &v)) found |= jkey_is(key, "type") && is_one_of(v, types);
+    return found;
+}
+
 static void add_content(struct sum *s, struct jval content, int depth);
 
 /* Anthropic's documents may be given as text: then that is what is read. */
@@ -66,13 +77,13 @@ static void add_part(struct sum *s, struct jval part, int depth)
 {
     static const char *const images[] = {"image_url", "input_image", "image", NULL};
     static const char *const files[] = {"input_audio", "file", "input_file", "video_url", "document",
-                                        "container_upload", NULL};
+                                        "container_upload", NULL}, *const sounds[] = {"input_audio", NULL};
     struct span key;
-    struct jval v, type = jscan_find(part, "type");
-    bool image = is_one_of(type, images), file = is_one_of(type, files) && !is_text_document(part);
+    struct jval v;
+    bool image = may_be(part, images), file = may_be(part, files) && !is_text_document(part);
     s->images += image;
     s->files += file;
-    s->sounds += jval_is(type, "input_audio");
+    s->sounds += may_be(part, sounds);
     if (file) s->bytes += file_bytes(part, 0);
     struct jiter it = jscan_iter(part);
     if (part.kind != JSON_OBJECT) s->bytes += (int64_t)part.text.len;
@@ -121,16 +132,25 @@ static void add_messages(struct sum *s, struct jval messages)
 }
 
 /* A function's schema is in the request; what a tool of the provider's own reads (a web search, say) is not. */
+static bool is_hosted(struct jval tool)
+{
+    struct span key;
+    struct jval v;
+    bool hosted = false;
+    struct jiter it = jscan_iter(tool);
+    while (jscan_next(&it, &key, &v))
+        if (jkey_is(key, "type")) hosted |= !jval_is(v, "function") && !jval_is(v, "custom");
+    return hosted;
+}
+
 static void add_tools(struct sum *s, struct jval tools)
 {
     struct span key;
     struct jval tool;
     struct jiter it = jscan_iter(tools);
     while (jscan_next(&it, &key, &tool)) {
-        struct jval type = jscan_find(tool, "type");
-        bool described = type.kind == JSON_ABSENT || jval_is(type, "function") || jval_is(type, "custom");
         s->tools++;
-        s->hosted += !described;
+        s->hosted += is_hosted(tool);
     }
 }
 

@@ -52,6 +52,20 @@ static void tools_and_schemas_are_held_too(void **state)
     assert_true(schema.prompt_bound >= without.prompt_bound + 39);
 }
 
+/* Which of two counts is the upstream's to say. */
+static void what_has_two_types_is_held_as_the_dearer(void **state)
+{
+    static const char *const bodies[] = {
+        "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"x\",\"type\":\"image_url\",\"image_url\":{\"url\":\"https://a.example\"}}]}]}",
+        "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"x\",\"ty\\u0070e\":\"input_audio\",\"input_audio\":{\"data\":\"A\"}}]}]}",
+        CHAT_WITH(",\"tools\":[{\"type\":\"function\",\"type\":\"web_search\"}]"),
+    };
+    static const int64_t least[] = {TOKENS_AN_IMAGE, TOKENS_A_FILE, TOKENS_A_FILE};
+    (void)state;
+    for (int i = 0; i < 3; i++) assert_true(of(FACE_CHAT, bodies[i], NO_MODEL, NULL).prompt_bound > least[i]);
+    assert_true(of(FACE_CHAT, bodies[1], NO_MODEL, NULL).has_audio);
+}
+
 static void an_image_counts_by_the_piece_and_not_by_its_bytes(void **state)
 {
     char body[9000], image[8001];
@@ -264,6 +278,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_byte_of_text_is_held_as_a_token),
         cmocka_unit_test(tools_and_schemas_are_held_too),
+        cmocka_unit_test(what_has_two_types_is_held_as_the_dearer),
         cmocka_unit_test(an_image_counts_by_the_piece_and_not_by_its_bytes),
         cmocka_unit_test(what_is_nested_without_sense_is_held_and_not_read),
         cmocka_unit_test(other_faces_are_held_alike),

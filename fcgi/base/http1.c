@@ -54,14 +54,14 @@ static bool read_coding(struct http1 *h, struct span value)
     return h->is_chunked;
 }
 
-/* A list of words; those that are not known mean nothing to us. */
+/* A list of words; those that are not known mean nothing to us. Close stands whatever is said besides (RFC 9112 9.3). */
 static void read_connection(struct http1 *h, struct span value)
 {
     while (value.len) {
         const char *comma = memchr(value.at, ',', value.len);
         struct span word = {value.at, comma ? (size_t)(comma - value.at) : value.len};
         size_t step = word.len + (comma != NULL);
-        if (span_is_nocase(span_trim(word), "close")) h->keeps = false;
+        h->closes |= span_is_nocase(span_trim(word), "close");
         if (span_is_nocase(span_trim(word), "keep-alive")) h->keeps = true;
         value.at += step;
         value.len -= step;
@@ -76,13 +76,13 @@ static bool read_field(struct http1 *h, struct span line)
         h->headers->at[h->headers->len - 1] = ' ';
         return buf_span(h->headers, span_trim(line)) == WEIR_OK && buf_char(h->headers, '\n') == WEIR_OK;
     }
-    if (!colon || colon == line.at) return false;
+    if (!colon || colon == line.at || colon[-1] == ' ' || colon[-1] == '\t') return false; /* RFC 9112 5.1 */
     const struct span name = {line.at, (size_t)(colon - line.at)};
     const struct span value = span_trim((struct span){colon + 1, line.len - name.len - 1});
     if (span_is_nocase(name, "content-length") && !read_length(h, value)) return false;
     if (span_is_nocase(name, "transfer-encoding") && !read_coding(h, value)) return false;
     if (span_is_nocase(name, "connection")) read_connection(h, value);
-    if (span_is_nocase(name, "content-encoding")) h->is_coded = !span_is_nocase(value, "identity");
+    if (span_is_nocase(name, "content-encoding")) h->is_coded = value.len && !span_is_nocase(value, "identity");
     buf_span(h->headers, line);
     return buf_char(h->headers, '\n') == WEIR_OK;
 }
@@ -94,9 +94,10 @@ static enum http1_state head_ended(struct http1 *h)
         int status = 0;
         struct buf line = h->line;
         buf_clear(h->headers);
-        *h = (struct http1){.headers = h->headers, .line = line, .status = status};
+        *h = (struct http1){.headers = h->headers, .told = h->told, .line = line, .status = status};
         return HTTP1_HEAD;
     }
+    if (h->closes) h->keeps = false;
     if (h->is_chunked && h->has_length) h->keeps = false; /* RFC 9112 6.3: somebody may have been tricked */
     if (h->status == 204 || h->status == 304) return HTTP1_DONE;
     if (h->is_chunked) return HTTP1_CHUNK;
@@ -121,8 +122,14 @@ static bool read_size(struct http1 *h, struct span line)
     return digits && digits <= SIZE_DIGITS && (!rest.len || *rest.at == ';');
 }
 
+static bool is_told_in_lines(const struct http1 *h) { return h->state == HTTP1_HEAD || h->state == HTTP1_TRAILER; }
+
 static void take_line(struct http1 *h, struct span line)
 {
+    if (is_told_in_lines(h) && (h->told += line.len + 1) > BOUND_UPSTREAM_HEADERS) {
+        h->state = HTTP1_TOO_LONG;
+        return;
+    }
     switch (h->state) {
     case HTTP1_HEAD:
         if (!h->status) h->state = read_status(h, line) ? HTTP1_HEAD : HTTP1_BAD;
@@ -147,7 +154,7 @@ static size_t take_to_line(struct http1 *h, struct span bytes)
     size_t n = end ? (size_t)(end - bytes.at) : bytes.len;
     struct span line = {bytes.at, n};
     if ((!end || h->line.len) && buf_span(&h->line, line) != WEIR_OK) {
-        h->state = h->state == HTTP1_HEAD ? HTTP1_TOO_LONG : HTTP1_BAD;
+        h->state = is_told_in_lines(h) ? HTTP1_TOO_LONG : HTTP1_BAD;
         return n;
     }
     if (!end) return n;

@@ -16,7 +16,7 @@ enum http1_state {
     HTTP1_TO_CLOSE,  /* the body ends with the connection */
     HTTP1_DONE,      /* the whole answer was read */
     HTTP1_BAD,       /* it is none */
-    HTTP1_TOO_LONG   /* its head is longer than `headers` may become */
+    HTTP1_TOO_LONG   /* its heads and trailers together are longer than BOUND_UPSTREAM_HEADERS */
 };
 
 struct http1 {
@@ -24,7 +24,9 @@ struct http1 {
     int status;
     bool keeps;          /* the connection is good for another request, once the answer is whole */
     bool has_length, is_chunked, is_coded;
+    bool closes;         /* said so: nothing that is said besides keeps the connection */
     uint64_t left;
+    size_t told;         /* bytes of all lines of interim answers, head and trailer */
     struct buf line;     /* the beginning of a line whose end is still to come */
     struct buf *headers; /* not owned: "name: value\n", those of the final answer */
 };

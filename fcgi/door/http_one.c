@@ -257,11 +257,14 @@ static enum upstream_event pause_for(struct transfer *t, int client_fd, int64_t 
 {
     struct pollfd fds[] = {{.fd = t->handle->socket, .events = awaited(t)}, {.fd = client_fd, .events = POLLIN},
                            {.fd = pool_stop_fd(t->pool), .events = POLLIN}};
+    *readable = false;
     if (t->phase == CONNECTING) return handle_wait(t->handle, client_fd, fds[2].fd, left_ms);
     if (poll(fds, 3, left_ms > 60000 ? 60000 : (int)left_ms) <= 0) return UPSTREAM_BYTES;
     *readable = fds[0].revents & ~POLLOUT;
     return fds[1].revents ? UPSTREAM_GONE : fds[2].revents ? UPSTREAM_STOP : UPSTREAM_BYTES;
 }
+
+static bool has_more(const struct transfer *t) { return t->may_have_more || t->packed.len; }
 
 /* For who has waited already. */
 static bool has_bytes(const struct transfer *t)
@@ -270,22 +273,25 @@ static bool has_bytes(const struct transfer *t)
     return t->phase != CONNECTING && poll(&p, 1, 0) > 0;
 }
 
+/* Bytes that tell nothing (interim answers, trailers, empty blocks of what is compressed) may come without end: past the
+ * deadline there is one more look, and between two of them the client and the process's stop are asked for. */
 static enum upstream_event transfer_wait(struct upstream *u, int client_fd, int64_t deadline)
 {
     struct transfer *t = (struct transfer *)u;
     enum upstream_event event;
-    for (bool readable = false;; ) {
+    for (bool readable = false, late = false;; ) {
         if (have_event(t, &event)) return event;
         if (t->phase == CONNECTING) connect_on(t);
         if (t->phase == SENDING && !t->done) send_on(t);
-        if (t->phase != CONNECTING && !t->done && (readable || t->may_have_more || t->packed.len)) read_on(t);
+        if (t->phase != CONNECTING && !t->done && (readable || has_more(t))) read_on(t);
         if (have_event(t, &event)) return event;
-        readable = false;
-        if (t->may_have_more || t->packed.len) continue;
         int64_t left = deadline - clock_mono_ms();
-        if (left <= 0 && !(readable = has_bytes(t))) return UPSTREAM_TIMEOUT;
-        if (readable) continue;
-        event = pause_for(t, client_fd, left, &readable);
+        if (left <= 0) {
+            if (late || !((readable = has_bytes(t)) || has_more(t))) return UPSTREAM_TIMEOUT;
+            late = true;
+            continue;
+        }
+        event = pause_for(t, client_fd, has_more(t) ? 0 : left, &readable);
         if (event != UPSTREAM_BYTES) return event;
     }
 }
@@ -313,7 +319,7 @@ static int transfer_watch(struct upstream *u, struct pollfd *fds, int most, int6
     struct transfer *t = (struct transfer *)u;
     int64_t now = clock_mono_ms(), soon = t->phase == CONNECTING ? now + BLIND_MS : INT64_MAX;
     int n = 0;
-    if (t->up.bytes.len || t->done || t->may_have_more || t->packed.len) soon = now;
+    if (t->up.bytes.len || t->done || has_more(t)) soon = now;
     if (soon < *until) *until = soon;
     for (int i = 0; i < SOCKETS_A_HANDLE && n < most; i++)
         if (t->handle->sockets[i] >= 0) fds[n++] = (struct pollfd){.fd = t->handle->sockets[i], .events = awaited(t)};

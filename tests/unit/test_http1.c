@@ -95,6 +95,8 @@ static void a_connection_is_kept_only_if_both_sides_say_so(void **state)
     (void)state;
     reads("HTTP/1.1 200 OK\r\nConnection: x, Close\r\nContent-Length: 1\r\n\r\nx", false, 200,
           "Connection: x, Close\nContent-Length: 1\n", "x", false);
+    reads("HTTP/1.1 200 OK\r\nConnection: close, keep-alive\r\nConnection: Keep-Alive\r\nContent-Length: 1\r\n\r\nx", false, 200,
+          "Connection: close, keep-alive\nConnection: Keep-Alive\nContent-Length: 1\n", "x", false);
     reads("HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx", false, 200, "Content-Length: 1\n", "x", false);
     reads("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\nx", false, 200,
           "Connection: keep-alive\nContent-Length: 1\n", "x", true);
@@ -118,6 +120,7 @@ static void what_could_be_read_in_two_ways_is_refused(void **state)
         "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx", "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: \r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length : 1\r\n\r\nx", "HTTP/1.1 200 OK\r\nTransfer-Encoding\t: chunked\r\n\r\n",
         "HTTP/1.1 200 OK\r\n: empty\r\n\r\n", "HTTP/2 200\r\n\r\n", "SSH-2.0-x\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 2000\r\n\r\n",
         "HTTP/1.1 099 x\r\n\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\ng\r\n",
@@ -158,6 +161,42 @@ static void heads_are_bounded(void **state)
     buf_free(&text);
 }
 
+/* What is passed over counts too: else an upstream that never comes to the point is read for ever. */
+static void interim_answers_and_trailers_are_bounded(void **state)
+{
+    (void)state;
+    static const struct { const char *first, *again; } floods[] = {
+        {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", "a: b\r\n"}, {"", "HTTP/1.1 100 Continue\r\n\r\n"}};
+    for (size_t i = 0; i < sizeof floods / sizeof *floods; i++)
+        for (size_t past = 0; past <= 1; past++) {
+            struct buf text;
+            struct read r;
+            size_t lines = 0;
+            buf_init(&text, 1 << 20);
+            buf_str(&text, floods[i].first);
+            for (const char *c = floods[i].first; *c; c++) lines += *c != '\r';
+            if (i == 0) lines -= 2; /* the chunk's size is no line of these */
+            size_t step = 0;
+            for (const char *c = floods[i].again; *c; c++) step += *c != '\r';
+            for (; lines + step <= BOUND_UPSTREAM_HEADERS; lines += step) buf_str(&text, floods[i].again);
+            if (past) buf_str(&text, floods[i].again);
+            read_in(&r, buf_cstr(&text), 4096, false);
+            assert_int_equal(r.h.state, past ? HTTP1_TOO_LONG : i == 0 ? HTTP1_TRAILER : HTTP1_HEAD);
+            let_go(&r);
+            buf_free(&text);
+        }
+}
+
+static void a_coding_without_a_name_is_none(void **state)
+{
+    (void)state;
+    struct read r;
+    read_in(&r, "HTTP/1.1 200 OK\r\nContent-Encoding: \r\nContent-Length: 1\r\n\r\nx", 1000, false);
+    assert_int_equal(r.h.state, HTTP1_DONE);
+    assert_false(r.h.is_coded);
+    let_go(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +208,8 @@ int main(void)
         cmocka_unit_test(what_could_be_read_in_two_ways_is_refused),
         cmocka_unit_test(an_end_before_the_end_is_none),
         cmocka_unit_test(heads_are_bounded),
+        cmocka_unit_test(interim_answers_and_trailers_are_bounded),
+        cmocka_unit_test(a_coding_without_a_name_is_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

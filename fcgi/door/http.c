@@ -251,9 +251,22 @@ bool http_client_is_gone(int client_fd)
     return client_fd >= 0 && poll(&p, 1, 0) > 0;
 }
 
+/* To a proxy plain requests are written otherwise, and few proxies make a tunnel to other ports than 443. Whether one is in
+ * the way, and what it is to be told, libcurl finds out. */
+static bool may_be_proxied_plainly(const char *url)
+{
+    static const char *const names[] = {"http_proxy", "all_proxy", "ALL_PROXY"};
+    bool set = false;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *value = getenv(names[i]);
+        set |= value && *value;
+    }
+    return set && strncasecmp(url, "http:", 5) == 0;
+}
+
 enum weir_err http_open(struct http_pool *p, const struct http_call *c, struct upstream **out)
 {
-    return c->http2 ? http_two_open(p, c, out) : http_one_open(p, c, out);
+    return c->http2 || may_be_proxied_plainly(c->url) ? http_two_open(p, c, out) : http_one_open(p, c, out);
 }
 
 struct span upstream_header(const struct upstream *u, const char *name)

@@ -1,5 +1,5 @@
-/* Calls over HTTP/1.1 whose upstream sends without end what tells nothing. Against a listener of our own; all else is the
- * flow tests'. */
+/* Calls over HTTP/1.1 whose upstream sends without end what tells nothing, and those that a proxy is to carry. Against a
+ * listener of our own; all else is the flow tests'. */
 #include "fcgi/door/http_one.c"
 
 #include <arpa/inet.h>
@@ -163,12 +163,33 @@ static void interim_answers_and_trailers_have_an_end(void **state)
     }
 }
 
+/* A proxy that makes tunnels to https alone carries what is plain as well. */
+static void a_proxy_carries_plain_requests_without_a_tunnel(void **state)
+{
+    (void)state;
+    char proxy[64];
+    struct listener l;
+    struct http_pool *p = new_pool();
+    listen_for(&l, SPAN("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"), SPAN_NONE);
+    snprintf(proxy, sizeof proxy, "http://127.0.0.1:%d", l.port);
+    setenv("http_proxy", proxy, 1);
+    struct upstream *u = ask(p, "http://upstream.example/x");
+    assert_int_equal(u->ops->wait(u, -1, clock_mono_ms() + LONG_MS), UPSTREAM_HEAD);
+    assert_int_equal(u->status, 200);
+    u->ops->close(u);
+    hush(&l);
+    assert_true(span_starts(span_of(l.asked), "GET http://upstream.example/x HTTP/1.1\r\n"));
+    unsetenv("http_proxy");
+    http_pool_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(what_tells_nothing_ends_with_the_deadline, make_blocks),
         cmocka_unit_test_setup(a_client_that_goes_meanwhile_is_noticed, make_blocks),
         cmocka_unit_test(interim_answers_and_trailers_have_an_end),
+        cmocka_unit_test(a_proxy_carries_plain_requests_without_a_tunnel),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

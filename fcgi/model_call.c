@@ -313,12 +313,14 @@ static void leave(struct model_call *c)
     c->flight = NULL;
 }
 
-/* Every provider has failed: those who follow are told, if they have been told nothing else. */
+/* Every provider has failed, and not this gateway (it stops, or has no memory): those who follow are told, if they have been
+ * told nothing else. */
 static void tell_failure(struct model_call *c, enum weir_err err)
 {
     const struct keep_failure f = {.status = err == WEIR_OK ? c->out.status : weir_err_info(err)->status,
                                    .retry_after_s = c->out.problem.retry_after_s};
-    if (c->flight && has_failed(c, err) && !(c->r->keep && c->r->keep->head_told)) keep_tell_failure(c->flight, &f);
+    bool ours = err == WEIR_OK && (c->out.problem.err == WEIR_UNAVAILABLE || c->out.problem.err == WEIR_NOMEM);
+    if (c->flight && has_failed(c, err) && !ours && !(c->r->keep && c->r->keep->head_told)) keep_tell_failure(c->flight, &f);
 }
 
 /* What others have run into is this one's outcome too. */

@@ -43,6 +43,7 @@ struct ledger_ask {
     /* tokens; soft and observing limits hold these, the latter at most output_bound */
     int64_t prompt_estimate, output_estimate;
     struct price price;      /* of the dearest target of the plan, each of its four the dearest */
+    struct price price_estimate; /* the same without what nobody asked for by name */
     bool only_request;       /* a hit or a joined request: counts as a request and as one in flight, no tokens, no cost */
     /* what an audit row would need if this process died; provider and model those of the first target */
     const char *request_id, *endpoint, *provider, *model;
@@ -112,7 +113,7 @@ struct ledger_try {
     int number;                /* 1 for the first attempt of a ticket, then 2, 3 ... */
     const char *provider;
     int64_t prompt_bound, output_bound, prompt_estimate, output_estimate; /* of this attempt */
-    struct price price;        /* of this target */
+    struct price price, price_estimate; /* of this target */
 };
 
 enum ledger_may { LEDGER_GO, LEDGER_SKIP_TARGET, LEDGER_STOP };

@@ -70,7 +70,7 @@ static struct need need_for(const struct ledger_ask *ask, int64_t output)
     int64_t soft_output = least(ask->output_estimate, ask->output_bound); /* not what is granted: waiting would raise it */
     struct need n = {.tokens = sum(ask->prompt_bound, output), .soft_tokens = sum(ask->prompt_estimate, soft_output),
                      .cost = price_bound(&ask->price, ask->prompt_bound, output),
-                     .soft_cost = price_bound(&ask->price, ask->prompt_estimate, soft_output)};
+                     .soft_cost = price_bound(&ask->price_estimate, ask->prompt_estimate, soft_output)};
     if (ask->only_request) n = (struct need){0};
     if (n.cost < 0) n.cost = 0;
     if (n.soft_cost < 0) n.soft_cost = 0;
@@ -105,7 +105,7 @@ static enum weir_err insert_ticket(struct ledger *l, struct db *db, const struct
     const int64_t amounts[] = {none ? 0 : ask->prompt_bound, none ? 0 : grant->output,
                                none ? 0 : price_bound(&ask->price, ask->prompt_bound, grant->output),
                                none ? 0 : ask->prompt_estimate, none ? 0 : soft_output,
-                               none ? 0 : price_bound(&ask->price, ask->prompt_estimate, soft_output)};
+                               none ? 0 : price_bound(&ask->price_estimate, ask->prompt_estimate, soft_output)};
     struct stmt *s = db_stmt(db, SQL_TICKET_ADD);
     stmt_int(s, 1, grant->ticket);
     stmt_int(s, 2, l->process);

@@ -16,7 +16,7 @@ static struct attempt attempt_for(const struct ledger *l, const struct ledger_tr
                             .tokens = sum(t->prompt_bound, t->output_bound),
                             .soft_tokens = sum(t->prompt_estimate, t->output_estimate),
                             .cost = priced(&t->price, t->prompt_bound, t->output_bound),
-                            .soft_cost = priced(&t->price, t->prompt_estimate, t->output_estimate)};
+                            .soft_cost = priced(&t->price_estimate, t->prompt_estimate, t->output_estimate)};
 }
 
 /* All limits of the provider that are in l->touch. */

@@ -15,8 +15,8 @@ static void fill_ask(struct ledger_ask *ask, const struct request *r, const stru
         .request_id = r->id, .endpoint = endpoint, .provider = plan->targets[0].provider->name,
         .model = plan->targets[0].model, .stream = chat->stream,
     };
-    tariff_raise(&t->tariff, plan->targets, plan->count, e->prompt_bound, &ask->price);
-    tariff_raise(&t->tariff, plan->larger, plan->larger_count, e->prompt_bound, &ask->price);
+    tariff_raise(&t->tariff, plan->targets, plan->count, e, &ask->price, &ask->price_estimate);
+    tariff_raise(&t->tariff, plan->larger, plan->larger_count, e, &ask->price, &ask->price_estimate);
 }
 
 /* A price there is, but not of all that is asked. */
@@ -44,6 +44,7 @@ enum weir_err admit(const struct book *b, const struct request *r, const struct 
         .output_bound = ask.output_bound, .prompt_estimate = ask.prompt_estimate,
         .output_estimate = ask.output_estimate,
         .price = tariff_ceiling(&t->tariff, &plan->targets[0], ask.prompt_bound),
+        .price_estimate = tariff_estimate(&t->tariff, &plan->targets[0], ask.prompt_estimate),
     };
     enum weir_err err = book_admit(b, &ask, &first, &t->grant, &t->first, &t->first_is_hard, &refusal);
     if (err != WEIR_OK) return problem_set(p, err, NULL, NULL);

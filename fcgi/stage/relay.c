@@ -100,6 +100,7 @@ static enum booked book_next(struct relay *l, const struct target *target, bool 
         .output_bound = t->grant.output, .prompt_estimate = t->estimate.prompt_estimate,
         .output_estimate = t->estimate.output_estimate,
         .price = tariff_ceiling(&t->tariff, target, t->estimate.prompt_bound),
+        .price_estimate = tariff_estimate(&t->tariff, target, t->estimate.prompt_estimate),
     };
     *is_hard = t->first_is_hard;
     if (!first) err = book_attempt(&l->tools->book, o->uses, o->use_count, &next, &may, is_hard, &refusal);

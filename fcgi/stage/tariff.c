@@ -143,11 +143,21 @@ struct price tariff_ceiling(const struct tariff *t, const struct target *target,
     return target->price ? price_ceiling(target->price, &t->asks, prompt_bound) : (struct price){.known = false};
 }
 
-void tariff_raise(const struct tariff *t, const struct target *list, int count, int64_t prompt_bound, struct price *dearest)
+struct price tariff_estimate(const struct tariff *t, const struct target *target, int64_t prompt_estimate)
+{
+    struct price_asks usual = t->asks;
+    usual.priority = t->tier == TIER_PRIORITY;
+    usual.searches = usual.searches ? 1 : 0;
+    return target->price ? price_ceiling(target->price, &usual, prompt_estimate) : (struct price){.known = false};
+}
+
+void tariff_raise(const struct tariff *t, const struct target *list, int count, const struct estimate *e,
+                  struct price *dearest, struct price *usual)
 {
     for (int i = 0; i < count; i++) {
-        struct price p = tariff_ceiling(t, &list[i], prompt_bound);
+        struct price p = tariff_ceiling(t, &list[i], e->prompt_bound), u = tariff_estimate(t, &list[i], e->prompt_estimate);
         price_raise(dearest, &p);
+        price_raise(usual, &u);
     }
 }
 

@@ -65,7 +65,7 @@ static const struct audit_row row = {.request_id = "req-0123456789", .user = "al
 static int64_t admit(struct ledger *l, struct db *db, int64_t now)
 {
     struct ledger_ask ask = {.who = {"alice", "data", "dev", "eng", "ci", "192.0.2.1", "gpt-4o-mini"}, .now_ms = now,
-        .prompt_bound = 500, .output_bound = 4096, .choices = 1, .prompt_estimate = 125, .output_estimate = 100, .price = price,
+        .prompt_bound = 500, .output_bound = 4096, .choices = 1, .prompt_estimate = 125, .output_estimate = 100, .price = price, .price_estimate = price,
         .request_id = row.request_id, .endpoint = row.endpoint, .provider = "openai", .model = "gpt-4o-mini"};
     struct ledger_grant g;
     struct ledger_refusal r;

@@ -43,7 +43,7 @@ static const struct price price = {.known = true, .input = 1000000, .cached_inpu
 static struct ledger_ask ask(const char *user, int64_t now, int64_t prompt, int64_t output)
 {
     return (struct ledger_ask){.who = {.user = user}, .now_ms = now, .prompt_bound = prompt, .output_bound = output, .choices = 1,
-                               .prompt_estimate = prompt / 2, .output_estimate = output / 2, .price = price, .request_id = "r",
+                               .prompt_estimate = prompt / 2, .output_estimate = output / 2, .price = price, .price_estimate = price, .request_id = "r",
                                .endpoint = "/v1/chat/completions"};
 }
 
@@ -424,7 +424,7 @@ static void huge_amounts_are_refused_and_not_wrapped(void **state)
     a.output_bound = 0;
     assert_false(admit(&d, &a));
     a.prompt_bound = INT64_MAX - 1;
-    a.price = (struct price){.known = true};
+    a.price = a.price_estimate = (struct price){.known = true};
     assert_true(admit(&d, &a));
     a.prompt_bound = 1;
     assert_false(admit(&d, &a));
@@ -515,7 +515,8 @@ static void concurrency_is_what_is_in_flight(void **state)
 static enum ledger_may attempt(struct desk *d, int64_t ticket, int n, const char *provider, int64_t prompt, int64_t output)
 {
     struct ledger_try t = {.ticket = ticket, .now_ms = NOW, .number = n, .provider = provider, .prompt_bound = prompt,
-                           .output_bound = output, .prompt_estimate = prompt, .output_estimate = output, .price = price};
+                           .output_bound = output, .prompt_estimate = prompt, .output_estimate = output, .price = price,
+                           .price_estimate = price};
     enum ledger_may may;
     assert_int_equal(db_begin(d->db), WEIR_OK);
     assert_int_equal(ledger_attempt(d->l, d->db, &t, &may, &d->r), WEIR_OK);
@@ -583,7 +584,7 @@ static void attempts_of_different_times_end_in_their_own_slots(void **state)
 {
     struct desk d;
     struct audit_row row = row_of(0, 0, 0);
-    struct ledger_try t = {.now_ms = NOW, .number = 1, .provider = "p", .price = price};
+    struct ledger_try t = {.now_ms = NOW, .number = 1, .provider = "p", .price = price, .price_estimate = price};
     enum ledger_may may;
     (void)state;
     for (int back = 0; back < 2; back++) {
@@ -759,7 +760,8 @@ static void an_operation_may_be_cut_off_anywhere(void **state)
     for (int step = 0, cuts = 0; step < 3; step++) {
         for (int most = 1; ; most += 2, cuts++) {
             struct ledger_bill bill = {.ticket = 1, .now_ms = NOW, .row = &row};
-            struct ledger_try t = {.ticket = 1, .now_ms = NOW, .number = 1, .provider = "p", .prompt_bound = 1000, .price = price};
+            struct ledger_try t = {.ticket = 1, .now_ms = NOW, .number = 1, .provider = "p", .prompt_bound = 1000, .price = price,
+                                   .price_estimate = price};
             enum ledger_may may;
             int left = most;
             assert_int_equal(db_begin(d.db), WEIR_OK);

@@ -198,7 +198,7 @@ static int64_t need_for_ask(const struct m_rule *r, const struct ledger_ask *a, 
 {
     int64_t soft = a->output_estimate < a->output_bound ? a->output_estimate : a->output_bound;
     return need_of_rule(r, a->prompt_bound + output, cost_of(&a->price, a->prompt_bound, output), a->prompt_estimate + soft,
-                        cost_of(&a->price, a->prompt_estimate, soft));
+                        cost_of(&a->price_estimate, a->prompt_estimate, soft));
 }
 
 static bool concerns_ask(const struct world *w, int rule, const struct ledger_ask *a, char member[60])
@@ -252,6 +252,8 @@ static struct ledger_ask make_ask(const struct world *w)
     struct ledger_ask a = {.who = {PICK(users), PICK(teams), "r", NULL, PICK(keys), PICK(ips), PICK(models)}, .now_ms = w->now,
                            .prompt_bound = (int64_t)roll(40), .output_bound = bound, .choices = n, .output_floor = (int64_t)roll(20),
                            .price = prices[chance(5) ? 4 : roll(4)], .only_request = chance(10), .request_id = "r", .endpoint = "/e"};
+    a.price_estimate = a.price;
+    if (chance(50)) a.price_estimate.output /= 2, a.price_estimate.fee = 0;
     a.prompt_estimate = a.prompt_bound / 3;
     a.output_estimate = (int64_t)roll(30);
     if (chance(25)) a.prompt_estimate = a.output_estimate = 0; /* holds nothing on soft limits */
@@ -360,7 +362,7 @@ static enum ledger_may expected_may(struct world *w, struct m_ticket *t, const s
     int k = t->tries;
     char member[60];
     int64_t cost = cost_of(&try->price, try->prompt_bound, try->output_bound),
-            soft_cost = cost_of(&try->price, try->prompt_estimate, try->output_estimate),
+            soft_cost = cost_of(&try->price_estimate, try->prompt_estimate, try->output_estimate),
             tokens = try->prompt_bound + try->output_bound, soft = try->prompt_estimate + try->output_estimate;
     for (int i = 0; i < w->m.rule_count; i++) {
         const struct m_rule *r = &w->m.rules[i];
@@ -391,7 +393,7 @@ static void start_attempt(struct world *w, struct m_ticket *t, const struct ledg
     t->attempt[k].tokens = try->prompt_bound + try->output_bound;
     t->attempt[k].soft_tokens = try->prompt_estimate + try->output_estimate;
     t->attempt[k].cost = cost_of(&try->price, try->prompt_bound, try->output_bound);
-    t->attempt[k].soft_cost = cost_of(&try->price, try->prompt_estimate, try->output_estimate);
+    t->attempt[k].soft_cost = cost_of(&try->price_estimate, try->prompt_estimate, try->output_estimate);
     for (int i = 0; i < w->m.rule_count && t->attempt[k].entry_count < 8; i++) {
         const struct m_rule *r = &w->m.rules[i];
         if (!r->live || !m_applies(&w->m, r, "provider", try->provider, member)) continue;
@@ -405,7 +407,7 @@ static void start_attempt(struct world *w, struct m_ticket *t, const struct ledg
         t->attempt[k].tokens = t->ask.prompt_bound + t->granted;
         t->attempt[k].soft_tokens = t->ask.prompt_estimate + soft;
         t->attempt[k].cost = cost_of(&t->ask.price, t->ask.prompt_bound, t->granted);
-        t->attempt[k].soft_cost = cost_of(&t->ask.price, t->ask.prompt_estimate, soft);
+        t->attempt[k].soft_cost = cost_of(&t->ask.price_estimate, t->ask.prompt_estimate, soft);
         return;
     }
     for (int i = 0; i < t->entry_count; i++) {
@@ -462,7 +464,7 @@ static void attempt(struct world *w)
     if (!t || t->tries == TRIES || t->ask.only_request) return;
     if (t->tries && t->attempt[t->tries - 1].open && chance(70)) end_attempt(w, t, t->tries - 1);
     struct ledger_try try = {.ticket = t->id, .now_ms = w->now, .number = t->tries + 1, .provider = PICK(providers),
-                             .prompt_bound = t->ask.prompt_bound, .output_bound = t->granted, .price = t->ask.price,
+                             .prompt_bound = t->ask.prompt_bound, .output_bound = t->granted, .price = t->ask.price, .price_estimate = t->ask.price_estimate,
                              .prompt_estimate = t->ask.prompt_estimate,
                              .output_estimate = t->ask.output_estimate < t->ask.output_bound ? t->ask.output_estimate : t->ask.output_bound};
     int64_t now = w->now > w->m.stamp ? w->now : w->m.stamp;

@@ -293,21 +293,23 @@ static void the_dearest_is_of_those_whose_price_says_all(void **state)
     const struct price s = sonnet(), t = tiered(), cheap = {.known = true, .input = 1, .cache_write = 9, .output = 1};
     const struct target list[] = {{.price = &s}, {.price = NULL}, {.price = &t}, {.price = &cheap}};
     struct tariff priority = read_of(FACE_CHAT, "\"service_tier\":\"priority\""), plain = read_of(FACE_CHAT, "");
-    struct price dearest = {.known = false};
+    struct price dearest = {.known = false}, usual = {.known = false};
     (void)state;
-    tariff_raise(&plain, &list[3], 1, 1000, &dearest);
+    tariff_raise(&plain, &list[3], 1, &(struct estimate){.prompt_bound = 1000, .prompt_estimate = 1000 / 4}, &dearest, &usual);
     assert_int_equal(price_bound(&dearest, 1000000, 1000000), 9 + 1);
-    tariff_raise(&plain, list, 4, 1000, &dearest);
+    tariff_raise(&plain, list, 4, &(struct estimate){.prompt_bound = 1000, .prompt_estimate = 1000 / 4}, &dearest, &usual);
     assert_int_equal(price_bound(&dearest, 1000000, 1000000), 3750000000 + INT64_C(15000000000));
     dearest = (struct price){.known = false};
-    tariff_raise(&plain, list, 4, 200001, &dearest); /* it may turn out to be a long one */
+    tariff_raise(&plain, list, 4, &(struct estimate){.prompt_bound = 200001, .prompt_estimate = 200001 / 4}, &dearest, &usual); /* it may turn out to be a long one */
     assert_int_equal(price_bound(&dearest, 1000000, 1000000), 7500000000 + INT64_C(22500000000));
+    assert_int_equal(price_bound(&usual, 1000000, 1000000), 3750000000 + INT64_C(15000000000)); /* it probably does not */
     dearest = (struct price){.known = false};
-    tariff_raise(&priority, list, 4, 1000, &dearest);
+    tariff_raise(&priority, list, 4, &(struct estimate){.prompt_bound = 1000, .prompt_estimate = 1000 / 4}, &dearest, &usual);
     assert_int_equal(price_bound(&dearest, 1000000, 1000000), 3500 + 14000);
-    dearest = (struct price){.known = false};
-    tariff_raise(&plain, &list[2], 1, 1000, &dearest); /* nothing is said of a tier: the provider may choose */
+    dearest = usual = (struct price){.known = false};
+    tariff_raise(&plain, &list[2], 1, &(struct estimate){.prompt_bound = 1000, .prompt_estimate = 1000 / 4}, &dearest, &usual); /* nothing is said of a tier: the provider may choose */
     assert_int_equal(price_bound(&dearest, 1000000, 1000000), 3500 + 14000);
+    assert_int_equal(price_bound(&usual, 1000000, 1000000), 2000 + 8000); /* but he probably does not choose the dearest */
 }
 
 int main(void)

@@ -1,7 +1,7 @@
 /* What teams and users used, added up. The hourly rollup has a row for each key and model an hour, so a large site's month
  * is millions of them; a fold is one row that holds the sums of an hour or of a day by name. Folds are made in the
- * background, by the administrators' responder and `weir tick`. Each says how many requests it counts, and where the rollup
- * counts others by now it is not read: what is read here is exact, folded or not. */
+ * background, by the administrators' responder and `weir tick`. Each says how many requests it counts; where the rollup of
+ * the last two days counts others by now it is not read, and an older one is made anew in the next round. */
 #ifndef WEIR_SQL_FOLD_H
 #define WEIR_SQL_FOLD_H
 

@@ -141,6 +141,23 @@ static enum weir_err record(struct import *im, const struct model_row *before, c
     return err;
 }
 
+/* A kind, length or tier that the list says nothing of keeps what somebody has stated. */
+static void keep_unlisted(struct price *p, const struct price *had)
+{
+    static const struct { int first, count; } groups[] = {
+        {PRICE_CACHE_WRITE_1H, 1}, {PRICE_AUDIO_INPUT, 1}, {PRICE_AUDIO_OUTPUT, 1}, {PRICE_SEARCHES, 1},
+        {PRICE_LONG_ABOVE, 5}, {PRICE_PRIORITY, 4}, {PRICE_FLEX, 4},
+    };
+
+    for (size_t g = 0; g < sizeof groups / sizeof *groups; g++) {
+        unsigned all = ((1u << groups[g].count) - 1) << groups[g].first;
+
+        if (p->stated & all) continue;
+        p->stated |= had->stated & all;
+        memcpy(&p->part[groups[g].first], &had->part[groups[g].first], (size_t)groups[g].count * sizeof *p->part);
+    }
+}
+
 /* Looks the model up and writes what differs. */
 static enum weir_err import_model(struct import *im, const struct model_row *m, struct outcome *o)
 {
@@ -161,7 +178,9 @@ static enum weir_err import_model(struct import *im, const struct model_row *m, 
         o->result = RESULT_REFUSED;
         return WEIR_OK;
     }
-    o->price = row.price = o->listed.price;
+    row.price = o->listed.price;
+    keep_unlisted(&row.price, &m->price);
+    o->price = row.price;
     if (im->sizes && !row.context_window) row.context_window = o->listed.context_window;
     if (im->sizes && !row.max_output) row.max_output = o->listed.max_output;
     same = price_same(&row.price, &m->price) && row.context_window == m->context_window && row.max_output == m->max_output;

@@ -71,6 +71,20 @@ def test_imported_prices_and_a_forced_breaker_are_on_record(cli):
     assert change(cli) == ("command", "provider's breaker forced", "up", '{"breaker":"auto"}', '{"breaker":"open"}')
 
 
+def test_an_import_keeps_what_its_list_says_nothing_of(cli, tmp_path):
+    stated = {"input": "9", "output": "9", "priority_input": "1.50", "priority_output": "6.00", "searches": "25.00"}
+    cli.apply({"providers": [PROVIDER], "models": [model("gpt-4o-mini", price=stated)]})
+    cli.run("prices", "import")
+    price = json.loads(cli.run("export").stdout)["models"][0]["price"]
+    assert {k: price[k] for k in stated} == stated | {"input": "0.15", "output": "0.60"}
+    listed = tmp_path / "list.json"
+    listed.write_text(json.dumps({"gpt-4o-mini": {"litellm_provider": "openai", "mode": "chat", "input_cost_per_token": 1.5e-07, "output_cost_per_token": 6e-07,
+                                                  "input_cost_per_token_priority": 2.5e-07}}))
+    cli.run("prices", "import", str(listed))
+    price = json.loads(cli.run("export").stdout)["models"][0]["price"]
+    assert price["priority_input"] == "0.25" and price["priority_output"] != "6.00" and price["searches"] == "25.00"
+
+
 # ---- what an entry drops, and what it names in vain ----
 
 def test_apply_says_what_an_entry_does_not_name_any_more(cli):

@@ -104,13 +104,20 @@ static void read_other(struct tariff *t, const struct chat *chat, struct span ke
     if (chat->face == FACE_RESPONSES && jkey_is(key, "prompt") && is_said(v, NULL)) need(t, NEED_OTHER, "prompt");
 }
 
+/* Words that begin with a byte that is rare in long texts: memmem takes twenty times as long for them. */
+static bool has_word(struct span text, const char *word)
+{
+    const char *at = text.at, *end = text.at + text.len;
+    size_t n = strlen(word);
+    for (; (at = memchr(at, *word, (size_t)(end - at))); at++)
+        if ((size_t)(end - at) >= n && memcmp(at, word, n) == 0) return true;
+    return false;
+}
+
 /* A mark for an hour in the provider's cache, wherever it stands, however it is spelled. */
 static bool writes_1h(const struct chat *chat)
 {
-    static const char *const spelled[] = {"\"1h\"", "\\u0031", "\\u0068"};
-    for (size_t i = 0; i < sizeof spelled / sizeof *spelled; i++)
-        if (memmem(chat->body.at, chat->body.len, spelled[i], strlen(spelled[i]))) return true;
-    return false;
+    return has_word(chat->body, "\"1h\"") || has_word(chat->body, "\\u0031") || has_word(chat->body, "\\u0068");
 }
 
 /* ---- the whole ---- */

@@ -254,7 +254,8 @@ static bool serve(const struct start *s, struct gateway *g, int stop_fd)
     int signal_fd = take_signals();
     if (housekeeper_start(&g->tools.book, g->tools.cache, g->tools.flights, &keeper) != WEIR_OK)
         log_event(LOG_ERROR, "no_housekeeper");
-    if (prober_start(g->tools.book.store, g->tools.pulse, s->data, &prober) != WEIR_OK) log_event(LOG_ERROR, "no_prober");
+    if (prober_start(g->tools.book.store, g->tools.pulse, g->tools.pool, s->data, &prober) != WEIR_OK)
+        log_event(LOG_ERROR, "no_prober");
     if (keyring_start(g->tools.book.store, g->tools.pool, &keyring) != WEIR_OK) log_event(LOG_ERROR, "no_keyring");
     bool whole = workers_run(g, threads_of(s), signal_fd, stop_fd, s->drain_ms);
     keyring_stop(keyring);

@@ -24,6 +24,7 @@ struct prober {
     struct pulse *pulse;
     char *data_dir;
     char name[33];
+    struct http_pool *calls;
     struct http_pool *pool;
     int stop_fd;
     pthread_t thread;
@@ -133,8 +134,10 @@ static void go_round(struct prober *p)
 static void *prober_main(void *arg)
 {
     struct prober *p = arg;
-    do go_round(p);
-    while (!is_stopped(p, ROUND_MS));
+    do {
+        go_round(p);
+        http_pool_tidy(p->calls);
+    } while (!is_stopped(p, ROUND_MS));
     return NULL;
 }
 
@@ -148,13 +151,14 @@ static void let_go(struct prober *p)
     free(p);
 }
 
-enum weir_err prober_start(struct store *s, struct pulse *pulse, const char *data_dir, struct prober **out)
+enum weir_err prober_start(struct store *s, struct pulse *pulse, struct http_pool *calls, const char *data_dir,
+                           struct prober **out)
 {
     unsigned char random[16];
     struct prober *p = calloc(1, sizeof *p);
     *out = NULL;
     if (!p) return WEIR_NOMEM;
-    *p = (struct prober){.store = s, .pulse = pulse, .data_dir = strdup(data_dir), .flushed = clock_mono_ms(),
+    *p = (struct prober){.store = s, .pulse = pulse, .calls = calls, .data_dir = strdup(data_dir), .flushed = clock_mono_ms(),
                          .stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
     secret_random(random, sizeof random);
     for (size_t i = 0; i < sizeof random; i++) snprintf(p->name + 2 * i, 3, "%02x", random[i]);

@@ -41,7 +41,7 @@
 #define BOUND_LOG_LINE         8192
 #define BOUND_KEY_CACHE        1024               /* client keys kept in memory */
 #define BOUND_READERS          8                  /* read-only database connections in a process */
-#define BOUND_IDLE_UPSTREAM    32                 /* idle curl handles per upstream */
+#define BOUND_IDLE_UPSTREAM    32                 /* curl handles per upstream that nobody needs lately */
 #define BOUND_WRITER_QUEUE     16384              /* jobs waiting for the database writer */
 #define BOUND_TALLIES          4096               /* targets, keys and aliases that a process counts in memory */
 #define BOUND_WRITER_BATCH     256                /* jobs in one transaction */

@@ -12,6 +12,8 @@
 #include "fcgi/base/bounds.h"
 #include "fcgi/base/clock.h"
 
+#define SPARE_MS 10000 /* idle so long, a handle above BOUND_IDLE_UPSTREAM is not needed */
+
 struct origin {
     struct origin *next;
     struct handle *idle; /* newest first */
@@ -75,6 +77,15 @@ void handle_free(struct handle *h)
     if (h->easy) curl_easy_cleanup(h->easy);
     if (h->multi) curl_multi_cleanup(h->multi);
     free(h);
+}
+
+static void free_all(struct handle *h)
+{
+    while (h) {
+        struct handle *next = h->next;
+        handle_free(h);
+        h = next;
+    }
 }
 
 static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *to)
@@ -144,11 +155,7 @@ void http_pool_free(struct http_pool *p)
     while (p->origins) {
         struct origin *o = p->origins;
         p->origins = o->next;
-        while (o->idle) {
-            struct handle *h = o->idle;
-            o->idle = h->next;
-            handle_free(h);
-        }
+        free_all(o->idle);
         free(o);
     }
     curl_share_cleanup(p->share);
@@ -188,14 +195,38 @@ void pool_give(struct http_pool *p, struct origin *o, struct handle *h)
 {
     h->idle_since = clock_mono_ms();
     pthread_mutex_lock(&p->lock);
-    bool keep = o->idle_count < BOUND_IDLE_UPSTREAM;
-    if (keep) {
-        h->next = o->idle;
-        o->idle = h;
-        o->idle_count++;
+    h->next = o->idle;
+    o->idle = h;
+    o->idle_count++;
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* Takes away those that nobody needed lately: the older end of the list. */
+static struct handle *take_spare(struct origin *o, int64_t before)
+{
+    struct handle **at = &o->idle;
+    int kept = 0;
+    while (*at && (kept < BOUND_IDLE_UPSTREAM || (*at)->idle_since >= before)) {
+        at = &(*at)->next;
+        kept++;
+    }
+    struct handle *spare = *at;
+    *at = NULL;
+    o->idle_count = kept;
+    return spare;
+}
+
+void http_pool_tidy(struct http_pool *p)
+{
+    int64_t before = clock_mono_ms() - SPARE_MS;
+    pthread_mutex_lock(&p->lock);
+    for (struct origin *o = p->origins; o; o = o->next) {
+        struct handle *spare = take_spare(o, before);
+        pthread_mutex_unlock(&p->lock); /* an origin stays where it is as long as the pool */
+        free_all(spare);
+        pthread_mutex_lock(&p->lock);
     }
     pthread_mutex_unlock(&p->lock);
-    if (!keep) handle_free(h);
 }
 
 /* ---- what both kinds of calls share ---- */

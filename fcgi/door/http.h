@@ -29,6 +29,8 @@ enum weir_err http_start(void);
 /* stop_fd: readable when running calls must end (UPSTREAM_STOP); -1 for none. */
 enum weir_err http_pool_new(int stop_fd, struct http_pool **out);
 void http_pool_free(struct http_pool *p); /* no call may be open */
+/* Connections are kept until this finds that nobody has needed them lately; BOUND_IDLE_UPSTREAM of an upstream it leaves. */
+void http_pool_tidy(struct http_pool *p);
 
 /* Starts the call; it proceeds inside wait. Everything but c->body is copied. */
 enum weir_err http_open(struct http_pool *p, const struct http_call *c, struct upstream **out);

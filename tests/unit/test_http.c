@@ -41,21 +41,29 @@ static void headers_that_are_too_long_fail_the_call(void **state)
     free(line);
 }
 
+/* A busy hour's connections stay while they are needed; a quiet one's are few. */
 static void so_many_idle_handles_are_kept_and_no_more(void **state)
 {
-    struct handle *h[BOUND_IDLE_UPSTREAM + 1];
+    enum { MANY = BOUND_IDLE_UPSTREAM + 9 };
+    struct handle *h[MANY];
     struct origin *o;
     struct http_pool *p;
     (void)state;
     assert_int_equal(http_start(), WEIR_OK);
     assert_int_equal(http_pool_new(-1, &p), WEIR_OK);
-    for (int i = 0; i <= BOUND_IDLE_UPSTREAM; i++) assert_non_null(h[i] = pool_take(p, "https://a.example", false, &o));
-    for (int i = 0; i <= BOUND_IDLE_UPSTREAM; i++) {
-        pool_give(p, o, h[i]);
-        assert_int_equal(o->idle_count, i < BOUND_IDLE_UPSTREAM ? i + 1 : BOUND_IDLE_UPSTREAM);
+    for (int i = 0; i < MANY; i++) assert_non_null(h[i] = pool_take(p, "https://a.example", false, &o));
+    for (int i = 0; i < MANY; i++) pool_give(p, o, h[i]);
+    http_pool_tidy(p);
+    assert_int_equal(o->idle_count, MANY);
+    for (int i = 0; i < MANY - 1; i++) h[i]->idle_since -= SPARE_MS + 1000;
+    for (int i = 0; i < 2; i++) {
+        http_pool_tidy(p);
+        assert_int_equal(o->idle_count, BOUND_IDLE_UPSTREAM);
     }
-    assert_ptr_equal(pool_take(p, "https://a.example", false, &o), h[BOUND_IDLE_UPSTREAM - 1]); /* the newest that was kept */
-    handle_free(h[BOUND_IDLE_UPSTREAM - 1]);
+    for (int i = 0; i < BOUND_IDLE_UPSTREAM; i++) { /* the newest are left */
+        assert_ptr_equal(pool_take(p, "https://a.example", false, &o), h[MANY - 1 - i]);
+        handle_free(h[MANY - 1 - i]);
+    }
     http_pool_free(p);
 }
 

@@ -12,8 +12,8 @@
 #include "sql/checkpointer.h"
 #include "sql/db.h"
 
-#define PASSIVE_PAGES 1024   /* 4 MB of 4 KiB pages */
-#define WHOLE_PAGES   16384  /* 64 MB */
+#define PASSIVE_PAGES 1024   /* 2 MB; 4 of a database that was made with pages of 4 KiB */
+#define WHOLE_PAGES   16384  /* 32 MB, or 64 */
 #define WHOLE_MS      1000   /* how long readers and other checkpoints are waited for */
 #define WAIT_MS       3000   /* how long the writer waits for the whole of it */
 #define AGAIN_MS      1000   /* before the next whole one after one that got nowhere */

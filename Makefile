@@ -12,7 +12,7 @@ FUZZ_SECONDS ?= 60
 PYTHON  ?= $(firstword $(wildcard /usr/bin/python3) python3)
 
 # Everything that build, run, tests and bench need from Debian or Ubuntu; the one list.
-APT_BUILD := gcc libc6-dev make pkg-config libfcgi-dev libcurl4-openssl-dev libjson-c-dev libsqlite3-dev libjwt-dev libsodium-dev \
+APT_BUILD := gcc libc6-dev make pkg-config libcurl4-openssl-dev libjson-c-dev libsqlite3-dev libjwt-dev libsodium-dev \
              libssl-dev libzstd-dev zlib1g-dev
 APT_RUN   := $(APT_BUILD) lighttpd curl ca-certificates
 APT_TEST  := $(APT_RUN) libcmocka-dev python3 python3-venv sqlite3 openssl clang chromium fonts-dejavu-core
@@ -25,7 +25,7 @@ WARN     := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing
 OPT      ?= $(if $(SAN),-O1,-O2) -g
 CPPFLAGS += -I. -I$(B)/gen -D_GNU_SOURCE -DWEIR_VERSION='"$(VERSION)"' $(PKG_CPP)
 CFLAGS   += -std=c11 $(WARN) $(OPT) -fstack-protector-strong -fno-strict-aliasing -pthread $(if $(SAN),,$(if $(CI),-Werror))
-LDLIBS   += $(PKG_LIBS) -lfcgi -lm
+LDLIBS   += $(PKG_LIBS) -lm
 # Our json_string must not stand in for the one that libjwt calls (jansson's).
 LDFLAGS  += -Wl,--exclude-libs,ALL
 ifdef SAN

@@ -290,7 +290,6 @@ static enum weir_err send_all(struct web_way *w, const char *type, const char *f
     int64_t next = 0, back_to;
     if (!filter_of(w, &f)) return problem_set(&w->problem, WEIR_INVALID, w->fault.name, "%s %s.", w->fault.name,
                                               w->fault.text);
-    conn_skip(w->r.conn, BOUND_BODY_MAX);
     w->head.type = type;
     w->head.file = file;
     w->sent = true;

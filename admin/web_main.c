@@ -69,7 +69,7 @@ static bool read_settings(struct start *s)
 
 /* ---- start ---- */
 
-/* For this and all later threads: a signal that falls into one of libfcgi's writes would break it off. */
+/* For this and all later threads: they come by descriptor, where they are waited for. */
 static int take_signals(void)
 {
     sigset_t set;

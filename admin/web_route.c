@@ -260,7 +260,6 @@ static void run_page(struct web_way *w, const struct route *e, struct db **db)
     if (err == WEIR_OK && e->method == WEB_POST) err = session_check_csrf(w, form_get(&w->form, "csrf"));
     if (err == WEIR_OK) err = run(w, &out);
     if (err == WEIR_OK && out.err) err = problem_set(&w->problem, out.err, NULL, NULL);
-    conn_skip(w->r.conn, BOUND_BODY_MAX);
     if (err != WEIR_OK && !w->problem.err) problem_set(&w->problem, err, NULL, NULL);
     if (err != WEIR_OK) say_in_administrators_words(&w->problem);
     if (err != WEIR_OK && !w->sent) page_problem(w, &out);
@@ -283,7 +282,6 @@ static void run_json(struct web_way *w, const struct route *e, struct db **db)
     if (err == WEIR_OK) err = web_authenticate(w, e->least);
     if (err == WEIR_OK) err = e->run(w, &out);
     if (err == WEIR_OK && out.err) err = problem_set(&w->problem, out.err, NULL, NULL);
-    conn_skip(w->r.conn, BOUND_BODY_MAX);
     if (err != WEIR_OK && !w->problem.err) problem_set(&w->problem, err, NULL, NULL);
     if (err != WEIR_OK) say_in_administrators_words(&w->problem);
     if (err == WEIR_OK && !w->sent) web_answer(&w->r, &w->head, buf_all(&out));
@@ -310,7 +308,6 @@ static bool is_page(const struct web_request *r)
 
 static void answer_refusal(struct web_way *w, const char *allow)
 {
-    conn_skip(w->r.conn, BOUND_BODY_MAX);
     web_answer_problem(&w->r, &w->problem, allow);
 }
 
@@ -333,7 +330,6 @@ static void dispatch(struct web_way *w, struct db **db)
                     (int)text_cut(w->r.path, SHOWN_PATH), w->r.path.at);
         answer_refusal(w, NULL);
     } else if (w->r.method == WEB_OPTIONS) {
-        conn_skip(w->r.conn, BOUND_BODY_MAX);
         web_answer_options(&w->r, allow);
     } else {
         problem_set(&w->problem, WEIR_METHOD, NULL, "This address takes %s.", allow);
@@ -345,9 +341,9 @@ void web_run(const struct web *web, struct db **db, struct conn *conn)
 {
     struct web_way w = {.web = web};
     arena_init(&w.memory);
-    bool begun = conn_begin(conn) == WEIR_OK;
-    if (begun && web_request_read(conn, web->mount, web->ids, &w.memory, &w.r) == WEIR_OK) dispatch(&w, db);
-    else if (begun) conn_write_no_memory(conn, w.r.id);
+    enum weir_err err = conn_begin(conn);
+    if (err == WEIR_OK && web_request_read(conn, web->mount, web->ids, &w.memory, &w.r) == WEIR_OK) dispatch(&w, db);
+    else if (err != WEIR_IO) conn_write_no_memory(conn, w.r.id);
     conn_end(conn);
     arena_end(&w.memory);
 }

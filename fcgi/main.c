@@ -123,7 +123,7 @@ static int threads_of(const struct start *s)
 
 static int stop_of_cgi = -1;
 
-/* From the first moment on: libfcgi's own handler, in force until we take them, would swallow a signal to stop. */
+/* From the first moment on: a signal to stop waits until there is something to end in order. */
 static sigset_t hold_signals(int how)
 {
     sigset_t set;
@@ -152,7 +152,7 @@ static void take_signals_as_cgi(int stop_fd)
     hold_signals(SIG_UNBLOCK);
 }
 
-/* For this and all later threads: a signal that falls into one of libfcgi's writes would break it off. */
+/* For this and all later threads: they come by descriptor, where they are waited for. */
 static int take_signals(void)
 {
     sigset_t set = hold_signals(SIG_BLOCK);

@@ -383,7 +383,6 @@ static enum weir_err find_answer(struct model_call *c)
     if (err == WEIR_OK) err = parse_maximum(&c->chat, p);
     if (err == WEIR_OK) err = fit(c);
     if (err == WEIR_OK) err = plan_model(&c->caller, &c->chat, c->memory, &c->plan, p);
-    conn_skip(c->r->conn, BOUND_BODY_MAX);
     if (err != WEIR_OK) return err;
     if (c->chat.stream && c->caller.snap->settings.content == CONTENT_ALL)
         c->r->record = record_new(BOUND_CONTENT, c->memory);
@@ -422,7 +421,6 @@ static void serve(struct model_call *c, bool ask)
         answer_problem(c->r, p, NULL);
         return;
     }
-    conn_skip(c->r->conn, BOUND_BODY_MAX);
     if (err != WEIR_OK) refused(c, err);
     finish(c);
 }

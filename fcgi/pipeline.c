@@ -167,7 +167,6 @@ static void dispatch(struct way *w)
     } else if (!e) {
         answer_not_found(w);
     } else if (w->r.method == METHOD_OPTIONS) {
-        conn_skip(w->r.conn, BOUND_BODY_MAX);
         answer_options(&w->r, allowed(e));
     } else if (!is_allowed(e, w->r.method)) {
         problem_set(&p, WEIR_METHOD, NULL, "This address takes %s.", allowed(e));
@@ -181,14 +180,13 @@ void pipeline_run(const struct gateway *g, struct conn *conn)
 {
     struct way w = {.g = g};
     arena_init(&w.memory);
-    bool begun = conn_begin(conn) == WEIR_OK;
-    if (begun && request_read(conn, g->mount, g->ids, &w.memory, &w.r) == WEIR_OK) {
+    enum weir_err err = conn_begin(conn);
+    if (err == WEIR_OK && request_read(conn, g->mount, g->ids, &w.memory, &w.r) == WEIR_OK) {
         if (w.r.origin) cors_decide(g->tools.book.store, &w.r);
         dispatch(&w);
-    } else if (begun) {
+    } else if (err != WEIR_IO) {
         conn_write_no_memory(conn, w.r.id);
     }
-    if (begun) conn_skip(conn, BOUND_BODY_MAX);
     conn_end(conn);
     arena_end(&w.memory);
 }

@@ -158,8 +158,8 @@ enum weir_err prober_start(struct store *s, struct pulse *pulse, struct http_poo
     struct prober *p = calloc(1, sizeof *p);
     *out = NULL;
     if (!p) return WEIR_NOMEM;
-    *p = (struct prober){.store = s, .pulse = pulse, .calls = calls, .data_dir = strdup(data_dir), .flushed = clock_mono_ms(),
-                         .stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+    *p = (struct prober){.store = s, .pulse = pulse, .calls = calls, .data_dir = strdup(data_dir),
+                         .flushed = clock_mono_ms(), .stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
     secret_random(random, sizeof random);
     for (size_t i = 0; i < sizeof random; i++) snprintf(p->name + 2 * i, 3, "%02x", random[i]);
     enum weir_err err = p->data_dir && p->stop_fd >= 0 ? http_pool_new(p->stop_fd, &p->pool) : WEIR_NOMEM;

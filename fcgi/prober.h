@@ -1,6 +1,6 @@
 /* Looks after upstreams without a request: probes those not heard of for long and those whose breaker may be half-open,
- * one process for all of a database; ends connections that nobody needs, and writes down what this process has counted. A thread; `weir tick` does the probes
- * where no process stays. */
+ * one process for all of a database; ends connections that nobody needs; writes down what this process has counted. A
+ * thread; `weir tick` does the probes where no process stays. */
 #ifndef WEIR_PROBER_H
 #define WEIR_PROBER_H
 

@@ -29,6 +29,7 @@
 #define BOUND_FAILURES         600                /* failed authentications of an address at once, and a minute */
 #define BOUND_BRAKE            1024               /* addresses whose failures are remembered */
 #define BOUND_NAME             128                /* user, team, role, key, provider ... names, bytes */
+#define BOUND_VARIABLES        (1L << 20)         /* of one request, from the web server, bytes */
 #define BOUND_WEB_SERVER_S     60                 /* the web server may be silent, or read nothing, this long */
 #define BOUND_UPSTREAM_ERROR   (64L << 10)        /* the body of an upstream's error, bytes; more is not read */
 #define BOUND_CHOICES          128                /* n of a request */

@@ -1,9 +1,8 @@
-/* The libfcgi door. libfcgi reads and writes the records; accepting and closing are done here, for its own ways of both
- * put descriptors into an fd_set, which has no room for those above 1023, and its close waits for the web server. */
+/* The web server's door: FastCGI's records over the connections it opens (base/records.h), and plain CGI beside it. No call
+ * waits longer than BOUND_WEB_SERVER_S for a web server that says or reads nothing. */
 #include "fcgi/door/fastcgi.h"
 
 #include <errno.h>
-#include <fcgiapp.h>
 #include <poll.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -11,35 +10,42 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/time.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "fcgi/base/bounds.h"
+#include "fcgi/base/records.h"
 
-#define FCGI_STDOUT_TYPE 6
-#define FCGI_HEAD    8
-#define SHORT_OF_MS  10
-#define RECORD_MOST  65528 /* bytes in a record, a multiple of 8 */
-#define STREAM_HOLDS 8192  /* what libfcgi's own stream buffers */
+#define SHORT_OF_MS 10
+#define HOLDS       4096 /* bytes, of what came and was not read yet; then of what is to go out together */
 
 extern char **environ;
 
 struct conn {
-    FCGX_Request fcgi;
+    int fd;              /* FastCGI: the connection; -1: none */
+    int patience_ms;     /* how long the web server may do nothing */
+    int watch_fd;        /* CGI: standard output where its closing can be seen, else -1 */
     bool is_cgi;
-    bool open;    /* between accept and end */
-    bool at_end;  /* the body was read to its end */
-    bool gone;    /* a write failed */
-    size_t taken; /* body bytes read so far */
-    size_t length; /* body bytes announced; CGI's end of the body */
-    int watch_fd;  /* CGI: standard output where its closing can be seen, else -1 */
+    bool open;           /* between accept and end */
+    bool begun;          /* FastCGI: a request can be answered */
+    bool answers;        /* the first byte of the answer was written */
+    bool at_end;         /* the body was read to its end */
+    bool broken;         /* what came is no request, or the rest does not come */
+    bool gone;           /* a write failed */
+    size_t taken;        /* body bytes read so far */
+    size_t left;         /* CGI: body bytes that were announced and are still to be read */
+    struct records records;
+    struct span unread;  /* of held */
+    size_t out;          /* bytes of held that are to go out, as one record: its head first */
+    char held[HOLDS];
 };
 
+/* FastCGI hands over a socket that is not connected (2.2). */
 enum weir_err fastcgi_start(bool *is_cgi)
 {
-    *is_cgi = FCGX_IsCGI();
-    return *is_cgi || FCGX_Init() == 0 ? WEIR_OK : WEIR_INTERNAL;
+    struct sockaddr_storage peer;
+    socklen_t len = sizeof peer;
+    *is_cgi = getpeername(FASTCGI_LISTEN_FD, (struct sockaddr *)&peer, &len) == 0 || errno != ENOTCONN;
+    return WEIR_OK;
 }
 
 enum weir_err conn_new(bool is_cgi, struct conn **out)
@@ -47,11 +53,11 @@ enum weir_err conn_new(bool is_cgi, struct conn **out)
     struct conn *c = calloc(1, sizeof *c);
     if (!c) return WEIR_NOMEM;
     c->is_cgi = is_cgi;
+    c->fd = -1;
+    records_init(&c->records);
     struct stat st;
     c->watch_fd = is_cgi && fstat(STDOUT_FILENO, &st) == 0 &&
                   S_ISFIFO(st.st_mode) ? STDOUT_FILENO : -1;
-    /* No listening socket: libfcgi must not accept by itself when a connection breaks off in its head. */
-    if (!is_cgi) FCGX_InitRequest(&c->fcgi, -1, FCGI_FAIL_ACCEPT_ON_INTR);
     *out = c;
     return WEIR_OK;
 }
@@ -60,21 +66,18 @@ void conn_free(struct conn *c)
 {
     if (!c) return;
     conn_end(c);
+    records_free(&c->records);
     free(c);
-}
-
-/* A silent web server must not hold a thread for ever (libfcgi itself knows no time-outs). */
-static void bound_waiting(int fd, int seconds)
-{
-    const struct timeval most = {seconds, 0};
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most);
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &most, sizeof most);
 }
 
 enum weir_err conn_accept(struct conn *c)
 {
     struct sockaddr_storage peer;
     socklen_t len = sizeof peer;
+    c->begun = c->answers = c->at_end = c->broken = c->gone = false;
+    c->taken = c->out = 0;
+    c->unread = SPAN_NONE;
+    c->patience_ms = BOUND_WEB_SERVER_S * 1000;
     if (c->is_cgi) {
         c->open = true;
         return WEIR_OK;
@@ -85,21 +88,51 @@ enum weir_err conn_accept(struct conn *c)
         return WEIR_BUSY;
     }
     if (fd < 0) return errno == EBADF || errno == ENOTSOCK || errno == EINVAL || errno == EOPNOTSUPP ? WEIR_IO : WEIR_BUSY;
-    bound_waiting(fd, BOUND_WEB_SERVER_S);
     if (len && peer.ss_family != AF_UNIX) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-    c->fcgi.ipcFd = fd;
+    c->fd = fd;
     c->open = true;
     return WEIR_OK;
 }
 
-void conn_hurry(struct conn *c)
+void conn_hurry(struct conn *c) { c->patience_ms = 1000; }
+
+/* Mostly what is waited for is there already: asked for first, waited for only then. */
+static bool wait_for(const struct conn *c, int fd, short what)
 {
-    if (!c->is_cgi) bound_waiting(c->fcgi.ipcFd, 1);
+    struct pollfd p = {.fd = fd, .events = what};
+    int n;
+    do n = poll(&p, 1, c->patience_ms); while (n < 0 && errno == EINTR);
+    return n > 0;
 }
 
-static size_t announced(const struct conn *c)
+/* 0 or less: there will be no more. */
+static ssize_t receive(const struct conn *c, char *to, size_t n)
 {
-    const char *text = conn_env(c, "CONTENT_LENGTH");
+    ssize_t got;
+    while ((got = recv(c->fd, to, n, MSG_DONTWAIT)) < 0 && (errno == EINTR || errno == EAGAIN))
+        if (errno == EAGAIN && !wait_for(c, c->fd, POLLIN)) break;
+    return got;
+}
+
+static bool refill(struct conn *c)
+{
+    ssize_t got = receive(c, c->held, sizeof c->held);
+    c->unread = (struct span){c->held, got > 0 ? (size_t)got : 0};
+    return got > 0;
+}
+
+/* The next event but RECORDS_MORE. */
+static enum records_event next_event(struct conn *c)
+{
+    enum records_event event;
+    while ((event = records_next(&c->records, &c->unread)) == RECORDS_MORE)
+        if (!refill(c)) return RECORDS_BROKEN;
+    return event;
+}
+
+static size_t announced(void)
+{
+    const char *text = getenv("CONTENT_LENGTH");
     char *end;
     if (!text || *text < '0' || *text > '9') return 0;
     unsigned long long n = strtoull(text, &end, 10);
@@ -108,96 +141,86 @@ static size_t announced(const struct conn *c)
 
 enum weir_err conn_begin(struct conn *c)
 {
-    c->gone = false;
-    c->taken = 0;
-    if (!c->is_cgi) {
-        /* Set, so that libfcgi neither closes the connection it is given nor, at the end, waits for the peer's close. */
-        c->fcgi.keepConnection = 1;
-        c->fcgi.detached = 1;
-        if (FCGX_Accept_r(&c->fcgi) != 0) {
-            c->open = c->fcgi.ipcFd >= 0;
-            return WEIR_IO;
-        }
-        /* Nothing is said on the error stream; its buffer is a third of what libfcgi takes for a request. */
-        FCGX_FClose(c->fcgi.err);
-        FCGX_FreeStream(&c->fcgi.err);
+    if (c->is_cgi) {
+        c->left = announced();
+        c->at_end = c->left == 0;
+        return WEIR_OK;
     }
-    c->length = announced(c);
-    c->at_end = c->is_cgi && c->length == 0;
-    return WEIR_OK;
+    records_start(&c->records);
+    c->broken = next_event(c) != RECORDS_BEGUN;
+    bool no_memory = c->records.variables.err == WEIR_NOMEM || c->records.pointers.err == WEIR_NOMEM;
+    c->begun = !c->broken || no_memory;
+    return !c->broken ? WEIR_OK : no_memory ? WEIR_NOMEM : WEIR_IO;
 }
 
 char **conn_environ(const struct conn *c)
 {
-    return c->is_cgi ? environ : c->fcgi.envp;
-}
-
-const char *conn_env(const struct conn *c, const char *name)
-{
-    return c->is_cgi ? getenv(name) : FCGX_GetParam(name, c->fcgi.envp);
+    return c->is_cgi ? environ : records_environ(&c->records);
 }
 
 /* ---- the body ---- */
 
-static ssize_t read_stdin(char *to, size_t n)
+static ssize_t read_stdin(const struct conn *c, char *to, size_t n)
 {
-    struct pollfd ready = {.fd = STDIN_FILENO, .events = POLLIN};
     ssize_t got;
-    if (poll(&ready, 1, BOUND_WEB_SERVER_S * 1000) <= 0) return -1;
+    if (!wait_for(c, STDIN_FILENO, POLLIN)) return -1;
     do got = read(STDIN_FILENO, to, n); while (got < 0 && errno == EINTR);
     return got;
 }
 
 /* CGI: standard input has no end of its own, the announced length is the end (RFC 3875 4.2). */
-static size_t read_cgi(struct conn *c, char *to, size_t n, bool *broken)
+static ssize_t read_cgi(struct conn *c, char *to, size_t n)
 {
-    size_t have = 0, left = c->length - c->taken;
-    if (n > left) n = left;
-    while (have < n) {
-        ssize_t got = read_stdin(to + have, n - have);
-        if (got <= 0) {
-            *broken = true;
-            break;
-        }
-        have += (size_t)got;
-    }
-    c->taken += have;
-    c->at_end = *broken || c->taken == c->length;
-    return have;
+    ssize_t got = read_stdin(c, to, n < c->left ? n : c->left);
+    if (got > 0) c->left -= (size_t)got;
+    c->at_end = c->left == 0;
+    return got;
 }
 
-static size_t read_fcgi(struct conn *c, char *to, size_t n, bool *broken)
+static size_t take_unread(struct conn *c, char *to, size_t n)
 {
-    size_t have = 0;
-    while (have < n) {
-        int want = n - have > (1 << 20) ? 1 << 20 : (int)(n - have);
-        int got = FCGX_GetStr(to + have, want, c->fcgi.in);
-        if (got > 0) have += (size_t)got;
-        if (got < want) {
-            c->at_end = true;
-            break;
-        }
-    }
-    c->taken += have;
-    *broken = FCGX_GetError(c->fcgi.in) != 0;
-    return have;
+    if (n > c->unread.len) n = c->unread.len;
+    memcpy(to, c->unread.at, n);
+    c->unread.at += n;
+    c->unread.len -= n;
+    return n;
+}
+
+/* What of a long record has not come yet goes straight to where it is wanted. 0: the end. */
+static ssize_t read_fcgi(struct conn *c, char *to, size_t n)
+{
+    enum records_event event = next_event(c);
+    size_t next = records_body_next(&c->records);
+    ssize_t got;
+    c->at_end = event == RECORDS_WHOLE;
+    if (event != RECORDS_BODY) return c->at_end ? 0 : -1;
+    if (n > next) n = next;
+    if (!c->unread.len && n >= HOLDS) got = receive(c, to, n);
+    else got = c->unread.len || refill(c) ? (ssize_t)take_unread(c, to, n) : -1;
+    if (got > 0) records_took(&c->records, (size_t)got);
+    return got > 0 ? got : -1;
 }
 
 enum weir_err conn_read(struct conn *c, void *to, size_t n, size_t *got)
 {
-    bool broken = false;
-    *got = c->at_end ? 0 : c->is_cgi ? read_cgi(c, to, n, &broken) : read_fcgi(c, to, n, &broken);
-    return broken ? WEIR_IO : WEIR_OK;
+    *got = 0;
+    while (*got < n && !c->at_end && !c->broken) {
+        char *at = (char *)to + *got;
+        ssize_t more = c->is_cgi ? read_cgi(c, at, n - *got) : read_fcgi(c, at, n - *got);
+        if (more > 0) *got += (size_t)more;
+        else c->broken = !c->at_end;
+    }
+    c->taken += *got;
+    return c->broken ? WEIR_IO : WEIR_OK;
 }
 
-void conn_skip(struct conn *c, size_t most)
+/* Reads on to the end of the body: an answer that overtakes the rest confuses web servers. */
+static void skip(struct conn *c)
 {
     char trash[2048]; /* small: thousands of threads keep the stack they once touched */
-    size_t got;
-    while (!c->at_end && most) {
-        if (conn_read(c, trash, most < sizeof trash ? most : sizeof trash, &got) != WEIR_OK) return;
-        most -= got;
-    }
+    size_t got = 1;
+    while (!c->at_end && got && c->taken < BOUND_BODY_MAX)
+        if (conn_read(c, trash, sizeof trash, &got) != WEIR_OK) return;
 }
 
 /* ---- the answer ---- */
@@ -215,11 +238,13 @@ static bool write_stdout(struct span bytes)
 }
 
 /* All of the parts, or false. */
-static bool write_parts(int fd, struct iovec *parts, int count)
+static bool send_parts(const struct conn *c, struct iovec *parts, size_t count)
 {
     while (count) {
-        ssize_t done = writev(fd, parts, count);
+        struct msghdr message = {.msg_iov = parts, .msg_iovlen = count};
+        ssize_t done = sendmsg(c->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (done < 0 && errno == EINTR) continue;
+        if (done < 0 && errno == EAGAIN && wait_for(c, c->fd, POLLOUT)) continue;
         if (done <= 0) return false;
         for (; count && (size_t)done >= parts->iov_len; parts++, count--) done -= (ssize_t)parts->iov_len;
         if (count) {
@@ -230,30 +255,39 @@ static bool write_parts(int fd, struct iovec *parts, int count)
     return true;
 }
 
-/* Records of libfcgi's stream have at most 8 KB, each a write of its own. What is longer goes out as few large ones
- * behind what the stream holds (FastCGI 1.0, 3.3: a record has up to 65535 bytes). */
-static bool write_records(struct conn *c, struct span bytes)
+/* What is held as one record, the bytes behind it as others, in as few calls of the kernel as that takes. */
+static bool send_records(struct conn *c, struct span bytes)
 {
-    if (FCGX_FFlush(c->fcgi.out) != 0) return false;
-    while (bytes.len) {
+    unsigned char head[RECORD_HEAD];
+    if (c->out) records_answer(&c->records, c->out - RECORD_HEAD, (unsigned char *)c->held);
+    do {
         size_t n = bytes.len < RECORD_MOST ? bytes.len : RECORD_MOST;
-        unsigned char head[FCGI_HEAD] = {1, FCGI_STDOUT_TYPE,
-                                         (unsigned char)(c->fcgi.requestId >> 8), (unsigned char)c->fcgi.requestId,
-                                         (unsigned char)(n >> 8), (unsigned char)n, 0, 0};
-        struct iovec parts[2] = {{head, sizeof head}, {(void *)(uintptr_t)bytes.at, n}};
-        if (!write_parts(c->fcgi.ipcFd, parts, 2)) return false;
+        struct iovec parts[3] = {{c->held, c->out}, {head, n ? sizeof head : 0}, {(void *)(uintptr_t)bytes.at, n}};
+        records_answer(&c->records, n, head);
+        if (!send_parts(c, parts, 3)) return false;
+        c->out = 0;
         bytes.at += n;
         bytes.len -= n;
-    }
+    } while (bytes.len);
+    return true;
+}
+
+static bool write_fcgi(struct conn *c, struct span bytes)
+{
+    size_t held = c->out ? c->out : RECORD_HEAD;
+    if (bytes.len > HOLDS - RECORDS_END - held) return send_records(c, bytes);
+    memcpy(c->held + held, bytes.at, bytes.len);
+    c->out = held + bytes.len;
     return true;
 }
 
 enum weir_err conn_write(struct conn *c, struct span bytes)
 {
+    if (!c->answers && !c->at_end) skip(c);
+    if (!c->answers) c->unread = SPAN_NONE; /* what it is held in now holds the answer */
+    c->answers = true;
     if (c->gone || !bytes.len) return c->gone ? WEIR_GONE : WEIR_OK;
-    if (c->is_cgi) c->gone = !write_stdout(bytes);
-    else if (bytes.len > STREAM_HOLDS) c->gone = !write_records(c, bytes);
-    else c->gone = FCGX_PutStr(bytes.at, (int)bytes.len, c->fcgi.out) != (int)bytes.len;
+    c->gone = !(c->is_cgi ? write_stdout(bytes) : write_fcgi(c, bytes));
     return c->gone ? WEIR_GONE : WEIR_OK;
 }
 
@@ -267,13 +301,22 @@ void conn_write_no_memory(struct conn *c, const char *request_id)
 
 enum weir_err conn_flush(struct conn *c)
 {
-    if (!c->is_cgi && !c->gone) c->gone = FCGX_FFlush(c->fcgi.out) != 0;
+    if (c->out && !c->gone) c->gone = !send_records(c, SPAN_NONE);
     return c->gone ? WEIR_GONE : WEIR_OK;
 }
 
 int conn_watch_fd(const struct conn *c)
 {
-    return c->is_cgi ? c->watch_fd : c->fcgi.ipcFd;
+    return c->is_cgi ? c->watch_fd : c->fd;
+}
+
+/* The answer's last bytes and its end go together. */
+static void send_end(struct conn *c)
+{
+    size_t held = c->out;
+    if (held) records_answer(&c->records, held - RECORD_HEAD, (unsigned char *)c->held);
+    records_end(&c->records, (unsigned char *)c->held + held);
+    send_parts(c, &(struct iovec){c->held, held + RECORDS_END}, 1);
 }
 
 void conn_end(struct conn *c)
@@ -281,9 +324,7 @@ void conn_end(struct conn *c)
     if (!c->open) return;
     c->open = false;
     if (c->is_cgi) return;
-    c->fcgi.keepConnection = 1;
-    c->fcgi.detached = 1;
-    FCGX_Finish_r(&c->fcgi);
-    if (c->fcgi.ipcFd >= 0) close(c->fcgi.ipcFd);
-    c->fcgi.ipcFd = -1;
+    if (c->begun && !c->gone) send_end(c);
+    close(c->fd);
+    c->fd = -1;
 }

@@ -1,5 +1,4 @@
-/* The libfcgi door: one request from the web server and the answer to it, as FastCGI or as plain CGI.
- * The only file that includes libfcgi. */
+/* The web server's door: one request and the answer to it, as FastCGI or as plain CGI. */
 #ifndef WEIR_DOOR_FASTCGI_H
 #define WEIR_DOOR_FASTCGI_H
 
@@ -21,21 +20,18 @@ void conn_free(struct conn *c); /* NULL is fine */
 enum weir_err conn_accept(struct conn *c);
 /* Of the connection accepted: the web server may be silent for a second only. */
 void conn_hurry(struct conn *c);
-/* Reads the request's head. WEIR_IO: the web server broke off. */
+/* Reads the request's head. WEIR_IO: the web server broke off, or what it says is no request; WEIR_NOMEM: nothing is known
+ * of the request, but it can be answered. */
 enum weir_err conn_begin(struct conn *c);
 
-/* The request's variables (RFC 3875 and HTTP_*): NULL if absent; "NAME=value" strings, NULL at the end. They live until
- * conn_end. */
-const char *conn_env(const struct conn *c, const char *name);
+/* The request's variables (RFC 3875 and HTTP_*): "NAME=value" strings, NULL at the end. They live until conn_end. */
 char **conn_environ(const struct conn *c);
 
 /* Body bytes, in order; *got below n only at the end. WEIR_IO: the web server broke off or was silent too long. */
 enum weir_err conn_read(struct conn *c, void *to, size_t n, size_t *got);
-/* Reads on to the end of the body, at most `most` bytes: an answer that overtakes the rest confuses web servers. */
-void conn_skip(struct conn *c, size_t most);
-
-/* Answer bytes, CGI header first (RFC 3875 6). Buffered until conn_flush. WEIR_GONE sticks: nobody reads any more, or
- * nothing could be written for a minute. */
+/* Answer bytes, CGI header first (RFC 3875 6). Buffered until conn_flush. The first reads what is left of the body, up to
+ * BOUND_BODY_MAX, and drops it; there is no reading after it. WEIR_GONE sticks: nobody reads any more, or nothing could be
+ * written for a minute. */
 enum weir_err conn_write(struct conn *c, struct span bytes);
 /* A whole answer, 500 and an error object, for when memory is out and no other can be made. */
 void conn_write_no_memory(struct conn *c, const char *request_id);

@@ -182,7 +182,6 @@ static enum weir_err send_error(const struct request *r, int status, const struc
 
 enum weir_err answer_problem(const struct request *r, const struct problem *p, const char *allow)
 {
-    conn_skip(r->conn, BOUND_BODY_MAX);
     return send_error(r, weir_err_info(p->err)->status, p, NULL, NULL, allow);
 }
 

@@ -100,10 +100,8 @@ enum weir_err request_body(const struct request *r, size_t max, struct buf *body
     size_t length = 0, got;
     enum weir_err err = length_of(r, &length, p);
     if (err != WEIR_OK) return err;
-    if (length > max) {
-        conn_skip(r->conn, BOUND_BODY_MAX);
+    if (length > max)
         return problem_set(p, WEIR_TOO_LARGE, NULL, "The request body has %zu bytes; at most %zu are taken.", length, max);
-    }
     char *at = buf_room(body, length + 1); /* one more: the read that finds the end */
     if (!at) return problem_set(p, WEIR_NOMEM, NULL, NULL);
     err = conn_read(r->conn, at, length + 1, &got);

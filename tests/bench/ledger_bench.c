@@ -1,7 +1,7 @@
 /* What the ledger costs: admission over 5 limits, settling and audit row, alone and in groups as the writer forms them.
  * Not part of the tests. Build and run:
  *   make build/libweir.a build/obj/gen/sql_admin.o && cc -O2 -std=c11 -D_GNU_SOURCE -I. -Ibuild/gen -o /tmp/ledger_bench \
- *   tests/bench/ledger_bench.c build/obj/gen/sql_admin.o build/libweir.a $(pkg-config --libs sqlite3 libsodium json-c libcurl) -lfcgi
+ *   tests/bench/ledger_bench.c build/obj/gen/sql_admin.o build/libweir.a $(pkg-config --libs sqlite3 libsodium json-c libcurl)
  *   /tmp/ledger_bench [requests] [limits in the database] */
 #include <stdio.h>
 #include <stdlib.h>

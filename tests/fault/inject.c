@@ -1,7 +1,6 @@
 /* Preloaded into Weir's programs by tests/fault/test_inject.py: the n-th call of a kind fails, or the process is killed
- * there. What and when is told in a file that both sides have mapped. Calls made by libfcgi itself are left alone: it ends
- * the process when its own memory runs out, and what it writes goes to the web server. So are the steps that SQLite takes
- * while it reads the schema: not taken at all, they would leave it with an empty one, which no failure really does. */
+ * there. What and when is told in a file that both sides have mapped. The steps that SQLite takes while it reads the schema
+ * are left alone: not taken at all, they would leave it with an empty one, which no failure really does. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -32,7 +31,7 @@ struct control {
 };
 
 static struct control *control;
-static struct library { const char *name; uintptr_t from, to; } libraries[] = {{"libfcgi.so", 0, 0}, {"libsqlite3.so", 0, 0}};
+static struct library { const char *name; uintptr_t from, to; } sqlite = {"libsqlite3.so", 0, 0};
 
 #define REAL(name) __typeof__(name) *real = (__typeof__(name) *)dlsym(RTLD_NEXT, #name)
 
@@ -64,7 +63,7 @@ __attribute__((constructor)) static void start(void)
     struct control *c = mmap(NULL, sizeof *c, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     close(fd);
     if (c == MAP_FAILED) return;
-    for (int i = 0; i < 2; i++) dl_iterate_phdr(find_library, &libraries[i]);
+    dl_iterate_phdr(find_library, &sqlite);
     control = c;
 }
 
@@ -73,7 +72,7 @@ static int fails(enum kind kind, const void *caller)
 {
     if (!control || atomic_load(&control->kind) != kind) return 0;
     if (strcmp(control->program, program_invocation_short_name) != 0) return 0;
-    if (is_of(&libraries[0], caller) || (kind == STATEMENT && is_of(&libraries[1], caller))) return 0;
+    if (kind == STATEMENT && is_of(&sqlite, caller)) return 0;
     uint32_t n = atomic_fetch_add(&control->count, 1) + 1, at = atomic_load(&control->at);
     if (!at || n < at || n > atomic_load(&control->last)) return 0;
     atomic_fetch_add(&control->failed, 1);
@@ -201,6 +200,14 @@ int open(const char *path, int flags, ...)
 
 static int is_ours(int family) { return family == AF_INET || family == AF_INET6; }
 
+/* Not the web server's. */
+static int is_upstreams(int fd)
+{
+    struct sockaddr_storage name;
+    socklen_t n = sizeof name;
+    return getsockname(fd, (struct sockaddr *)&name, &n) == 0 && is_ours(name.ss_family);
+}
+
 int socket(int family, int type, int protocol)
 {
     REAL(socket);
@@ -216,11 +223,11 @@ int connect(int fd, const struct sockaddr *to, socklen_t n)
 ssize_t send(int fd, const void *at, size_t n, int flags)
 {
     REAL(send);
-    return FAILS(CONNECTION) ? -1 : real(fd, at, n, flags);
+    return is_upstreams(fd) && FAILS(CONNECTION) ? -1 : real(fd, at, n, flags);
 }
 
 ssize_t recv(int fd, void *at, size_t n, int flags)
 {
     REAL(recv);
-    return FAILS(CONNECTION) ? -1 : real(fd, at, n, flags);
+    return is_upstreams(fd) && FAILS(CONNECTION) ? -1 : real(fd, at, n, flags);
 }

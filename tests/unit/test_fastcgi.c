@@ -1,4 +1,5 @@
-/* The FastCGI door: how long a web server that says nothing may hold a thread. */
+/* The FastCGI door: how long a web server that says nothing may hold a thread; that an answer waits for the request's end,
+ * and comes out whole, whatever its parts. */
 #include "fcgi/door/fastcgi.c"
 
 #include <setjmp.h>
@@ -11,19 +12,10 @@
 
 #include "fcgi/base/clock.h"
 
-static struct timeval waiting(int fd, int which)
-{
-    struct timeval t = {0};
-    socklen_t n = sizeof t;
-    assert_int_equal(getsockopt(fd, SOL_SOCKET, which, &t, &n), 0);
-    return t;
-}
-
 static void a_silent_web_server_holds_a_thread_only_so_long(void **state)
 {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
     struct conn *c;
-    char one;
     (void)state;
     snprintf(name.sun_path + 1, sizeof name.sun_path - 1, "weir-unit-%d", (int)getpid());
     int listening = socket(AF_UNIX, SOCK_STREAM, 0), silent = socket(AF_UNIX, SOCK_STREAM, 0), kept = dup(FASTCGI_LISTEN_FD);
@@ -33,20 +25,117 @@ static void a_silent_web_server_holds_a_thread_only_so_long(void **state)
     assert_int_equal(connect(silent, (struct sockaddr *)&name, sizeof name), 0);
     assert_int_equal(conn_new(false, &c), WEIR_OK);
     assert_int_equal(conn_accept(c), WEIR_OK);
-    assert_int_equal(waiting(c->fcgi.ipcFd, SO_RCVTIMEO).tv_sec, BOUND_WEB_SERVER_S);
-    assert_int_equal(waiting(c->fcgi.ipcFd, SO_SNDTIMEO).tv_sec, BOUND_WEB_SERVER_S);
+    assert_int_equal(c->patience_ms, BOUND_WEB_SERVER_S * 1000);
     conn_hurry(c); /* the same with less patience: it is over then, and not before */
     int64_t begun = clock_mono_ms();
-    assert_int_equal(recv(c->fcgi.ipcFd, &one, 1, 0), -1);
-    assert_int_equal(errno, EAGAIN);
+    assert_int_equal(conn_begin(c), WEIR_IO);
     assert_in_range(clock_mono_ms() - begun, 900, 30000);
     conn_free(c);
     dup2(kept, FASTCGI_LISTEN_FD);
     close(kept), close(listening), close(silent);
 }
 
+/* ---- an answer ---- */
+
+#define BODY 30000
+
+static void record(int fd, int type, const char *content, size_t n)
+{
+    const unsigned char head[8] = {1, (unsigned char)type, 0, 1, (unsigned char)(n >> 8), (unsigned char)n, 0, 0};
+    assert_int_equal(write(fd, head, sizeof head), sizeof head);
+    assert_int_equal(write(fd, content, n), n);
+}
+
+static struct conn *connection(int *web_server)
+{
+    static const char body[BODY];
+    struct conn *c;
+    int ends[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    assert_int_equal(conn_new(false, &c), WEIR_OK);
+    c->fd = ends[0];
+    c->open = true;
+    c->patience_ms = 1000;
+    *web_server = ends[1];
+    record(ends[1], 1, "\0\1\0\0\0\0\0", 8);
+    record(ends[1], 4, "\1\1NV", 4);
+    record(ends[1], 4, "", 0);
+    record(ends[1], 5, body, sizeof body);
+    record(ends[1], 5, "", 0);
+    return c;
+}
+
+/* The answer's bytes; its records must be whole, and the last its end. */
+static size_t answered(int fd, char *to)
+{
+    unsigned char head[8], end[8];
+    size_t len = 0;
+    bool ended = false;
+    for (;;) {
+        assert_int_equal(recv(fd, head, sizeof head, MSG_WAITALL), sizeof head);
+        size_t n = (size_t)(head[4] << 8 | head[5]);
+        if (head[1] == 3) break;
+        assert_int_equal(head[1], 6);
+        assert_false(ended);
+        ended = n == 0;
+        if (ended) continue;
+        assert_int_equal(recv(fd, to + len, n, MSG_WAITALL), n);
+        len += n;
+    }
+    assert_int_equal(recv(fd, end, sizeof end, MSG_WAITALL), sizeof end);
+    assert_int_equal(recv(fd, end, 1, 0), 0); /* and nothing was left unread on the other side, which would break it off */
+    return len;
+}
+
+static void an_answer_waits_for_the_end_of_the_request(void **state)
+{
+    char got[100];
+    int fd;
+    (void)state;
+    struct conn *c = connection(&fd);
+    assert_int_equal(conn_begin(c), WEIR_OK);
+    assert_string_equal(conn_environ(c)[0], "N=V");
+    assert_int_equal(conn_write(c, SPAN("no")), WEIR_OK);
+    assert_true(c->at_end);
+    conn_free(c);
+    assert_int_equal(answered(fd, got), 2);
+    assert_memory_equal(got, "no", 2);
+    close(fd);
+}
+
+/* Parts around the bounds of what is held, and beyond those of a record, flushed or not. */
+static void an_answer_is_whole_whatever_its_parts(void **state)
+{
+    static const size_t sizes[] = {1, HOLDS - RECORDS_END - RECORD_HEAD - 1, 1, 1, HOLDS, 5, RECORD_MOST, 3, RECORD_MOST + 1, 0, 7};
+    static char sent[2 * RECORD_MOST + 4 * HOLDS], got[sizeof sent], body[BODY + 1];
+    (void)state;
+    for (size_t i = 0; i < sizeof sent; i++) sent[i] = (char)(i * 31 + i / 251);
+    for (int flushes = 0; flushes <= 1; flushes++) {
+        size_t len = 0, n;
+        int fd, room = 1 << 20;
+        struct conn *c = connection(&fd);
+        setsockopt(c->fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+        assert_int_equal(conn_begin(c), WEIR_OK);
+        assert_int_equal(conn_read(c, body, sizeof body, &n), WEIR_OK);
+        assert_int_equal(n, BODY);
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+            assert_int_equal(conn_write(c, (struct span){sent + len, sizes[i]}), WEIR_OK);
+            len += sizes[i];
+            if (flushes) assert_int_equal(conn_flush(c), WEIR_OK);
+        }
+        conn_free(c);
+        assert_int_equal(answered(fd, got), len);
+        assert_memory_equal(got, sent, len);
+        close(fd);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_silent_web_server_holds_a_thread_only_so_long)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_silent_web_server_holds_a_thread_only_so_long),
+        cmocka_unit_test(an_answer_waits_for_the_end_of_the_request),
+        cmocka_unit_test(an_answer_is_whole_whatever_its_parts),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,6 +14,7 @@
 #include "admin/web_serve.h"
 #include "fcgi/base/fence.h"
 #include "fcgi/base/log.h"
+#include "fcgi/base/usable.h"
 #include "fcgi/door/http.h"
 #include "sql/vault.h"
 
@@ -121,12 +122,18 @@ static bool open_master(const struct start *s, struct master_key **master)
     return err == WEIR_OK || failed(s->master_path, weir_err_info(err)->text);
 }
 
+static bool store_failed(const struct start *s, enum weir_err err)
+{
+    char fault[4200];
+    return failed(s->db_path, usable_fault(s->data, fault, sizeof fault) ? fault : weir_err_info(err)->text);
+}
+
 static bool open_store(const struct start *s, struct master_key **master)
 {
     if (mkdir(s->data, 0700) != 0 && errno != EEXIST) return failed(s->data, strerror(errno));
     if (!raise_fence(s)) return false;
     enum weir_err err = db_migrate(s->db_path, NULL, NULL);
-    return err == WEIR_OK ? open_master(s, master) : failed(s->db_path, weir_err_info(err)->text);
+    return err == WEIR_OK ? open_master(s, master) : store_failed(s, err);
 }
 
 static void serve_once(const struct web *web)

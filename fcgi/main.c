@@ -16,6 +16,7 @@
 #include "fcgi/base/clock.h"
 #include "fcgi/base/fence.h"
 #include "fcgi/base/log.h"
+#include "fcgi/base/usable.h"
 #include "fcgi/housekeeper.h"
 #include "fcgi/keyring.h"
 #include "fcgi/prober.h"
@@ -217,6 +218,14 @@ static bool raise_fence(const struct start *s)
     return false;
 }
 
+static void start_failed(const struct start *s, enum weir_err err)
+{
+    char fault[4200];
+    bool theirs = usable_fault(s->data, fault, sizeof fault);
+    log_event(LOG_ERROR, "start_failed", LOG_TEXT("data", s->data),
+              LOG_TEXT("reason", theirs ? fault : weir_err_info(err)->text));
+}
+
 static enum weir_err open_store(const struct start *s, struct book *b)
 {
     enum weir_err err = db_migrate(s->db_path, NULL, NULL);
@@ -233,7 +242,7 @@ static enum weir_err open_store(const struct start *s, struct book *b)
         log_event(LOG_ERROR, "start_failed", LOG_TEXT("file", s->master_path),
                   LOG_TEXT("reason", "this is not the master key that the database is sealed under"));
     else if (err != WEIR_OK)
-        log_event(LOG_ERROR, "start_failed", LOG_TEXT("data", s->data), LOG_TEXT("reason", weir_err_info(err)->text));
+        start_failed(s, err);
     return err;
 }
 

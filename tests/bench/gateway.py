@@ -108,7 +108,8 @@ class Running:
         return descendants(self.process.pid)
 
     def responders(self):
-        return [p for p in self.pids() if name_of(p).startswith("weir")]
+        """The gateway's: not the administrators', which is another program."""
+        return [p for p in self.pids() if name_of(p) == "weir.fcgi"]
 
     def wait_ready(self, seconds=10):
         """Seconds until the first 200 from a POST."""

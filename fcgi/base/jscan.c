@@ -26,8 +26,10 @@ static bool refuse(struct check *c, const char *what)
     return false;
 }
 
-static const char *skip_space(const char *at, const char *end)
+static inline const char *skip_space(const char *at, const char *end)
 {
+    if (at < end && *at > ' ') /* mostly there is none */
+        return at;
     while (at < end && (*at == ' ' || *at == '\n' || *at == '\r' || *at == '\t'))
         at++;
     return at;
@@ -280,9 +282,9 @@ refused:
 
 /* ---- walking checked text ------------------------------------------------------------------------------- */
 
-static const char *skip_string(const char *at, const char *end) /* at the opening quote; returns behind the closing */
+static const char *skip_long_string(const char *start, const char *end) /* behind the opening quote */
 {
-    const char *start = ++at;
+    const char *at = start;
     while ((at = memchr(at, '"', (size_t)(end - at)))) {
         const char *back = at;
         while (back > start && back[-1] == '\\')
@@ -292,6 +294,26 @@ static const char *skip_string(const char *at, const char *end) /* at the openin
             return at;
     }
     return end;
+}
+
+/* At the opening quote; returns behind the closing. Most names and values end within two strides, and without an escape. */
+static inline const char *skip_string(const char *at, const char *end)
+{
+    at++;
+#ifdef __SSE2__
+    const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\');
+    for (int i = 0; i < 2 && end - at >= 16; i++, at += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)at);
+        int mask = _mm_movemask_epi8(_mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, backslash)));
+        if (!mask)
+            continue;
+        const char *odd = at + __builtin_ctz((unsigned)mask);
+        if (*odd == '"')
+            return odd + 1;
+        break;
+    }
+#endif
+    return skip_long_string(at, end);
 }
 
 static const char *skip_container(const char *at, const char *end)
@@ -317,9 +339,9 @@ static const char *skip_container(const char *at, const char *end)
     return end;
 }
 
-static const char *skip_value(const char *at, const char *end)
+static const char *skip_value(enum json_kind kind, const char *at, const char *end)
 {
-    switch (kind_of(*at)) {
+    switch (kind) {
     case JSON_STRING:
         return skip_string(at, end);
     case JSON_OBJECT:
@@ -358,8 +380,9 @@ bool jscan_next(struct jiter *it, struct span *key, struct jval *val)
         *val = (struct jval){JSON_ABSENT, SPAN_NONE};
         return false;
     }
-    it->at = skip_value(at, it->end);
-    *val = (struct jval){kind_of(*at), {at, (size_t)(it->at - at)}};
+    enum json_kind kind = kind_of(*at);
+    it->at = skip_value(kind, at, it->end);
+    *val = (struct jval){kind, {at, (size_t)(it->at - at)}};
     return true;
 }
 

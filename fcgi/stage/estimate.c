@@ -8,7 +8,10 @@
 #define CHARACTERS_A_TOKEN 4
 #define NESTED 3 /* content within content: a message's, a tool result's in it; each level is read once more than the last */
 
-struct sum { int64_t bytes, images, files, sounds, messages, tools, hosted, stored, prompts; };
+struct sum {
+    int64_t bytes, images, files, sounds, messages, tools, hosted, stored, prompts, best_of;
+    struct jval thinking, reasoning; /* the members */
+};
 
 /* Encoded bytes that say they are no text: what they count is not bounded by how many they are. */
 static bool is_packed(struct span url)
@@ -113,11 +116,12 @@ static void add_message(struct sum *s, struct jval message)
 {
     struct span key;
     struct jval v;
+    bool typed = false;
     struct jiter it = jscan_iter(message);
     s->messages++;
-    s->stored += jval_is(jscan_find(message, "type"), "item_reference");
     while (jscan_next(&it, &key, &v)) {
         s->bytes += (int64_t)key.len;
+        if (!typed && (typed = jkey_is(key, "type"))) s->stored += jval_is(v, "item_reference");
         if (jkey_is(key, "content") || jkey_is(key, "output")) add_content(s, v, 0);
         else s->bytes += (int64_t)v.text.len;
     }
@@ -192,11 +196,10 @@ static bool is_schema(struct span key)
 }
 
 /* Everything that a model may read: all members, for nobody knows which a provider will put before it. */
-static int64_t add_all(struct sum *s, const struct chat *chat)
+static void add_all(struct sum *s, const struct chat *chat)
 {
     struct span key;
     struct jval v;
-    int64_t best_of = 0;
     struct jiter it = jscan_iter(chat->root);
     s->prompts = 1;
     while (jscan_next(&it, &key, &v)) {
@@ -207,10 +210,11 @@ static int64_t add_all(struct sum *s, const struct chat *chat)
         s->stored += stored_by(key, v, chat->face);
         s->tools += is_schema(key) && v.kind == JSON_OBJECT;
         if (jkey_is(key, "tools") || jkey_is(key, "functions")) add_tools(s, v);
-        else if (jkey_is(key, "best_of")) jval_int(v, &best_of);
+        else if (jkey_is(key, "best_of")) jval_int(v, &s->best_of);
         else if (jkey_is(key, "prompt") && chat->face == FACE_COMPLETIONS) s->prompts = prompts_in(v);
+        else if (jkey_is(key, "thinking")) s->thinking = v;
+        else if (jkey_is(key, "reasoning")) s->reasoning = v;
     }
-    return best_of;
 }
 
 int64_t estimate_text(int64_t characters)
@@ -350,11 +354,11 @@ int64_t estimate_tokens(struct experience *x, const char *alias, int64_t weight)
 
 /* What is thought before the answer: Anthropic refuses a maximum that leaves nothing beside it. (The second name is
  * OpenRouter's.) */
-static int64_t thinking(const struct chat *chat)
+static int64_t thinking(const struct sum *s)
 {
     int64_t budget = 0;
-    if (!jval_int(jscan_find(jscan_find(chat->root, "thinking"), "budget_tokens"), &budget))
-        jval_int(jscan_find(jscan_find(chat->root, "reasoning"), "max_tokens"), &budget);
+    if (!jval_int(jscan_find(s->thinking, "budget_tokens"), &budget))
+        jval_int(jscan_find(s->reasoning, "max_tokens"), &budget);
     return budget > 0 && budget <= INT32_MAX ? budget : 0;
 }
 
@@ -362,9 +366,9 @@ void estimate_request(const struct chat *chat, const struct model_row *model, st
 {
     const struct known known = experience_of(x, model->alias);
     struct sum s = {0};
-    int64_t best_of = add_all(&s, chat);
+    add_all(&s, chat);
     int64_t frame = TOKENS_A_REQUEST + s.messages * TOKENS_A_MESSAGE;
-    int64_t most = model->max_output ? model->max_output : OUTPUT_UNKNOWN + thinking(chat);
+    int64_t thought = thinking(&s), most = model->max_output ? model->max_output : OUTPUT_UNKNOWN + thought;
     if (chat->max_output > 0) most = chat->max_output; /* completions: 0 is none for some */
     int64_t besides = s.tools * TOKENS_A_TOOL + s.images * TOKENS_AN_IMAGE + (s.files + s.hosted) * TOKENS_A_FILE;
     /* A stored conversation fills the window at most; where that is not known, it gets the allowance. */
@@ -373,11 +377,11 @@ void estimate_request(const struct chat *chat, const struct model_row *model, st
         .has_audio = s.sounds > 0, .has_files = s.files > 0,
         .prompt_bound = times(s.bytes + frame + besides, known.factor),
         .prompt_estimate = estimate_text(s.bytes) + frame + s.images * TOKENS_IMAGE_ESTIMATE,
-        .samples = times(best_of > chat->choices ? best_of : chat->choices, s.prompts),
+        .samples = times(s.best_of > chat->choices ? s.best_of : chat->choices, s.prompts),
     };
     if (chat->face == FACE_EMBEDDINGS) return;
     out->output_bound = times(most, out->samples);
-    out->output_least = times(thinking(chat) + OUTPUT_FLOOR, out->samples);
+    out->output_least = times(thought + OUTPUT_FLOOR, out->samples);
     int64_t guess = times((known.mean + SCALE - 1) / SCALE, out->samples);
     out->output_estimate = guess < out->output_bound ? guess : out->output_bound;
 }

@@ -33,17 +33,17 @@ struct jiter jscan_iter(struct jval container);
 bool jscan_next(struct jiter *it, struct span *key, struct jval *val);
 bool jkey_means(struct span raw_key, const char *name); /* see jkey_is */
 
-/* Compares what the key means: "mod\u0065l" is model. Most keys are told apart by their length or their first byte: with an
- * escape in it a key is longer than what it means. */
+/* Compares what the key means: "mod\u0065l" is model. Most keys are told apart by their first byte or their length: one
+ * with an escape in it is longer than what it means. */
 static inline bool jkey_is(struct span raw_key, const char *name)
 {
+    if (raw_key.len && raw_key.at[0] != '\\' && raw_key.at[0] != name[0])
+        return false;
     size_t n = strlen(name);
     if (raw_key.len < n || !raw_key.at)
         return false;
     if (raw_key.len == n && !memchr(name, '\\', n))
         return memcmp(raw_key.at, name, n) == 0;
-    if (raw_key.len && raw_key.at[0] != '\\' && raw_key.at[0] != name[0])
-        return false;
     return jkey_means(raw_key, name);
 }
 

@@ -2,6 +2,7 @@
  * waiting with the client's descriptor beside curl's own, so a client that leaves is noticed at once. */
 #include "fcgi/door/http_room.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -27,6 +28,7 @@ struct http_pool {
     CURLSH *share;                     /* DNS and TLS sessions; connections never (DESIGN.md) */
     pthread_mutex_t shared[CURL_LOCK_DATA_LAST];
     int stop_fd;
+    bool is_proxied;                   /* requests without TLS go to a proxy perhaps */
 };
 
 enum weir_err http_start(void)
@@ -46,6 +48,19 @@ static void share_unlock(CURL *easy, curl_lock_data part, void *arg)
     pthread_mutex_unlock(&((struct http_pool *)arg)->shared[part]);
 }
 
+/* To a proxy plain requests are written otherwise, and few proxies make a tunnel to other ports than 443. Whether one is in
+ * the way, and what it is to be told, libcurl finds out. */
+static bool may_be_proxied(void)
+{
+    static const char *const names[] = {"http_proxy", "all_proxy", "ALL_PROXY"};
+    bool set = false;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *value = getenv(names[i]);
+        set |= value && *value;
+    }
+    return set;
+}
+
 enum weir_err http_pool_new(int stop_fd, struct http_pool **out)
 {
     struct http_pool *p = calloc(1, sizeof *p);
@@ -56,6 +71,7 @@ enum weir_err http_pool_new(int stop_fd, struct http_pool **out)
         return WEIR_NOMEM;
     }
     p->stop_fd = stop_fd;
+    p->is_proxied = may_be_proxied();
     pthread_mutex_init(&p->lock, NULL);
     for (int i = 0; i < CURL_LOCK_DATA_LAST; i++) pthread_mutex_init(&p->shared[i], NULL);
     curl_share_setopt(p->share, CURLSHOPT_LOCKFUNC, share_lock);
@@ -145,6 +161,25 @@ static struct handle *handle_new(struct http_pool *p, bool is_plain)
     curl_easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
     curl_easy_setopt(e, CURLOPT_CLOSESOCKETDATA, h);
     return h;
+}
+
+static CURLcode result_of(ssize_t moved, CURLcode failure, size_t *n)
+{
+    *n = moved > 0 ? (size_t)moved : 0;
+    if (moved >= 0) return CURLE_OK;
+    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? CURLE_AGAIN : failure;
+}
+
+CURLcode handle_send(const struct handle *h, struct span bytes, size_t *n)
+{
+    if (h->is_tls) return curl_easy_send(h->easy, bytes.at, bytes.len, n);
+    return result_of(send(h->socket, bytes.at, bytes.len, MSG_NOSIGNAL | MSG_DONTWAIT), CURLE_SEND_ERROR, n);
+}
+
+CURLcode handle_recv(const struct handle *h, char *in, size_t size, size_t *n)
+{
+    if (h->is_tls) return curl_easy_recv(h->easy, in, size, n);
+    return result_of(recv(h->socket, in, size, MSG_DONTWAIT), CURLE_RECV_ERROR, n);
 }
 
 /* ---- the pool ---- */
@@ -282,22 +317,10 @@ bool http_client_is_gone(int client_fd)
     return client_fd >= 0 && poll(&p, 1, 0) > 0;
 }
 
-/* To a proxy plain requests are written otherwise, and few proxies make a tunnel to other ports than 443. Whether one is in
- * the way, and what it is to be told, libcurl finds out. */
-static bool may_be_proxied_plainly(const char *url)
-{
-    static const char *const names[] = {"http_proxy", "all_proxy", "ALL_PROXY"};
-    bool set = false;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const char *value = getenv(names[i]);
-        set |= value && *value;
-    }
-    return set && strncasecmp(url, "http:", 5) == 0;
-}
-
 enum weir_err http_open(struct http_pool *p, const struct http_call *c, struct upstream **out)
 {
-    return c->http2 || may_be_proxied_plainly(c->url) ? http_two_open(p, c, out) : http_one_open(p, c, out);
+    bool proxied = p->is_proxied && strncasecmp(c->url, "http:", 5) == 0;
+    return c->http2 || proxied ? http_two_open(p, c, out) : http_one_open(p, c, out);
 }
 
 struct span upstream_header(const struct upstream *u, const char *name)

@@ -1,5 +1,6 @@
-/* Calls over HTTP/1.1. libcurl makes the connection, through names, proxies and TLS, and carries bytes; the messages are
- * written and read here (base/http1.h), which costs a tenth of what it costs libcurl to begin a transfer anew. */
+/* Calls over HTTP/1.1. libcurl makes the connection, through names, proxies and TLS, and carries bytes where that takes TLS;
+ * the messages are written and read here (base/http1.h), which costs a tenth of what it costs libcurl to begin a transfer
+ * anew. */
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +28,7 @@ struct transfer {
     struct inflate *inflate;  /* NULL: the body comes as it is */
     struct buf packed;        /* of it: read, and not yet undone */
     enum phase { CONNECTING, SENDING, READING } phase;
-    bool in_small_pieces, is_tls;
+    bool in_small_pieces;
     bool may_have_more;       /* read from the network, but not by us */
     bool head_told, done, fine;
     char error[CURL_ERROR_SIZE];
@@ -77,7 +78,6 @@ static void write_head(struct buf *to, const struct http_call *c)
     const char *scheme = strstr(c->url, "://"), *host = scheme ? scheme + 3 : c->url;
     size_t host_len = strcspn(host, "/?");
     const char *path = host + host_len;
-    char length[24];
     buf_str(to, c->body.at ? "POST " : "GET ");
     if (*path != '/') buf_char(to, '/');
     buf_str(to, path);
@@ -87,9 +87,10 @@ static void write_head(struct buf *to, const struct http_call *c)
     standard_line(to, c, "Accept-Encoding", SPAN("identity"));
     standard_line(to, c, "Accept", span_of(c->accept ? c->accept : "*/*"));
     if (c->body.at) {
-        snprintf(length, sizeof length, "%zu", c->body.len);
         standard_line(to, c, "Content-Type", SPAN("application/json"));
-        line(to, "Content-Length", span_of(length));
+        buf_str(to, "Content-Length: ");
+        buf_int(to, (int64_t)c->body.len);
+        buf_str(to, "\r\n");
     }
     for (int i = 0; i < c->header_count; i++) line(to, c->headers[i].name, span_of(c->headers[i].value));
     if (c->secret_header && c->secret) {
@@ -137,7 +138,7 @@ static void send_on(struct transfer *t)
     for (struct span left; (left = left_to_send(t)).len; ) {
         size_t n = 0;
         t->up.sent = true;
-        CURLcode result = curl_easy_send(t->handle->easy, left.at, left.len, &n);
+        CURLcode result = handle_send(t->handle, left, &n);
         if (result == CURLE_AGAIN) return;
         t->gone += n;
         if (result != CURLE_OK) break;
@@ -203,8 +204,8 @@ static void take(struct transfer *t, struct span bytes)
 static void read_from(struct transfer *t, char *in, size_t size)
 {
     size_t n = 0;
-    CURLcode result = curl_easy_recv(t->handle->easy, in, size, &n);
-    t->may_have_more = result == CURLE_OK && (t->is_tls || n == size);
+    CURLcode result = handle_recv(t->handle, in, size, &n);
+    t->may_have_more = result == CURLE_OK && (t->handle->is_tls || n == size);
     if (result == CURLE_AGAIN) return;
     if (result == CURLE_OK && n) take(t, (struct span){in, n});
     else if (result == CURLE_OK) closed(t);
@@ -331,17 +332,18 @@ static const struct upstream_ops http_one_ops = {transfer_wait, transfer_close, 
 /* ---- opening ---- */
 
 /* An idle connection has nothing to say, unless that it is closed. */
-static bool is_alive(struct handle *h)
+static bool is_alive(const struct handle *h)
 {
     char byte;
     size_t n;
-    return clock_mono_ms() - h->idle_since < IDLE_MOST_MS && curl_easy_recv(h->easy, &byte, 1, &n) == CURLE_AGAIN;
+    return clock_mono_ms() - h->idle_since < IDLE_MOST_MS && handle_recv(h, &byte, 1, &n) == CURLE_AGAIN;
 }
 
 static bool begin_connecting(struct transfer *t, const struct http_call *c)
 {
     CURL *e = t->handle->easy;
     t->phase = CONNECTING;
+    t->handle->is_tls = strncasecmp(c->url, "https:", 6) == 0;
     curl_easy_setopt(e, CURLOPT_CONNECT_ONLY, 1L);
     curl_easy_setopt(e, CURLOPT_HTTPPROXYTUNNEL, 1L);
     curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
@@ -366,8 +368,7 @@ enum weir_err http_one_open(struct http_pool *p, const struct http_call *c, stru
     if (!text_is_header_safe(span_of(c->url)) || strpbrk(c->url, " #")) return WEIR_INVALID;
     struct transfer *t = malloc(sizeof *t);
     if (!t) return WEIR_NOMEM;
-    *t = (struct transfer){.up.ops = &http_one_ops, .pool = p, .in_small_pieces = c->in_small_pieces,
-                           .is_tls = strncmp(c->url, "https:", 6) == 0};
+    *t = (struct transfer){.up.ops = &http_one_ops, .pool = p, .in_small_pieces = c->in_small_pieces};
     buf_init(&t->out, SIZE_MAX - 1);
     buf_init(&t->packed, SIZE_MAX - 1);
     buf_init(&t->up.headers, BOUND_UPSTREAM_HEADERS);

@@ -18,7 +18,8 @@ struct handle {
     curl_socket_t sockets[SOCKETS_A_HANDLE]; /* open ones, for who waits for several calls; -1: none */
     int64_t idle_since;   /* clock_mono_ms */
     bool is_plain;        /* http_one's: libcurl has only connected it */
-    curl_socket_t socket; /* of such a connection, once it is made; else CURL_SOCKET_BAD */
+    bool is_tls;          /* such a connection is */
+    curl_socket_t socket; /* of it, once it is made; else CURL_SOCKET_BAD */
 };
 
 struct origin;
@@ -28,6 +29,10 @@ struct handle *pool_take(struct http_pool *p, const char *name, bool is_plain, s
 void pool_give(struct http_pool *p, struct origin *o, struct handle *h);
 void handle_free(struct handle *h); /* and its connection; NULL is fine */
 int pool_stop_fd(const struct http_pool *p);
+
+/* Of http_one's connections: as curl_easy_send and curl_easy_recv, which where there is no TLS do no more than the socket. */
+CURLcode handle_send(const struct handle *h, struct span bytes, size_t *n);
+CURLcode handle_recv(const struct handle *h, char *in, size_t size, size_t *n);
 
 enum upstream_failure failure_of(CURLcode code);
 /* The result of a handle's transfer. False: it goes on. */

@@ -5,15 +5,14 @@
 
 /* ---- the table ---- */
 
-/* Models as their providers name them, ended by '|': whole, with a date behind, or, ended by '*', any that begin so. What
- * stands before a '/' (an aggregator's prefix) does not count. */
+/* Models as their providers name them: whole, with a date behind, or, ended by '*', any that begin so. What stands before a
+ * '/' (an aggregator's prefix) does not count. */
 enum family { ANY_MODEL, OPENAI_REASONING, CLAUDE_NEWER, FAMILIES };
-static const char *const families[FAMILIES] = {
-    [OPENAI_REASONING] = "o1|o1-mini|o1-preview|o1-pro|o3|o3-mini|o3-pro|o4-mini|gpt-5|gpt-5-mini|gpt-5-nano|gpt-5-pro|"
-                         "gpt-6*|",
-    [CLAUDE_NEWER] = "claude-opus-4-7*|claude-opus-4-8*|claude-opus-4-9*|claude-opus-5*|claude-sonnet-4-7*|"
-                     "claude-sonnet-4-8*|claude-sonnet-5*|claude-haiku-5*|",
-};
+static const char *const openai_reasoning[] = {"o1", "o1-mini", "o1-preview", "o1-pro", "o3", "o3-mini", "o3-pro", "o4-mini",
+                                               "gpt-5", "gpt-5-mini", "gpt-5-nano", "gpt-5-pro", "gpt-6*", NULL};
+static const char *const claude_newer[] = {"claude-opus-4-7*", "claude-opus-4-8*", "claude-opus-4-9*", "claude-opus-5*",
+                                           "claude-sonnet-4-7*", "claude-sonnet-4-8*", "claude-sonnet-5*",
+                                           "claude-haiku-5*", NULL};
 
 enum field_name { TEMPERATURE, TOP_P, TOP_K, PRESENCE, FREQUENCY, LOGPROBS, TOP_LOGPROBS, LOGIT_BIAS, CHOICES, TOOL_CHOICE };
 
@@ -55,22 +54,19 @@ static const struct quirk {
 
 /* ---- does a row apply ---- */
 
-static bool is_model(const char *model, struct span pattern)
+static bool is_model(const char *model, const char *pattern)
 {
-    bool prefix = pattern.at[pattern.len - 1] == '*';
-    size_t n = pattern.len - prefix;
-    if (*model != *pattern.at || strncmp(model, pattern.at, n) != 0) return false;
-    return prefix || !model[n] || (model[n] == '-' && strncmp(model + n, "-20", 3) == 0);
+    size_t n = strcspn(pattern, "*");
+    if (strncmp(model, pattern, n) != 0) return false;
+    return pattern[n] || !model[n] || (model[n] == '-' && strncmp(model + n, "-20", 3) == 0);
 }
 
-static bool is_among(const char *model, const char *patterns)
+static bool is_among(const char *model, const char *const *patterns)
 {
     const char *slash = strrchr(model, '/');
     if (slash) model = slash + 1;
-    for (size_t n; *patterns; patterns += n + 1) {
-        n = strcspn(patterns, "|");
-        if (is_model(model, (struct span){patterns, n})) return true;
-    }
+    for (; *patterns; patterns++)
+        if (*model == **patterns && is_model(model, *patterns)) return true;
     return false;
 }
 
@@ -109,8 +105,8 @@ static enum weir_err check_fields(const struct target *t, const struct chat *c, 
     struct span key;
     struct jval v;
     int count = 0;
-    const bool is_of[FAMILIES] = {[ANY_MODEL] = true, [OPENAI_REASONING] = is_among(t->model, families[OPENAI_REASONING]),
-                                  [CLAUDE_NEWER] = is_among(t->model, families[CLAUDE_NEWER])};
+    const bool is_of[FAMILIES] = {[ANY_MODEL] = true, [OPENAI_REASONING] = is_among(t->model, openai_reasoning),
+                                  [CLAUDE_NEWER] = is_among(t->model, claude_newer)};
     for (size_t i = 0; i < sizeof quirks / sizeof *quirks; i++)
         if (applies(&quirks[i], t, is_of)) all[count++] = &quirks[i];
     struct jiter it = jscan_iter(c->root);

@@ -4,23 +4,59 @@
 
 /* ---- usage ---- */
 
+/* Of members of one name the first counts. */
+static void first(struct jval *had, struct jval v)
+{
+    if (had->kind == JSON_ABSENT) *had = v;
+}
+
+/* What of a usage object is read. */
+struct told { struct jval prompt, completion, total, searches, prompt_details, completion_details; };
+
+static struct told told_in(struct jval usage)
+{
+    struct told t = {0};
+    struct span key;
+    struct jval v;
+    struct jiter it = jscan_iter(usage);
+    while (it.object && jscan_next(&it, &key, &v)) {
+        if (jkey_is(key, "prompt_tokens")) first(&t.prompt, v);
+        else if (jkey_is(key, "completion_tokens")) first(&t.completion, v);
+        else if (jkey_is(key, "total_tokens")) first(&t.total, v);
+        else if (jkey_is(key, "prompt_tokens_details")) first(&t.prompt_details, v);
+        else if (jkey_is(key, "completion_tokens_details")) first(&t.completion_details, v);
+        else if (jkey_is(key, "num_search_queries")) first(&t.searches, v);
+    }
+    return t;
+}
+
+static void read_prompt_details(struct jval details, struct usage *u)
+{
+    struct jval cached = {0}, written = {0}, audio = {0}, v;
+    struct span key;
+    struct jiter it = jscan_iter(details);
+    while (it.object && jscan_next(&it, &key, &v)) {
+        if (jkey_is(key, "cached_tokens")) first(&cached, v);
+        else if (jkey_is(key, "cache_write_tokens")) first(&written, v);
+        else if (jkey_is(key, "audio_tokens")) first(&audio, v);
+    }
+    if (!wire_tokens(cached, &u->cached) || u->cached > u->prompt) u->cached = 0;
+    if (!wire_tokens(written, &u->cache_write) || u->cache_write > u->prompt - u->cached) u->cache_write = 0;
+    wire_tokens(audio, &u->audio_input);
+}
+
 bool openai_read_usage(struct jval v, struct usage *out)
 {
     struct usage u = {.known = true};
-    struct jval completion, details, part;
-    if (v.kind != JSON_OBJECT || !wire_tokens(jscan_find(v, "prompt_tokens"), &u.prompt)) return false;
-    completion = jscan_find(v, "completion_tokens");
-    u.is_half = completion.kind == JSON_ABSENT || completion.kind == JSON_NULL;
-    if (!u.is_half && !wire_tokens(completion, &u.completion)) return false;
-    details = jscan_find(v, "prompt_tokens_details");
-    part = jscan_find(details, "cached_tokens");
-    if (!wire_tokens(part, &u.cached) || u.cached > u.prompt) u.cached = 0;
-    part = jscan_find(details, "cache_write_tokens");
-    if (!wire_tokens(part, &u.cache_write) || u.cache_write > u.prompt - u.cached) u.cache_write = 0;
-    wire_tokens(jscan_find(details, "audio_tokens"), &u.audio_input);
-    wire_tokens(jscan_find(jscan_find(v, "completion_tokens_details"), "audio_tokens"), &u.audio_output);
-    wire_tokens(jscan_find(v, "num_search_queries"), &u.searches);
-    wire_total(&u, jscan_find(v, "total_tokens"));
+    if (v.kind != JSON_OBJECT) return false;
+    const struct told t = told_in(v);
+    if (!wire_tokens(t.prompt, &u.prompt)) return false;
+    u.is_half = t.completion.kind == JSON_ABSENT || t.completion.kind == JSON_NULL;
+    if (!u.is_half && !wire_tokens(t.completion, &u.completion)) return false;
+    read_prompt_details(t.prompt_details, &u);
+    wire_tokens(jscan_find(t.completion_details, "audio_tokens"), &u.audio_output);
+    wire_tokens(t.searches, &u.searches);
+    wire_total(&u, t.total);
     *out = u;
     return true;
 }

@@ -187,28 +187,34 @@ static enum weir_err check_members(enum face face, struct jval root, struct jval
 
 /* ---- messages ---- */
 
+/* part: "", or ".role" of a message. */
+static enum weir_err refuse_message(struct problem *p, size_t i, const char *part, const char *expected)
+{
+    char name[64];
+    snprintf(name, sizeof name, "messages[%zu]%s", i, part);
+    return refuse(p, name, expected);
+}
+
 static enum weir_err check_message(struct jval m, size_t i, struct problem *p)
 {
     char name[64];
     struct span key;
     struct jval v;
     bool role = false;
-    snprintf(name, sizeof name, "messages[%zu]", i);
-    if (m.kind != JSON_OBJECT) return refuse(p, name, "an object");
+    if (m.kind != JSON_OBJECT) return refuse_message(p, i, "", "an object");
     struct jiter it = jscan_iter(m);
     while (jscan_next(&it, &key, &v)) {
         if (jkey_is(key, "role")) {
-            snprintf(name, sizeof name, "messages[%zu].role", i);
-            if (v.kind != JSON_STRING) return refuse(p, name, "a string");
+            if (v.kind != JSON_STRING) return refuse_message(p, i, ".role", "a string");
             role = true;
         } else if (jkey_is(key, "content")) {
-            snprintf(name, sizeof name, "messages[%zu].content", i);
             if (v.kind != JSON_STRING && v.kind != JSON_ARRAY && v.kind != JSON_NULL)
-                return refuse(p, name, "a string or an array of parts");
+                return refuse_message(p, i, ".content", "a string or an array of parts");
         }
     }
+    if (role) return WEIR_OK;
     snprintf(name, sizeof name, "messages[%zu].role", i);
-    return role ? WEIR_OK : problem_set(p, WEIR_INVALID, name, "%s is missing; it must be a string.", name);
+    return problem_set(p, WEIR_INVALID, name, "%s is missing; it must be a string.", name);
 }
 
 static enum weir_err check_messages(struct jval messages, struct problem *p)

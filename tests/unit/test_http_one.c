@@ -169,10 +169,10 @@ static void a_proxy_carries_plain_requests_without_a_tunnel(void **state)
     (void)state;
     char proxy[64];
     struct listener l;
-    struct http_pool *p = new_pool();
     listen_for(&l, SPAN("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"), SPAN_NONE);
     snprintf(proxy, sizeof proxy, "http://127.0.0.1:%d", l.port);
     setenv("http_proxy", proxy, 1);
+    struct http_pool *p = new_pool();
     struct upstream *u = ask(p, "http://upstream.example/x");
     assert_int_equal(u->ops->wait(u, -1, clock_mono_ms() + LONG_MS), UPSTREAM_HEAD);
     assert_int_equal(u->status, 200);

@@ -223,20 +223,28 @@ static bool check_token(struct check *c)
         if (*c->at == '}' && c->want == WANT_KEY_OR_END)
             return close_level(c);
         c->want = WANT_COLON;
-        return *c->at == '"' ? check_string(c) : refuse(c, "a member name is missing");
+        if (*c->at != '"')
+            return refuse(c, "a member name is missing");
+        if (!check_string(c))
+            return false;
+        if (c->at == c->end || *c->at != ':') /* there may be white space between */
+            return true;
+        c->at++;
+        c->want = WANT_VALUE;
+        return true;
     case WANT_COLON:
         c->want = WANT_VALUE;
         return *c->at++ == ':' ? true : (c->at--, refuse(c, "a colon is missing"));
     case WANT_MORE:
         break;
     }
-    if (*c->at == (in_object(c) ? '}' : ']'))
-        return close_level(c);
-    if (*c->at != ',')
-        return refuse(c, "a comma or closing bracket is missing");
-    c->want = in_object(c) ? WANT_KEY : WANT_VALUE;
-    c->at++;
-    return true;
+    bool object = in_object(c);
+    if (*c->at == ',') {
+        c->want = object ? WANT_KEY : WANT_VALUE;
+        c->at++;
+        return true;
+    }
+    return *c->at == (object ? '}' : ']') ? close_level(c) : refuse(c, "a comma or closing bracket is missing");
 }
 
 static enum json_kind kind_of(char first)

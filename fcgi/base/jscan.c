@@ -18,6 +18,10 @@ struct check {
     unsigned depth, max_depth;
     uint64_t objects; /* bit n: the level n + 1 is an object */
     const char *fault;
+    struct jnote *notes;
+    size_t note_count;
+    struct span key;  /* of the root's latest member; absent for an array's */
+    const char *value;
 };
 
 static bool refuse(struct check *c, const char *what)
@@ -103,8 +107,7 @@ static bool check_escape(struct check *c) /* at the backslash */
 
 static bool check_string(struct check *c)
 {
-    c->at++;
-    for (;;) {
+    for (c->at++;;) {
         c->at = skip_plain(c->at, c->end);
         if (c->at == c->end)
             return refuse(c, "unexpected end");
@@ -186,11 +189,37 @@ static bool in_object(const struct check *c)
     return c->depth && (c->objects >> (c->depth - 1) & 1);
 }
 
+static enum json_kind kind_of(char first)
+{
+    switch (first) {
+    case '{': return JSON_OBJECT;
+    case '[': return JSON_ARRAY;
+    case '"': return JSON_STRING;
+    case 't': return JSON_TRUE;
+    case 'f': return JSON_FALSE;
+    case 'n': return JSON_NULL;
+    default: return JSON_NUMBER;
+    }
+}
+
+/* Behind a value of the root's. */
+static void note(struct check *c)
+{
+    for (size_t i = 0; i < c->note_count; i++) {
+        if (!jkey_is(c->key, c->notes[i].name))
+            continue;
+        c->notes[i].v = (struct jval){kind_of(*c->value), {c->value, (size_t)(c->at - c->value)}};
+        return;
+    }
+}
+
 static bool close_level(struct check *c)
 {
     c->depth--;
     c->want = WANT_MORE;
     c->at++;
+    if (c->depth == 1)
+        note(c);
     return true;
 }
 
@@ -210,6 +239,33 @@ static bool check_value(struct check *c)
     }
 }
 
+static bool check_root_value(struct check *c)
+{
+    c->value = c->at;
+    if (!check_value(c))
+        return false;
+    if (c->depth == 1)
+        note(c);
+    return true;
+}
+
+static bool check_key(struct check *c)
+{
+    const char *start = c->at;
+    c->want = WANT_COLON;
+    if (*start != '"')
+        return refuse(c, "a member name is missing");
+    if (!check_string(c))
+        return false;
+    if (c->depth == 1)
+        c->key = (struct span){start + 1, (size_t)(c->at - start) - 2};
+    if (c->at == c->end || *c->at != ':') /* there may be white space between */
+        return true;
+    c->at++;
+    c->want = WANT_VALUE;
+    return true;
+}
+
 /* One token; at < end and not at white space. */
 static bool check_token(struct check *c)
 {
@@ -217,21 +273,12 @@ static bool check_token(struct check *c)
     case WANT_VALUE_OR_END:
         return *c->at == ']' ? close_level(c) : check_value(c);
     case WANT_VALUE:
-        return check_value(c);
+        return c->depth == 1 ? check_root_value(c) : check_value(c);
     case WANT_KEY_OR_END:
     case WANT_KEY:
         if (*c->at == '}' && c->want == WANT_KEY_OR_END)
             return close_level(c);
-        c->want = WANT_COLON;
-        if (*c->at != '"')
-            return refuse(c, "a member name is missing");
-        if (!check_string(c))
-            return false;
-        if (c->at == c->end || *c->at != ':') /* there may be white space between */
-            return true;
-        c->at++;
-        c->want = WANT_VALUE;
-        return true;
+        return check_key(c);
     case WANT_COLON:
         c->want = WANT_VALUE;
         return *c->at++ == ':' ? true : (c->at--, refuse(c, "a colon is missing"));
@@ -247,25 +294,19 @@ static bool check_token(struct check *c)
     return *c->at == (object ? '}' : ']') ? close_level(c) : refuse(c, "a comma or closing bracket is missing");
 }
 
-static enum json_kind kind_of(char first)
+enum weir_err jscan_check(struct span text, unsigned max_depth, struct jval *root, struct jfault *fault)
 {
-    switch (first) {
-    case '{': return JSON_OBJECT;
-    case '[': return JSON_ARRAY;
-    case '"': return JSON_STRING;
-    case 't': return JSON_TRUE;
-    case 'f': return JSON_FALSE;
-    case 'n': return JSON_NULL;
-    default: return JSON_NUMBER;
-    }
+    return jscan_check_noting(text, max_depth, NULL, 0, root, fault);
 }
 
-enum weir_err jscan_check(struct span text, unsigned max_depth, struct jval *root, struct jfault *fault)
+enum weir_err jscan_check_noting(struct span text, unsigned max_depth, struct jnote *notes, size_t note_count,
+                                 struct jval *root, struct jfault *fault)
 {
     if (!text.at)
         text = SPAN("");
     struct check c = {
         .at = text.at, .end = text.at + text.len, .max_depth = max_depth < 64 ? max_depth : 64,
+        .notes = notes, .note_count = note_count,
     };
     c.at = skip_space(c.at, c.end);
     const char *start = c.at;

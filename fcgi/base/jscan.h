@@ -26,6 +26,12 @@ struct jfault {
  * Time is linear, memory constant (no recursion). WEIR_INVALID fills *fault. */
 enum weir_err jscan_check(struct span text, unsigned max_depth, struct jval *root, struct jfault *fault);
 
+/* The same, and what the root has under these names is noted in passing, if it is an object: of members of one name the last.
+ * Where there is none v is left alone; after a fault it says nothing. */
+struct jnote { const char *name; struct jval v; };
+enum weir_err jscan_check_noting(struct span text, unsigned max_depth, struct jnote *notes, size_t note_count,
+                                 struct jval *root, struct jfault *fault);
+
 /* Members of a checked object, or elements of a checked array, in order. Anything else has none. */
 struct jiter { const char *at, *end; bool object; };
 struct jiter jscan_iter(struct jval container);
@@ -42,8 +48,8 @@ static inline bool jkey_is(struct span raw_key, const char *name)
     size_t n = strlen(name);
     if (raw_key.len < n || !raw_key.at)
         return false;
-    if (raw_key.len == n && !memchr(name, '\\', n))
-        return memcmp(raw_key.at, name, n) == 0;
+    if (raw_key.len == n)
+        return memcmp(raw_key.at, name, n) == 0 && !memchr(name, '\\', n);
     return jkey_means(raw_key, name);
 }
 

@@ -124,6 +124,16 @@ static const struct wire *wire_of(const struct tap *t)
     return wires[t->face];
 }
 
+/* False: it is no JSON. */
+static bool check(const struct tap *t, struct span text, struct jval *root, struct jnote parts[WIRE_PARTS])
+{
+    const char *const *names = wire_of(t)->names;
+    struct jfault bad;
+    size_t count = 0;
+    for (; names && count < WIRE_PARTS; count++) parts[count] = (struct jnote){.name = names[count]};
+    return jscan_check_noting(text, BOUND_JSON_DEPTH, parts, count, root, &bad) == WEIR_OK;
+}
+
 void tap_start(struct tap *t, const struct chat *chat, enum face asked)
 {
     *t = (struct tap){.face = asked, .expected = chat->choices, .counts = true, .sequence = -1};
@@ -132,15 +142,15 @@ void tap_start(struct tap *t, const struct chat *chat, enum face asked)
 enum event_kind tap_read_event(struct tap *t, struct span data, struct fault *fault)
 {
     struct jval root;
-    struct jfault bad;
+    struct jnote parts[WIRE_PARTS];
     if (is_blank(data)) return EVENT_EMPTY;
     if (span_is(span_trim(data), "[DONE]")) {
         t->done = true;
         return EVENT_DONE;
     }
-    if (jscan_check(data, BOUND_JSON_DEPTH, &root, &bad) != WEIR_OK) return EVENT_GARBAGE;
+    if (!check(t, data, &root, parts)) return EVENT_GARBAGE;
     *fault = (struct fault){.message = ""};
-    if (root.kind == JSON_OBJECT) return wire_of(t)->read_event(t, root, fault);
+    if (root.kind == JSON_OBJECT) return wire_of(t)->read_event(t, root, parts, fault);
     wire_of(t)->read_error(t, root, fault); /* Gemini's errors are arrays */
     return *fault->message ? EVENT_ERROR : EVENT_GARBAGE;
 }
@@ -148,10 +158,10 @@ enum event_kind tap_read_event(struct tap *t, struct span data, struct fault *fa
 bool tap_read_answer(struct tap *t, struct span body, struct fault *fault)
 {
     struct jval root;
-    struct jfault bad;
+    struct jnote parts[WIRE_PARTS];
     *fault = (struct fault){.message = ""};
-    if (jscan_check(body, BOUND_JSON_DEPTH, &root, &bad) != WEIR_OK) return false;
-    if (root.kind == JSON_OBJECT) return wire_of(t)->read_answer(t, root, fault);
+    if (!check(t, body, &root, parts)) return false;
+    if (root.kind == JSON_OBJECT) return wire_of(t)->read_answer(t, root, parts, fault);
     wire_of(t)->read_error(t, root, fault);
     return false;
 }

@@ -183,34 +183,20 @@ static bool read_error(struct tap *t, struct jval root, struct fault *fault)
 /* ---- answers ---- */
 
 /* The members of an event or an answer that count. */
-struct parts { struct jval choices, data, error, usage, groq, type, tier; };
+enum part { CHOICES, USAGE, FAULT, DATA, GROQ, TYPE, TIER };
+static const char *const names[WIRE_PARTS] = {
+    [CHOICES] = "choices", [USAGE] = "usage", [FAULT] = "error", [DATA] = "data", [GROQ] = "x_groq", [TYPE] = "type",
+    [TIER] = "service_tier",
+};
 
-static struct parts parts_of(struct jval root)
+static enum event_kind read_event(struct tap *t, struct jval root, const struct jnote *parts, struct fault *fault)
 {
-    struct parts p = {0};
-    struct span key;
-    struct jval v;
-    struct jiter it = jscan_iter(root);
-    while (jscan_next(&it, &key, &v)) {
-        if (jkey_is(key, "choices")) p.choices = v;
-        else if (jkey_is(key, "usage")) p.usage = v;
-        else if (jkey_is(key, "error")) p.error = v;
-        else if (jkey_is(key, "data")) p.data = v;
-        else if (jkey_is(key, "x_groq")) p.groq = v;
-        else if (jkey_is(key, "type")) p.type = v;
-        else if (jkey_is(key, "service_tier")) p.tier = v;
-    }
-    return p;
-}
-
-static enum event_kind read_event(struct tap *t, struct jval root, struct fault *fault)
-{
-    struct parts p = parts_of(root);
-    struct jval groq_error = jscan_find(p.groq, "error");
-    bool told = read_usage(t, p.usage);
-    told |= read_usage(t, jscan_find(p.groq, "usage"));
-    wire_tier(t, p.tier);
-    if (!wire_is_nothing(p.error) || jval_is(p.type, "error")) {
+    struct jval choices = parts[CHOICES].v, usage = parts[USAGE].v, groq = parts[GROQ].v;
+    struct jval groq_error = jscan_find(groq, "error");
+    bool told = read_usage(t, usage);
+    told |= read_usage(t, jscan_find(groq, "usage"));
+    wire_tier(t, parts[TIER].v);
+    if (!wire_is_nothing(parts[FAULT].v) || jval_is(parts[TYPE].v, "error")) {
         read_error_value(root, fault);
         return EVENT_ERROR;
     }
@@ -219,25 +205,25 @@ static enum event_kind read_event(struct tap *t, struct jval root, struct fault 
         else read_error_object(groq_error, fault);
         return EVENT_ERROR;
     }
-    bool content = read_choices(t, p.choices);
+    bool content = read_choices(t, choices);
     if (told) t->usage_is_running = !tap_is_finished(t);
     if (content) return EVENT_CONTENT;
-    bool empty = p.choices.kind == JSON_ARRAY && jscan_count(p.choices) == 0;
-    return empty && !wire_is_nothing(p.usage) ? EVENT_USAGE : EVENT_HEAD;
+    bool empty = choices.kind == JSON_ARRAY && jscan_count(choices) == 0;
+    return empty && !wire_is_nothing(usage) ? EVENT_USAGE : EVENT_HEAD;
 }
 
-static bool read_answer(struct tap *t, struct jval root, struct fault *fault)
+static bool read_answer(struct tap *t, struct jval root, const struct jnote *parts, struct fault *fault)
 {
-    struct parts p = parts_of(root);
-    struct jval list = t->face == FACE_EMBEDDINGS ? p.data : p.choices;
-    read_usage(t, p.usage); /* also of what is no answer: it was paid for */
-    read_usage(t, jscan_find(p.groq, "usage"));
-    wire_tier(t, p.tier);
-    if (!wire_is_nothing(p.error)) read_error_value(root, fault);
-    if (!wire_is_nothing(p.error) || list.kind != JSON_ARRAY) return false;
+    struct jval choices = parts[CHOICES].v, list = t->face == FACE_EMBEDDINGS ? parts[DATA].v : choices;
+    bool failed = !wire_is_nothing(parts[FAULT].v);
+    read_usage(t, parts[USAGE].v); /* also of what is no answer: it was paid for */
+    read_usage(t, jscan_find(parts[GROQ].v, "usage"));
+    wire_tier(t, parts[TIER].v);
+    if (failed) read_error_value(root, fault);
+    if (failed || list.kind != JSON_ARRAY) return false;
     t->counts = !t->usage.known || t->usage.is_half; /* whoever has the provider's figure needs no estimate */
-    if (t->face != FACE_EMBEDDINGS) read_choices(t, p.choices);
+    if (t->face != FACE_EMBEDDINGS) read_choices(t, choices);
     return true;
 }
 
-const struct wire wire_chat = {read_event, read_answer, read_error};
+const struct wire wire_chat = {names, read_event, read_answer, read_error};

@@ -143,8 +143,9 @@ static enum event_kind take_stop(struct tap *t, struct jval root)
     return EVENT_DONE;
 }
 
-static enum event_kind read_event(struct tap *t, struct jval root, struct fault *fault)
+static enum event_kind read_event(struct tap *t, struct jval root, const struct jnote *parts, struct fault *fault)
 {
+    (void)parts;
     static const struct { const char *type; enum event_kind (*take)(struct tap *t, struct jval root); } events[] = {
         {"content_block_delta", take_delta}, {"content_block_start", take_block}, {"message_start", take_start},
         {"message_delta", take_end}, {"message_stop", take_stop},
@@ -159,8 +160,9 @@ static enum event_kind read_event(struct tap *t, struct jval root, struct fault 
     return type.kind == JSON_STRING ? EVENT_HEAD : EVENT_GARBAGE; /* ping, content_block_stop, what is to come */
 }
 
-static bool read_answer(struct tap *t, struct jval root, struct fault *fault)
+static bool read_answer(struct tap *t, struct jval root, const struct jnote *parts, struct fault *fault)
 {
+    (void)parts;
     struct span key;
     struct jval block, content = jscan_find(root, "content");
     struct jiter it = jscan_iter(content);
@@ -174,4 +176,4 @@ static bool read_answer(struct tap *t, struct jval root, struct fault *fault)
     return true;
 }
 
-const struct wire wire_messages = {read_event, read_answer, read_error};
+const struct wire wire_messages = {NULL, read_event, read_answer, read_error};

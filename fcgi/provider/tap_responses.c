@@ -105,8 +105,9 @@ static enum event_kind take_other(struct tap *t, struct jval root, struct span t
     return delta || has_word(type, ".done") || has_word(type, ".partial_image") ? EVENT_CONTENT : EVENT_HEAD;
 }
 
-static enum event_kind read_event(struct tap *t, struct jval root, struct fault *fault)
+static enum event_kind read_event(struct tap *t, struct jval root, const struct jnote *parts, struct fault *fault)
 {
+    (void)parts;
     struct jval type = jscan_find(root, "type"), response = jscan_find(root, "response");
     jval_int(jscan_find(root, "sequence_number"), &t->sequence);
     if (jval_is(type, "error") || !wire_is_nothing(jscan_find(root, "error"))) {
@@ -127,8 +128,9 @@ static enum event_kind read_event(struct tap *t, struct jval root, struct fault 
     return take_other(t, root, (struct span){type.text.at + 1, type.text.len - 2});
 }
 
-static bool read_answer(struct tap *t, struct jval root, struct fault *fault)
+static bool read_answer(struct tap *t, struct jval root, const struct jnote *parts, struct fault *fault)
 {
+    (void)parts;
     struct span key;
     struct jval item, output = jscan_find(root, "output"), error = jscan_find(root, "error");
     struct jiter it = jscan_iter(output);
@@ -143,4 +145,4 @@ static bool read_answer(struct tap *t, struct jval root, struct fault *fault)
     return true;
 }
 
-const struct wire wire_responses = {read_event, read_answer, read_error};
+const struct wire wire_responses = {NULL, read_event, read_answer, read_error};

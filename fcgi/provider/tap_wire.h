@@ -6,10 +6,14 @@
 
 #define WIRE_TOKENS_MOST 1000000000 /* no single answer counts more; what claims to is nonsense */
 
-/* One wire format. read_event gets a checked object; the others a checked value, an object or not. */
+#define WIRE_PARTS 7
+
+/* One wire format. read_event and read_answer get a checked object; read_error a checked value, an object or not. What the
+ * object has under `names` was noted while it was checked. */
 struct wire {
-    enum event_kind (*read_event)(struct tap *t, struct jval root, struct fault *fault);
-    bool (*read_answer)(struct tap *t, struct jval root, struct fault *fault);
+    const char *const *names; /* WIRE_PARTS; NULL: none */
+    enum event_kind (*read_event)(struct tap *t, struct jval root, const struct jnote *parts, struct fault *fault);
+    bool (*read_answer)(struct tap *t, struct jval root, const struct jnote *parts, struct fault *fault);
     bool (*read_error)(struct tap *t, struct jval root, struct fault *fault);
 };
 extern const struct wire wire_chat, wire_responses, wire_messages;

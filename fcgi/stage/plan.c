@@ -17,7 +17,7 @@ struct draft {
     struct pulse *pulse;
     const struct health_map *map;
     struct arena *memory;
-    struct dice dice;
+    struct dice dice;        /* 0: not shaken yet, one candidate needs none */
     int64_t now;
     int usable;              /* targets that could be spoken to, if they may be asked or not */
     struct fitting fitting;  /* of the request to the targets */
@@ -180,6 +180,7 @@ static bool add_alias(struct draft *d, const struct model_row *m, struct target 
         choices[n++] = (struct target_choice){t, latency, cost_of(d, price_in(m, t))};
     }
     d->usable += n;
+    if (n > 1 && !d->dice.state) secret_random(&d->dice.state, sizeof d->dice.state);
     order_targets(m->strategy, turns ? pulse_turn(d->pulse, HEALTH_TARGET, m->alias) : 0, &d->dice, choices, n);
     for (int behind = 0; behind < 2; behind++)
         for (int i = 0; i < n && whole; i++) whole = add_keys(d, &fitted[choices[i].row - m->targets], behind, list, count);
@@ -250,7 +251,6 @@ enum weir_err plan_targets(const struct caller *c, const struct chat *chat, stru
     struct health_map *map = pulse_hold(pulse);
     struct draft d = {.c = c, .chat = chat, .pulse = pulse, .map = map, .memory = a, .now = clock_wall_ms(),
                       .fitting = {.chat = chat, .memory = a}};
-    secret_random(&d.dice.state, sizeof d.dice.state);
     *out = (struct plan){0};
     enum weir_err err = fill(&d, out, p);
     health_release(map);

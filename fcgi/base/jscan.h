@@ -26,8 +26,8 @@ struct jfault {
  * Time is linear, memory constant (no recursion). WEIR_INVALID fills *fault. */
 enum weir_err jscan_check(struct span text, unsigned max_depth, struct jval *root, struct jfault *fault);
 
-/* The same, and what the root has under these names is noted in passing, if it is an object: of members of one name the last.
- * Where there is none v is left alone; after a fault it says nothing. */
+/* The same, and what the root has under these names is noted in passing, if it is an object: of members of one name the
+ * last. Where there is none v is left alone; after a fault it says nothing. */
 struct jnote { const char *name; struct jval v; };
 enum weir_err jscan_check_noting(struct span text, unsigned max_depth, struct jnote *notes, size_t note_count,
                                  struct jval *root, struct jfault *fault);

@@ -30,7 +30,7 @@ void pool_give(struct http_pool *p, struct origin *o, struct handle *h);
 void handle_free(struct handle *h); /* and its connection; NULL is fine */
 int pool_stop_fd(const struct http_pool *p);
 
-/* Of http_one's connections: as curl_easy_send and curl_easy_recv, which where there is no TLS do no more than the socket. */
+/* Of http_one's connections: as curl_easy_send and curl_easy_recv, which without TLS do no more than the socket does. */
 CURLcode handle_send(const struct handle *h, struct span bytes, size_t *n);
 CURLcode handle_recv(const struct handle *h, char *in, size_t size, size_t *n);
 

@@ -141,6 +141,27 @@ static void walk(struct jval v, struct buf *out)
     }
 }
 
+/* What is noted under a member's name while the text is checked is the last member of that name. */
+static void same_note(struct jval root)
+{
+    struct jiter it = jscan_iter(root);
+    struct span key, latest = SPAN_NONE;
+    struct jval val, last = {JSON_ABSENT, SPAN_NONE}, again;
+    struct jfault fault;
+    struct buf name;
+    while (jscan_next(&it, &key, &val))
+        latest = key;
+    buf_init(&name, 1 << 24);
+    must(!latest.at || jval_string((struct jval){JSON_STRING, {latest.at - 1, latest.len + 2}}, &name) == WEIR_OK);
+    struct jnote note = {.name = buf_cstr(&name)};
+    for (it = jscan_iter(root); jscan_next(&it, &key, &val);)
+        if (jkey_is(key, note.name))
+            last = val;
+    must(jscan_check_noting(root.text, BOUND_JSON_DEPTH, &note, 1, &again, &fault) == WEIR_OK);
+    must(note.v.kind == last.kind && span_eq(note.v.text, last.text));
+    buf_free(&name);
+}
+
 static void compare(struct jval root)
 {
     if (root.kind != JSON_OBJECT && root.kind != JSON_ARRAY)
@@ -176,6 +197,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     must(once.err == WEIR_OK && span_eq(buf_all(&once), buf_all(&twice)));
     buf_free(&once);
     buf_free(&twice);
+    same_note(root);
     compare(root);
     return 0;
 }

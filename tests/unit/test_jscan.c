@@ -1,6 +1,7 @@
 /* jscan: what is JSON passes, what is not is refused at the right byte, and walking finds what stands there. */
 #include "fcgi/base/jscan.c"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <setjmp.h>
@@ -180,6 +181,69 @@ static void members_are_found_in_order(void **state)
     assert_int_equal(jscan_count((struct jval){JSON_ABSENT, SPAN_NONE}), 0);
 }
 
+/* The text of exactly its size, so that reading on behind it is seen. */
+static struct jval checked_exactly(struct buf *text, char **exact)
+{
+    struct jval root;
+    struct jfault fault;
+    *exact = malloc(text->len);
+    assert_non_null(*exact);
+    memcpy(*exact, text->at, text->len);
+    assert_int_equal(jscan_check((struct span){*exact, text->len}, BOUND_JSON_DEPTH, &root, &fault), WEIR_OK);
+    return root;
+}
+
+/* Of any length up to several strides, with an escaped quote or backslash at any place in it, at the text's end or not. */
+static void strings_end_where_they_end(void **state)
+{
+    (void)state;
+    static const char *const escapes[] = {"", "\\\"", "\\\\", "\xC3\xA9"}, *const behind[] = {"", ",\"z\":[{\"b\":\"}]\"}]"};
+    for (size_t len = 0; len < 70; len++)
+        for (size_t place = 0; place <= len; place++)
+            for (size_t e = 0; e < 4; e++) {
+                char string[160], *exact;
+                struct buf text;
+                struct span key;
+                struct jval val;
+                snprintf(string, sizeof string, "\"%.*s%s%.*s\"", (int)place, "----------------------------------------------"
+                         "------------------------", escapes[e], (int)(len - place), "......................................"
+                         "................................");
+                buf_init(&text, 1000);
+                buf_printf(&text, "{%s:%s,\"in\":[%s,{%s:%s}]%s}", string, string, string, string, string, behind[len % 2]);
+                struct jiter it = jscan_iter(checked_exactly(&text, &exact));
+                assert_true(jscan_next(&it, &key, &val));
+                assert_true(span_is((struct span){key.at - 1, key.len + 2}, string));
+                assert_true(span_is(val.text, string));
+                assert_true(jscan_next(&it, &key, &val));
+                assert_true(span_is(key, "in"));
+                assert_int_equal(val.text.len, 3 * strlen(string) + 6);
+                assert_int_equal(jscan_next(&it, &key, &val), len % 2);
+                free(exact);
+                buf_free(&text);
+            }
+}
+
+static void a_roots_members_are_noted_and_no_others(void **state)
+{
+    (void)state;
+    struct jnote notes[] = {{.name = "a"}, {.name = "b"}, {.name = "none"}};
+    struct jval root;
+    struct jfault fault;
+    struct span text = SPAN("{\"a\" : 1, \"x\":{\"b\":2,\"none\":3}, \"b\":[{\"a\":4}] ,\"\\u0061\":\"last\",\"y\":[\"none\"]}");
+    assert_int_equal(jscan_check_noting(text, BOUND_JSON_DEPTH, notes, 3, &root, &fault), WEIR_OK);
+    assert_true(span_is(notes[0].v.text, "\"last\"") && notes[0].v.kind == JSON_STRING);
+    assert_true(span_is(notes[1].v.text, "[{\"a\":4}]") && notes[1].v.kind == JSON_ARRAY);
+    assert_int_equal(notes[2].v.kind, JSON_ABSENT);
+    assert_true(span_eq(root.text, text));
+
+    static const char *const others[] = {"[\"a\",{\"a\":1}]", "\"a\"", "{}", "{\"\":{\"a\":1}}"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        struct jnote one = {.name = "a"};
+        assert_int_equal(jscan_check_noting(span_of(others[i]), BOUND_JSON_DEPTH, &one, 1, &root, &fault), WEIR_OK);
+        assert_int_equal(one.v.kind, JSON_ABSENT);
+    }
+}
+
 static void names_mean_what_their_escapes_say(void **state)
 {
     (void)state;
@@ -189,6 +253,8 @@ static void names_mean_what_their_escapes_say(void **state)
     assert_false(jkey_is(SPAN("mod\\u0065"), "model"));
     assert_false(jkey_is(SPAN("mod\\u0065ls"), "model"));
     assert_true(jkey_is(SPAN("\\ud83d\\ude00\\/\\\"\\\\"), "\xF0\x9F\x98\x80/\"\\"));
+    assert_false(jkey_is(SPAN("a\\nb"), "a\\nb")); /* that is a line's end */
+    assert_true(jkey_is(SPAN("a\\\\nb"), "a\\nb"));
     assert_false(jkey_is(SPAN_NONE, ""));
     assert_true(jkey_is(SPAN(""), ""));
 }
@@ -305,6 +371,8 @@ int main(void)
         cmocka_unit_test(every_byte_of_a_long_string_is_looked_at),
         cmocka_unit_test(depth_is_bounded),
         cmocka_unit_test(members_are_found_in_order),
+        cmocka_unit_test(strings_end_where_they_end),
+        cmocka_unit_test(a_roots_members_are_noted_and_no_others),
         cmocka_unit_test(names_mean_what_their_escapes_say),
         cmocka_unit_test(equal_names_are_found_whatever_their_escapes),
         cmocka_unit_test(whole_numbers_are_exact_or_refused),

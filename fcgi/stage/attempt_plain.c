@@ -177,6 +177,8 @@ void attempt_plain(struct attempt *a, int64_t until)
         attempt_over(a, VERDICT_STOPPED);
         break;
     }
-    if (!a->over && clock_mono_ms() >= a->total_by) late(a); /* bytes that never stop are no excuse */
-    a->quiet_by = clock_mono_ms() + a->idle_ms;
+    if (a->over) return;
+    int64_t now = clock_mono_ms();
+    if (now >= a->total_by) late(a); /* bytes that never stop are no excuse */
+    a->quiet_by = now + a->idle_ms;
 }

@@ -32,6 +32,12 @@ static enum weir_err grow(struct buf *b, size_t n)
     return WEIR_OK;
 }
 
+/* Without growing, as it mostly is. */
+static inline bool has_room(const struct buf *b, size_t n)
+{
+    return b->at && b->cap <= b->max && n <= b->cap - b->len;
+}
+
 void buf_init(struct buf *b, size_t max)
 {
     *b = (struct buf){.max = max};
@@ -63,26 +69,19 @@ enum weir_err buf_add(struct buf *b, const void *bytes, size_t n)
 {
     if (b->err || n == 0)
         return b->err;
-    if (grow(b, n) == WEIR_OK) {
+    if (has_room(b, n) || grow(b, n) == WEIR_OK) {
         memcpy(b->at + b->len, bytes, n);
         b->len += n;
     }
     return b->err;
 }
 
-enum weir_err buf_span(struct buf *b, struct span s)
-{
-    return buf_add(b, s.at, s.len);
-}
-
-enum weir_err buf_str(struct buf *b, const char *text)
-{
-    return buf_add(b, text, strlen(text));
-}
-
 enum weir_err buf_char(struct buf *b, char c)
 {
-    return buf_add(b, &c, 1);
+    if (b->err || !has_room(b, 1))
+        return buf_add(b, &c, 1);
+    b->at[b->len++] = c;
+    return WEIR_OK;
 }
 
 enum weir_err buf_int(struct buf *b, int64_t n)

@@ -69,20 +69,29 @@ static bool is_skipped(struct span name, const char *const *skip)
     return false;
 }
 
+/* Those that are written, in the order they came in. */
+static enum weir_err list_members(struct jval object, const char *const *skip, struct buf *list)
+{
+    struct member m = {.place = 0};
+    struct jiter it = jscan_iter(object);
+    for (; jscan_next(&it, &m.name, &m.value); m.place++) {
+        if (is_skipped(m.name, skip)) continue;
+        if (!undo(&m)) return WEIR_NOMEM;
+        if (buf_add(list, &m, sizeof m) == WEIR_OK) continue;
+        free(m.undone);
+        return WEIR_NOMEM;
+    }
+    return WEIR_OK;
+}
+
 static enum weir_err write_object(struct jval v, const char *const *skip, int depth, struct buf *out)
 {
-    size_t count = 0, room = jscan_count(v);
-    struct member *members = malloc((room + 1) * sizeof *members);
-    struct jiter it = jscan_iter(v);
-    enum weir_err err = WEIR_OK;
-    if (!members) return WEIR_NOMEM;
-    for (struct member m; err == WEIR_OK && count < room && jscan_next(&it, &m.name, &m.value);) {
-        m.place = count;
-        if (is_skipped(m.name, skip)) room--;
-        else if (!undo(&m)) err = WEIR_NOMEM;
-        else members[count++] = m;
-    }
-    qsort(members, count, sizeof *members, compare_members);
+    struct buf list;
+    buf_init(&list, SIZE_MAX - 1);
+    enum weir_err err = list_members(v, skip, &list);
+    struct member *members = (struct member *)(void *)list.at;
+    size_t count = list.len / sizeof *members;
+    if (err == WEIR_OK && count > 1) qsort(members, count, sizeof *members, compare_members);
     if (err == WEIR_OK) err = buf_char(out, '{');
     for (size_t i = 0; i < count && err == WEIR_OK; i++) {
         if (i) buf_char(out, ',');
@@ -91,7 +100,7 @@ static enum weir_err write_object(struct jval v, const char *const *skip, int de
         if (err == WEIR_OK) err = write_value(members[i].value, NULL, depth + 1, out);
     }
     for (size_t i = 0; i < count; i++) free(members[i].undone);
-    free(members);
+    buf_free(&list);
     return err == WEIR_OK ? buf_char(out, '}') : err;
 }
 

@@ -22,7 +22,7 @@ static enum weir_err write_string(struct span literal, struct buf *out)
     if (is_plain(literal)) return buf_span(out, literal);
     buf_init(&text, literal.len * 3); /* a lone surrogate's six bytes become three */
     enum weir_err err = jval_string((struct jval){JSON_STRING, literal}, &text);
-    bool is_lossy = err == WEIR_OK && memmem(text.at, text.len, REPLACED, sizeof REPLACED - 1); /* of any lone surrogate */
+    bool is_lossy = err == WEIR_OK && span_has(buf_all(&text), REPLACED); /* of any lone surrogate */
     if (is_lossy) buf_span(out, literal);
     else if (err == WEIR_OK) json_string(out, buf_all(&text));
     buf_free(&text);

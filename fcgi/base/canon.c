@@ -15,11 +15,20 @@ static enum weir_err write_value(struct jval v, const char *const *skip, int dep
 
 static bool is_plain(struct span quoted) { return !memchr(quoted.at, '\\', quoted.len); }
 
+/* Has it no escapes but those that it would be written with again? */
+static bool is_canonical(struct span literal)
+{
+    const char *at = literal.at, *end = literal.at + literal.len;
+    for (; (at = memchr(at, '\\', (size_t)(end - at))); at += 2)
+        if (!memchr("bfnrt\"\\", at[1], 7)) return false;
+    return true;
+}
+
 /* A literal: with its quotes. */
 static enum weir_err write_string(struct span literal, struct buf *out)
 {
     struct buf text;
-    if (is_plain(literal)) return buf_span(out, literal);
+    if (is_canonical(literal)) return buf_span(out, literal);
     buf_init(&text, literal.len * 3); /* a lone surrogate's six bytes become three */
     enum weir_err err = jval_string((struct jval){JSON_STRING, literal}, &text);
     bool is_lossy = err == WEIR_OK && span_has(buf_all(&text), REPLACED); /* of any lone surrogate */

@@ -185,12 +185,6 @@ enum weir_err conn_write(struct conn *c, struct span bytes)
     return c->dead ? WEIR_GONE : buf_span(&c->sent, bytes);
 }
 
-void conn_skip(struct conn *c, size_t most)
-{
-    (void)c;
-    (void)most;
-}
-
 void conn_write_no_memory(struct conn *c, const char *request_id)
 {
     (void)request_id;

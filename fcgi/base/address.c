@@ -8,11 +8,15 @@
 /* ---- the path ---- */
 
 /* As the client wrote it, undecoded: a web server's own decoding loses what %2F meant. Where there is none, what the web
- * server has decoded (RFC 3875 4.1.5). */
+ * server has decoded (RFC 3875 4.1.5). *is_decoded: there is nothing, or nothing left, to decode. */
 static struct span raw_path(const struct address_variables *v, struct arena *a, bool *is_decoded)
 {
-    *is_decoded = !v->uri || *v->uri != '/';
-    if (!*is_decoded) return (struct span){v->uri, strcspn(v->uri, "?")};
+    *is_decoded = true;
+    if (v->uri && *v->uri == '/') {
+        struct span path = {v->uri, strcspn(v->uri, "?")};
+        *is_decoded = !memchr(path.at, '%', path.len);
+        return path;
+    }
     return span_of(arena_printf(a, "%s%s", v->script ? v->script : "", v->info ? v->info : ""));
 }
 

@@ -76,16 +76,6 @@ enum weir_err buf_add(struct buf *b, const void *bytes, size_t n)
     return b->err;
 }
 
-enum weir_err buf_span(struct buf *b, struct span s)
-{
-    return buf_add(b, s.at, s.len);
-}
-
-enum weir_err buf_str(struct buf *b, const char *text)
-{
-    return buf_add(b, text, strlen(text));
-}
-
 enum weir_err buf_char(struct buf *b, char c)
 {
     if (b->err || !has_room(b, 1))

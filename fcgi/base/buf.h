@@ -21,8 +21,8 @@ void buf_drop(struct buf *b, size_t n);                   /* removes the first n
 
 /* All return b->err. A write that would pass the ceiling adds nothing. */
 enum weir_err buf_add(struct buf *b, const void *bytes, size_t n);
-enum weir_err buf_span(struct buf *b, struct span s);
-enum weir_err buf_str(struct buf *b, const char *text);
+static inline enum weir_err buf_span(struct buf *b, struct span s) { return buf_add(b, s.at, s.len); }
+static inline enum weir_err buf_str(struct buf *b, const char *text) { return buf_add(b, text, strlen(text)); }
 enum weir_err buf_char(struct buf *b, char c);
 enum weir_err buf_int(struct buf *b, int64_t n);
 enum weir_err buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

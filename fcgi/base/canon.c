@@ -15,14 +15,23 @@ static enum weir_err write_value(struct jval v, const char *const *skip, int dep
 
 static bool is_plain(struct span quoted) { return !memchr(quoted.at, '\\', quoted.len); }
 
+/* Has it no escapes but those that it would be written with again? */
+static bool is_canonical(struct span literal)
+{
+    const char *at = literal.at, *end = literal.at + literal.len;
+    for (; (at = memchr(at, '\\', (size_t)(end - at))); at += 2)
+        if (!memchr("bfnrt\"\\", at[1], 7)) return false;
+    return true;
+}
+
 /* A literal: with its quotes. */
 static enum weir_err write_string(struct span literal, struct buf *out)
 {
     struct buf text;
-    if (is_plain(literal)) return buf_span(out, literal);
+    if (is_canonical(literal)) return buf_span(out, literal);
     buf_init(&text, literal.len * 3); /* a lone surrogate's six bytes become three */
     enum weir_err err = jval_string((struct jval){JSON_STRING, literal}, &text);
-    bool is_lossy = err == WEIR_OK && memmem(text.at, text.len, REPLACED, sizeof REPLACED - 1); /* of any lone surrogate */
+    bool is_lossy = err == WEIR_OK && span_has(buf_all(&text), REPLACED); /* of any lone surrogate */
     if (is_lossy) buf_span(out, literal);
     else if (err == WEIR_OK) json_string(out, buf_all(&text));
     buf_free(&text);
@@ -69,20 +78,29 @@ static bool is_skipped(struct span name, const char *const *skip)
     return false;
 }
 
+/* Those that are written, in the order they came in. */
+static enum weir_err list_members(struct jval object, const char *const *skip, struct buf *list)
+{
+    struct member m = {.place = 0};
+    struct jiter it = jscan_iter(object);
+    for (; jscan_next(&it, &m.name, &m.value); m.place++) {
+        if (is_skipped(m.name, skip)) continue;
+        if (!undo(&m)) return WEIR_NOMEM;
+        if (buf_add(list, &m, sizeof m) == WEIR_OK) continue;
+        free(m.undone);
+        return WEIR_NOMEM;
+    }
+    return WEIR_OK;
+}
+
 static enum weir_err write_object(struct jval v, const char *const *skip, int depth, struct buf *out)
 {
-    size_t count = 0, room = jscan_count(v);
-    struct member *members = malloc((room + 1) * sizeof *members);
-    struct jiter it = jscan_iter(v);
-    enum weir_err err = WEIR_OK;
-    if (!members) return WEIR_NOMEM;
-    for (struct member m; err == WEIR_OK && count < room && jscan_next(&it, &m.name, &m.value);) {
-        m.place = count;
-        if (is_skipped(m.name, skip)) room--;
-        else if (!undo(&m)) err = WEIR_NOMEM;
-        else members[count++] = m;
-    }
-    qsort(members, count, sizeof *members, compare_members);
+    struct buf list;
+    buf_init(&list, SIZE_MAX - 1);
+    enum weir_err err = list_members(v, skip, &list);
+    struct member *members = (struct member *)(void *)list.at;
+    size_t count = list.len / sizeof *members;
+    if (err == WEIR_OK && count > 1) qsort(members, count, sizeof *members, compare_members);
     if (err == WEIR_OK) err = buf_char(out, '{');
     for (size_t i = 0; i < count && err == WEIR_OK; i++) {
         if (i) buf_char(out, ',');
@@ -91,7 +109,7 @@ static enum weir_err write_object(struct jval v, const char *const *skip, int de
         if (err == WEIR_OK) err = write_value(members[i].value, NULL, depth + 1, out);
     }
     for (size_t i = 0; i < count; i++) free(members[i].undone);
-    free(members);
+    buf_free(&list);
     return err == WEIR_OK ? buf_char(out, '}') : err;
 }
 

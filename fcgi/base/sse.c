@@ -24,10 +24,14 @@ static bool is_eol(char c)
     return c == '\n' || c == '\r';
 }
 
-/* The first \n or \r from `at` on; end if there is none. Not two memchr: each would search past the other's hit
- * again and again. */
-static const char *find_eol(const char *at, const char *end)
+/* The first \n or \r from `at` on; end if there is none. Where there are both, not two memchr: each would search past the
+ * other's hit again and again. */
+static const char *find_eol(const struct sse *s, const char *at, const char *end)
 {
+    if (!s->has_cr) {
+        const char *eol = memchr(at, '\n', (size_t)(end - at));
+        return eol ? eol : end;
+    }
     const uint64_t ones = 0x0101010101010101u, tops = 0x8080808080808080u;
     while (end - at >= 8) {
         uint64_t v;
@@ -76,7 +80,7 @@ static void scan(struct sse *s)
 
     while (s->scanned < s->in.len) {
         const char *at = start + s->scanned;
-        const char *eol = find_eol(at, end);
+        const char *eol = find_eol(s, at, end);
         bool blank = eol == at && at_line_start(s, s->scanned);
         s->scanned = (size_t)(eol - start);
         if (eol == end || (*eol == '\r' && eol + 1 == end))
@@ -104,6 +108,7 @@ enum weir_err sse_feed(struct sse *s, const char *bytes, size_t n)
     s->joined.max = s->in.max;
     if (buf_add(&s->in, bytes, n) != WEIR_OK)
         return s->err = s->in.err;
+    s->has_cr = s->has_cr || (n && memchr(bytes, '\r', n));
     if (begin(s))
         scan(s);
     return s->err;
@@ -149,7 +154,7 @@ bool sse_next(struct sse *s, struct sse_event *ev)
     const char *start = s->in.at + s->given, *end = s->in.at + s->whole, *at = start;
     bool joined = false;
     for (;;) {
-        const char *eol = find_eol(at, end);
+        const char *eol = find_eol(s, at, end);
         struct span line = {at, (size_t)(eol - at)}, value;
         at = past_eol(eol, end);
         if (line.len == 0)
@@ -171,11 +176,11 @@ bool sse_next(struct sse *s, struct sse_event *ev)
     return true;
 }
 
-static bool has_data_line(struct span lines)
+static bool has_data_line(const struct sse *s, struct span lines)
 {
     const char *at = lines.at, *end = at + lines.len;
     while (at < end) {
-        const char *eol = find_eol(at, end);
+        const char *eol = find_eol(s, at, end);
         struct span value;
         if (line_has((struct span){at, (size_t)(eol - at)}, SPAN("data"), &value))
             return true;
@@ -193,7 +198,7 @@ enum weir_err sse_end(struct sse *s)
     char last = rest.at[rest.len - 1];
     bool blank_pending = s->begun && last == '\r' && s->scanned == s->in.len - 1 && at_line_start(s, s->scanned);
     if (!blank_pending) {
-        if (!has_data_line(rest)) {
+        if (!has_data_line(s, rest)) {
             s->in.len = s->scanned = s->whole;
             return WEIR_OK;
         }

@@ -13,6 +13,7 @@ struct sse {
     size_t whole;      /* bytes of `in` that are whole events; the rest is one unfinished event */
     size_t scanned;    /* bytes of `in` searched for line ends */
     bool begun;        /* past the place of a byte order mark */
+    bool has_cr;       /* some byte fed was a \r */
     enum weir_err err; /* the first failure; sticks */
 };
 

@@ -31,10 +31,14 @@ enum weir_err json_string(struct buf *out, struct span s)
     buf_char(out, '"');
     while (at < end) {
         unsigned char c = (unsigned char)*at;
+        if (c >= ' ' && c < 0x7F && c != '"' && c != '\\') {
+            at++;
+            continue;
+        }
         size_t n = utf8_char(at, end);
         if (n == 2 && c == 0xC2)
             c = (unsigned char)at[1]; /* U+0080 to U+00BF; the first 32 are controls */
-        if (n && c >= ' ' && c != '"' && c != '\\' && (n != 1 || c != 0x7F) && (n != 2 || c >= 0xA0)) {
+        if (n > 2 || (n == 2 && c >= 0xA0)) {
             at += n;
             continue;
         }

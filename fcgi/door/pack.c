@@ -41,7 +41,7 @@ enum weir_err unpack(struct span packed, struct buf *out)
     unsigned long long n = ZSTD_getFrameContentSize(inside.at, inside.len);
     if (n == ZSTD_CONTENTSIZE_ERROR || n == ZSTD_CONTENTSIZE_UNKNOWN) return WEIR_CORRUPT;
     if (n > out->max - out->len) return WEIR_FULL;
-    char *room = buf_room(out, (size_t)n + 1);
+    char *room = buf_room(out, (size_t)n);
     if (!room) return out->err;
     if (ZSTD_decompress(room, (size_t)n, inside.at, inside.len) != n) return WEIR_CORRUPT;
     buf_added(out, (size_t)n);

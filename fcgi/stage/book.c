@@ -22,6 +22,13 @@ static const char *copy(struct arena *a, const char *text)
     return text ? arena_str(a, span_of(text)) : NULL;
 }
 
+/* The first `cleared` bytes are zero. */
+static void *new_job(size_t size, size_t cleared)
+{
+    void *job = malloc(size);
+    return job ? memset(job, 0, cleared) : NULL;
+}
+
 static void log_warnings(const struct ledger_warnings *w)
 {
     for (int i = 0; i < w->count; i++)
@@ -39,12 +46,12 @@ struct admit_job {
     struct arena strings;
     struct ledger_ask ask;
     struct ledger_try first;
-    struct ledger_grant grant;
     enum ledger_may may;
     bool provider_is_hard;
-    struct ledger_refusal refusal;
     bool abandoned;             /* the writer's: nobody waits for it any more */
     int refs;                   /* atomic: the job and its undoing */
+    struct ledger_grant grant;  /* these two the ledger fills */
+    struct ledger_refusal refusal;
 };
 
 static void admit_free(struct job *j)
@@ -59,7 +66,7 @@ static enum weir_err admit_run(struct job *j, struct db *db)
 {
     struct admit_job *a = (struct admit_job *)j;
     struct ledger_refusal skipped;
-    a->grant = (struct ledger_grant){.ticket = 0}; /* of a run that was rolled back: its number may be another's now */
+    a->grant.ticket = 0; /* of a run that was rolled back: its number may be another's now */
     if (a->abandoned) return WEIR_OK;
     enum weir_err err = ledger_admit(a->ledger, db, &a->ask, &a->grant, &a->refusal);
     a->may = LEDGER_GO;
@@ -119,11 +126,12 @@ enum weir_err book_admit(const struct book *b, const struct ledger_ask *ask, con
                          struct ledger_grant *grant, enum ledger_may *may, bool *provider_is_hard,
                          struct ledger_refusal *refusal)
 {
-    struct admit_job *a = calloc(1, sizeof *a);
+    struct admit_job *a = new_job(sizeof *a, offsetof(struct admit_job, grant));
     if (!a) return WEIR_NOMEM;
     a->job = (struct job){.run = admit_run, .dispose = admit_free};
     a->ledger = b->ledger;
     a->refs = 1;
+    a->grant.ticket = 0;
     arena_init(&a->strings);
     enum weir_err err = copy_ask(a, ask, first) ? writer_run(store_writer(b->store), &a->job, ADMIT_MS, false) : WEIR_NOMEM;
     if (err == WEIR_OK) {
@@ -353,10 +361,10 @@ struct once_job {
     struct arena strings;
     struct ledger_ask ask;
     struct audit_row row;
-    struct ledger_grant grant;
-    struct ledger_refusal refusal;
     int64_t key_id;
     bool abandoned; /* atomic: nobody waits any more, and nothing is to be written */
+    struct ledger_grant grant; /* these two the ledger fills */
+    struct ledger_refusal refusal;
 };
 
 static void once_free(struct job *j)
@@ -368,7 +376,7 @@ static void once_free(struct job *j)
 static enum weir_err once_run(struct job *j, struct db *db)
 {
     struct once_job *o = (struct once_job *)j;
-    o->grant = (struct ledger_grant){.ticket = 0};
+    o->grant.ticket = 0;
     if (__atomic_load_n(&o->abandoned, __ATOMIC_ACQUIRE)) return WEIR_OK;
     enum weir_err err = ledger_at_once(o->ledger, db, &o->ask, &o->row, &o->grant, &o->refusal);
     return err == WEIR_OK && o->grant.ticket && o->key_id ? keys_touch(db, o->key_id, o->row.time) : err;
@@ -388,7 +396,7 @@ static void ask_of_row(struct once_job *o)
 enum weir_err book_at_once(const struct book *b, const struct ledger_ask *ask, const struct audit_row *row, int64_t key_id,
                            struct ledger_grant *grant, struct ledger_refusal *refusal)
 {
-    struct once_job *o = calloc(1, sizeof *o);
+    struct once_job *o = new_job(sizeof *o, offsetof(struct once_job, grant));
     if (!o) return WEIR_NOMEM;
     o->job = (struct job){.run = once_run, .dispose = once_free};
     o->ledger = b->ledger;

@@ -68,13 +68,26 @@ static void give(const struct delta *d, void *arg)
     delta_write(t->writer, d, t->out);
 }
 
+/* Only an event without choices is a usage chunk: of most it is enough to see that no array in them is empty. */
+static bool may_be_usage(struct span data)
+{
+    const char *end = data.at + data.len, *close = data.at;
+    for (; (close = memchr(close, ']', (size_t)(end - close))); close++) {
+        const char *before = close;
+        while (before > data.at && memchr(" \t\r\n", before[-1], 4)) before--;
+        if (before > data.at && before[-1] == '[') return true;
+    }
+    return false;
+}
+
 static void take_event(struct retelling *t, const struct sse_event *ev)
 {
     struct fault fault;
     struct span response;
     switch (t->way) {
     case BUT_USAGE:
-        if (!ev->data.at || tap_read_event(&t->tap, ev->data, &fault) != EVENT_USAGE) buf_span(t->out, ev->raw);
+        if (!ev->data.at || !may_be_usage(ev->data) || tap_read_event(&t->tap, ev->data, &fault) != EVENT_USAGE)
+            buf_span(t->out, ev->raw);
         break;
     case RESPONSE_TO_PLAIN:
         response = response_of_event(ev->data);

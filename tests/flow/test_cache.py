@@ -104,6 +104,14 @@ def test_the_same_form_comes_back_byte_by_byte(gw):
         assert one == two and cache_of(gw) == "hit"
 
 
+def test_a_long_prompt_is_found_again(gw):
+    alias = gw.alias("ok", cache_ttl=60)
+    for words in (100, 1000, 30000):
+        prompt = [{"role": "user", "content": "A \"weir\"\n " * words}]
+        for expected in ("miss", "hit"):
+            assert chat(gw.sdk(), alias, messages=prompt)[0] == WHOLE and cache_of(gw) == expected
+
+
 def test_embeddings_are_kept_in_the_encoding_asked_for(gw):
     alias = gw.alias("ok", cache_ttl=60)
     client = gw.sdk()

@@ -110,6 +110,23 @@ static void what_is_put_is_found_whole_until_it_is_gone(void **state)
     end(&r, c);
 }
 
+static void a_long_name_is_found_again(void **state)
+{
+    struct room r;
+    static char name[200000];
+    (void)state;
+    room_open(&r);
+    struct cache *c = start(&r);
+    memset(name, 'n', sizeof name - 1);
+    for (size_t n = 1000; n < sizeof name; n *= 2) { /* those from 2 KB on are packed */
+        name[n] = '\0';
+        assert_true(keep(c, name, "the answer", NOW, MUCH));
+        assert_string_equal(kept(c, name, NOW), "the answer");
+        name[n] = 'n';
+    }
+    end(&r, c);
+}
+
 static void a_hash_alone_finds_nothing(void **state)
 {
     struct room r;
@@ -561,9 +578,11 @@ static void what_is_packed_comes_out_again_or_is_refused(void **state)
         buf_clear(&out);
         assert_int_equal(pack((struct span){text, n}, &packed), WEIR_OK);
         assert_true(packed.len <= n + 1 && (n < WORTH || packed.len < 100));
+        out.max = n; /* and takes no more room than it needs */
         assert_int_equal(unpack(buf_all(&packed), &out), WEIR_OK);
         assert_true(span_eq(buf_all(&out), (struct span){text, n}));
     }
+    out.max = 1 << 20;
     packed.len /= 2;
     assert_int_equal(unpack(buf_all(&packed), &out), WEIR_CORRUPT);
     assert_int_equal(unpack(SPAN_NONE, &out), WEIR_CORRUPT);
@@ -582,6 +601,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_put_is_found_whole_until_it_is_gone),
+        cmocka_unit_test(a_long_name_is_found_again),
         cmocka_unit_test(a_hash_alone_finds_nothing),
         cmocka_unit_test(an_entry_that_was_torn_is_not_found),
         cmocka_unit_test(the_least_recently_used_leave_first_and_the_bound_holds),

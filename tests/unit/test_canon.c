@@ -37,6 +37,8 @@ static void what_means_the_same_is_written_the_same(void **state)
     becomes("{\"ab\":1,\"a\":2,\"abc\":3}", "{\"a\":2,\"ab\":1,\"abc\":3}");
     becomes("\"\\ud83d\\ude00\"", "\"\xF0\x9F\x98\x80\"");
     becomes("[\"\\\"\\\\\"]", "[\"\\\"\\\\\"]");
+    becomes("\"\\b\\f\\n\\r\\t\\\"\\\\\"", "\"\\b\\f\\n\\r\\t\\\"\\\\\"");
+    becomes("\"\\\\/\\\\u0041\\/\\u000a\\u000B\"", "\"\\\\/\\\\u0041/\\n\\u000b\"");
 }
 
 static void what_differs_stays_different(void **state)

@@ -416,6 +416,21 @@ static void a_stream_comes_back_as_it_was_but_for_a_usage_chunk_that_nobody_aske
     buf_free(&out);
 }
 
+/* An empty array is what tells a usage chunk from others at first sight, however it is written and whatever else is empty. */
+static void of_what_looks_like_a_usage_chunk_only_that_is_left_out(void **state)
+{
+    struct buf out;
+    const struct keep_form form = {.asked = FACE_CHAT, .stream = true};
+    (void)state;
+    buf_init(&out, 1 << 20);
+#define SPACED "data: {\"choices\" : [ \t ] , \"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4}}\n\n"
+#define OTHERS CHUNK("{\"content\":\"[]\"}", "null") CHUNK("{\"content\":\"a\",\"tool_calls\":[ ]}", "null") \
+    "data: {\"choices\":[],\"usage\":null}\n\n" ": []\n\n" "data: ]\n\n" "data: []\n\n"
+    told(FACE_CHAT, ASKED(",\"stream\":true"), form, SPAN(OTHERS SPACED STREAM DONE), &out);
+    assert_string_equal(buf_cstr(&out), OTHERS STREAM DONE);
+    buf_free(&out);
+}
+
 static void what_other_forms_have_no_room_for_is_kept_by_form(void **state)
 {
     static const struct { enum face face; const char *body; bool needs; } all[] = {
@@ -482,6 +497,7 @@ int main(void)
         cmocka_unit_test(a_head_comes_back_as_it_was_told),
         cmocka_unit_test(a_response_goes_into_a_stream_and_back_without_loss),
         cmocka_unit_test(a_stream_comes_back_as_it_was_but_for_a_usage_chunk_that_nobody_asked_for),
+        cmocka_unit_test(of_what_looks_like_a_usage_chunk_only_that_is_left_out),
         cmocka_unit_test(what_other_forms_have_no_room_for_is_kept_by_form), cmocka_unit_test(an_answer_is_kept_up_to_its_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -136,15 +136,12 @@ SELECT v.name, v.body, v.sealed IS NOT NULL, k.keys, k.tried, k.fetched, k.fault
 FROM jwt_verifier v LEFT JOIN key_set k ON k.verifier = v.name AND k.url = json_extract(v.body, '$.jwks_url')
 WHERE ?1 IS NULL OR v.name = ?1 ORDER BY v.name;
 
--- A row's id is given when it is written, its time when it was admitted: the inner query finds an id that everything
--- admitted since ?2 is sure to stand behind, a day being longer than any request, so old rows are not read.
 -- name: audit_page
 SELECT id, time, request_id, user, team, role, rolegroup, key, ip, endpoint, alias, provider, model, stream, status,
        outcome, attempts, cache, prompt_tokens, cached_tokens, cache_write_tokens, completion_tokens, cost,
        usage_source, first_byte_ms, latency_ms, error, context
 FROM audit
-WHERE id > max(?1, coalesce((SELECT id FROM audit WHERE time < ?2 - 86400000 ORDER BY time DESC LIMIT 1), 0))
-  AND time >= ?2 AND (?3 IS NULL OR user = ?3)
+WHERE id > ?1 AND time >= ?2 AND (?3 IS NULL OR user = ?3)
 ORDER BY id LIMIT ?4;
 
 -- For role admin only.
@@ -447,11 +444,8 @@ SELECT id, time, request_id, user, team, role, rolegroup, key, ip, endpoint, ali
        usage_source, first_byte_ms, latency_ms, error, ticket, over_bound, warned, context
 FROM audit WHERE id = ?1;
 
--- name: audit_newest_before
-SELECT id FROM audit WHERE time < ?1 ORDER BY time DESC LIMIT 1;
-
 -- name: audit_time_of
-SELECT time FROM audit WHERE id >= ?1 ORDER BY id LIMIT 1;
+SELECT time, id FROM audit WHERE id >= ?1 ORDER BY id LIMIT 1;
 
 -- name: rollup_hour_of_user
 SELECT max(hour) FROM rollup WHERE user = ?1 AND hour <= ?2;

@@ -60,17 +60,51 @@ static enum weir_err read_row(struct stmt *s, struct arena *a, struct audit_row 
     return WEIR_OK;
 }
 
+/* The first row from that id on; *id 0: there is none. */
+static enum weir_err row_from(struct db *db, int64_t from, int64_t *id, int64_t *time)
+{
+    struct stmt *s = db_stmt(db, SQL_AUDIT_TIME_OF);
+    bool row;
+    stmt_int(s, 1, from);
+    enum weir_err err = stmt_step(s, &row);
+    *id = err == WEIR_OK && row ? stmt_get_int(s, 1) : 0;
+    *time = *id ? stmt_get_int(s, 0) : 0;
+    stmt_reset(s);
+    return err;
+}
+
+/* By halves: the last row up to `before` was admitted before that time, the first from `from` on was not. */
+enum weir_err audit_id_before(struct db *db, int64_t time, int64_t *before)
+{
+    bool row;
+    int64_t from = 1, id, of;
+    struct stmt *s = db_stmt(db, SQL_AUDIT_NEWEST);
+    enum weir_err err = stmt_step(s, &row);
+    if (err == WEIR_OK && row) from = stmt_get_int(s, 0) + 1;
+    stmt_reset(s);
+    *before = 0;
+    while (err == WEIR_OK && *before + 1 < from) {
+        int64_t middle = *before + (from - *before) / 2;
+        err = row_from(db, middle, &id, &of);
+        if (err == WEIR_OK && id && id < from && of < time) *before = id;
+        else from = middle;
+    }
+    return err;
+}
+
 enum weir_err audit_page(struct db *db, int64_t after_id, int64_t since_ms, const char *user, int most,
                          struct arena *a, struct audit_row *out, int *count)
 {
-    struct stmt *s = db_stmt(db, SQL_AUDIT_PAGE);
     bool row;
-    enum weir_err err;
-    stmt_int(s, 1, after_id);
+    int64_t before;
+    *count = 0;
+    enum weir_err err = audit_id_before(db, since_ms - AUDIT_LONGEST_MS, &before);
+    if (err != WEIR_OK) return err;
+    struct stmt *s = db_stmt(db, SQL_AUDIT_PAGE);
+    stmt_int(s, 1, before > after_id ? before : after_id);
     stmt_int(s, 2, since_ms);
     stmt_text(s, 3, span_of(user));
     stmt_int(s, 4, most);
-    *count = 0;
     while ((err = stmt_step(s, &row)) == WEIR_OK && row && *count < most)
         if ((err = read_row(s, a, &out[(*count)++])) != WEIR_OK) break;
     stmt_reset(s);

@@ -29,6 +29,13 @@ struct audit_row {
 
 enum weir_err audit_insert(struct db *db, const struct audit_row *r);
 
+/* A row's id is given when it is written, its time is that of its admission; writing never goes back in time, and no request
+ * lasts this long. So an id stands for a time: of the id that this gives, and of all below, everything admitted
+ * AUDIT_LONGEST_MS after `time` or later stands behind it, and everything admitted AUDIT_LONGEST_MS before `time` or earlier
+ * does not. 0: all may stand behind it. Needs the administrators' list, like audit_page. */
+#define AUDIT_LONGEST_MS ((int64_t)86400000)
+enum weir_err audit_id_before(struct db *db, int64_t time, int64_t *id);
+
 /* Rows after `after_id` with time >= since_ms and, if not NULL, that user; oldest first, `most` at a time.
  * Strings are the arena's. */
 enum weir_err audit_page(struct db *db, int64_t after_id, int64_t since_ms, const char *user, int most,

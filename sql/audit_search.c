@@ -1,5 +1,5 @@
 /* Looks through the audit log backwards, a range of ids at a time. Ids are given when a row is written, times when its
- * request was admitted; no request lasts a day, so a day's margin makes an id stand for a time. */
+ * request was admitted: audit_id_before. */
 #include "sql/audit_search.h"
 
 #include "fcgi/base/clock.h"
@@ -8,7 +8,6 @@
 #ifndef PIECE                  /* the test takes small ones */
 #define PIECE 20000            /* ids looked at in one statement */
 #endif
-#define DAY_MS 86400000
 #define HOUR_MS 3600000
 
 struct search {
@@ -53,26 +52,18 @@ static enum weir_err read_id(struct stmt *s, int64_t standard, int64_t *id)
     return err;
 }
 
-/* The newest row admitted before that time; 0: none. */
-static enum weir_err newest_before(struct db *db, int64_t time, int64_t *id)
-{
-    struct stmt *s = db_stmt(db, SQL_AUDIT_NEWEST_BEFORE);
-    stmt_int(s, 1, time);
-    return read_id(s, 0, id);
-}
-
 static enum weir_err bounds(struct search *q, int64_t below)
 {
     int64_t newest;
     enum weir_err err = read_id(db_stmt(q->db, SQL_AUDIT_NEWEST), 0, &newest);
     q->below = below && below <= newest ? below : newest + 1;
     if (err == WEIR_OK && q->f->until) {
-        err = newest_before(q->db, q->f->until + DAY_MS, &newest);
+        err = audit_id_before(q->db, q->f->until + AUDIT_LONGEST_MS, &newest);
         if (newest + 1 < q->below) q->below = newest + 1;
     }
     q->floor = 1;
     if (err == WEIR_OK && q->f->since) {
-        err = newest_before(q->db, q->f->since - DAY_MS, &q->floor);
+        err = audit_id_before(q->db, q->f->since - AUDIT_LONGEST_MS, &q->floor);
         q->floor++;
     }
     return err;
@@ -127,7 +118,8 @@ static enum weir_err skip(struct search *q)
         q->below = q->floor;
         return WEIR_OK;
     }
-    if ((err = newest_before(q->db, hour + HOUR_MS + DAY_MS, &id)) == WEIR_OK && id + 1 < q->below) q->below = id + 1;
+    err = audit_id_before(q->db, hour + HOUR_MS + AUDIT_LONGEST_MS, &id);
+    if (err == WEIR_OK && id + 1 < q->below) q->below = id + 1;
     return err;
 }
 

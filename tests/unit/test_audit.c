@@ -90,11 +90,48 @@ static void pages_are_whole_though_times_are_out_of_order(void **state)
     room_close(&r);
 }
 
+/* Requests of up to a day, quiet days, and rows missing at the beginning and in between. */
+static void an_id_stands_for_a_time(void **state)
+{
+    struct room r;
+    sqlite3_stmt *s;
+    int64_t written = 10 * DAY, before;
+    (void)state;
+    room_open(&r);
+    struct db *db = room_admin(&r);
+    assert_int_equal(audit_id_before(db, 10 * DAY, &before), WEIR_OK);
+    assert_int_equal(before, 0);
+    srandom(5);
+    for (int i = 0; i < 600; i++) {
+        struct audit_row row = room_audit("r");
+        written += i % 97 ? random() % (DAY / 40) : 3 * DAY;
+        row.time = written - random() % DAY;
+        assert_int_equal(audit_insert(db, &row), WEIR_OK);
+    }
+    assert_int_equal(sqlite3_exec(db->at, "DELETE FROM audit WHERE id < 70 OR id % 5 = 3 OR id BETWEEN 300 AND 420", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db->at, "SELECT count(*) FROM audit WHERE CASE WHEN id <= ?1 THEN time >= ?2 + ?3 ELSE time <= ?2 - ?3 END",
+                                        -1, &s, NULL), SQLITE_OK);
+    for (int64_t time = 8 * DAY; time < written + 2 * DAY; time += DAY / 13) {
+        assert_int_equal(audit_id_before(db, time, &before), WEIR_OK);
+        sqlite3_bind_int64(s, 1, before);
+        sqlite3_bind_int64(s, 2, time);
+        sqlite3_bind_int64(s, 3, AUDIT_LONGEST_MS);
+        assert_int_equal(sqlite3_step(s), SQLITE_ROW);
+        assert_int_equal(sqlite3_column_int64(s, 0), 0);
+        sqlite3_reset(s);
+    }
+    assert_int_equal(room_number(&r, "SELECT max(id) FROM audit"), before);
+    sqlite3_finalize(s);
+    db_close(db);
+    room_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_field_survives),
         cmocka_unit_test(pages_are_whole_though_times_are_out_of_order),
+        cmocka_unit_test(an_id_stands_for_a_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

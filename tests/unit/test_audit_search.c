@@ -6,7 +6,7 @@
 #include "tests/unit/sql_room.h"
 
 #define ROWS 1500
-#define START (100 * (int64_t)DAY_MS)
+#define START (100 * (int64_t)AUDIT_LONGEST_MS)
 #define STEP_MS 900000 /* between rows: 1500 of them are 15 days */
 
 struct row { int64_t time; const char *user, *team, *key, *outcome; };
@@ -85,9 +85,9 @@ static void every_filter_finds_what_a_look_at_all_rows_finds(void **state)
     static const struct audit_filter filters[] = {
         {0}, {.user = "grace"}, {.user = "ada"}, {.user = "nobody"}, {.key = "k2"}, {.team = "looms"}, {.outcome = "ok"}, {.outcome = "failed"},
         {.outcome = "orphaned"}, {.user = "ada", .outcome = "ok"}, {.user = "joan", .team = "looms", .key = "k1", .outcome = "refused"},
-        {.since = START + 5 * (int64_t)DAY_MS}, {.until = START + 5 * (int64_t)DAY_MS}, {.since = START + 3 * (int64_t)DAY_MS, .until = START + 4 * (int64_t)DAY_MS},
-        {.since = START + 3 * (int64_t)DAY_MS, .until = START + 3 * (int64_t)DAY_MS}, {.since = START + 99 * (int64_t)DAY_MS}, {.until = 1},
-        {.user = "ada", .since = START + 2 * (int64_t)DAY_MS}, {.key = "k2", .until = START + 9 * (int64_t)DAY_MS, .outcome = "failed"},
+        {.since = START + 5 * (int64_t)AUDIT_LONGEST_MS}, {.until = START + 5 * (int64_t)AUDIT_LONGEST_MS}, {.since = START + 3 * (int64_t)AUDIT_LONGEST_MS, .until = START + 4 * (int64_t)AUDIT_LONGEST_MS},
+        {.since = START + 3 * (int64_t)AUDIT_LONGEST_MS, .until = START + 3 * (int64_t)AUDIT_LONGEST_MS}, {.since = START + 99 * (int64_t)AUDIT_LONGEST_MS}, {.until = 1},
+        {.user = "ada", .since = START + 2 * (int64_t)AUDIT_LONGEST_MS}, {.key = "k2", .until = START + 9 * (int64_t)AUDIT_LONGEST_MS, .outcome = "failed"},
     };
     struct room r;
     (void)state;

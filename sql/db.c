@@ -1,5 +1,5 @@
 /* The SQLite door: connections, their prepared statements, transactions, and SQLite's errors as ours.
- * The only file that includes sqlite3.h. Knows no table, makes no SQL from what it is given. */
+ * With sql/db_log.c the only file that includes sqlite3.h. Knows no table, makes no SQL from what it is given. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sqlite3.h>
@@ -10,6 +10,7 @@
 #include "fcgi/base/buf.h"
 #include "fcgi/base/clock.h"
 #include "sql/db.h"
+#include "sql/db_log.h"
 #include "sql/wall.h"
 
 #define CACHE_KIB    512        /* page cache of a connection; a process has several */
@@ -42,7 +43,11 @@ struct db {
 };
 
 /* SQLite counts its memory unless told not to, under one lock of the whole process at each allocation. */
-void db_start(void) { sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); }
+void db_start(void)
+{
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    db_log_start();
+}
 
 static enum weir_err fault_of(int rc)
 {
@@ -340,13 +345,24 @@ enum weir_err db_undo(struct db *db)
     return err == WEIR_OK ? own_run(db, OWN_RELEASE) : err;
 }
 
+/* What must survive a power failure SQLite writes with syncs in between. */
+static enum weir_err commit_once(struct db *db)
+{
+    sqlite3_file *log = NULL;
+    if (db->survives != DB_SURVIVES_POWER) sqlite3_file_control(db->at, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+    db_log_gather(log, true);
+    enum weir_err err = own_run(db, OWN_COMMIT);
+    db_log_gather(log, false);
+    return err;
+}
+
 /* COMMIT that is refused as busy leaves the transaction open and may be asked again; SQLite's own busy handler is not
  * always asked there. */
 static enum weir_err commit(struct db *db)
 {
     int64_t until = clock_mono_ms() + db->busy_ms;
     enum weir_err err;
-    while ((err = own_run(db, OWN_COMMIT)) == WEIR_BUSY && db_in_transaction(db) && clock_mono_ms() < until)
+    while ((err = commit_once(db)) == WEIR_BUSY && db_in_transaction(db) && clock_mono_ms() < until)
         nanosleep(&(struct timespec){0, 1000000}, NULL);
     return err;
 }

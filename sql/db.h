@@ -1,5 +1,5 @@
-/* The SQLite door: the only file that includes sqlite3.h. A connection with its closed list of prepared statements.
- * A connection belongs to one thread at a time. */
+/* The SQLite door: only sql/db.c and sql/db_log.c include sqlite3.h. A connection with its closed list of prepared
+ * statements. A connection belongs to one thread at a time. */
 #ifndef WEIR_SQL_DB_H
 #define WEIR_SQL_DB_H
 

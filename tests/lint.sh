@@ -66,7 +66,7 @@ outside 'curl/' fcgi/door/http_room.h
 outside 'json-c/' fcgi/door/json.c
 outside 'jwt\.h' fcgi/door/jwt.c
 outside 'openssl/' 'fcgi/door/\(pem\|hmac\).c'
-outside 'sqlite3' sql/db.c
+outside 'sqlite3' 'sql/\(db\|db_log\).c'
 outside 'sodium' fcgi/base/secret.c
 outside 'zstd' fcgi/door/pack.c
 outside 'zlib' fcgi/door/inflate.c

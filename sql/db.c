@@ -38,6 +38,8 @@ struct db {
     int busy_ms;
     enum db_survives survives;
     int wal_pages;
+    bool begun;      /* a transaction that has not been committed; SQLite may have rolled it back by itself */
+    int64_t undone;  /* see db_undone */
     enum weir_err fault;
     char message[240];
 };
@@ -160,6 +162,7 @@ enum weir_err db_open(const char *path, enum db_mode mode, int busy_ms, const st
     db->broken.db = db;
     db->busy_ms = busy_ms;
     db->survives = DB_SURVIVES_PROCESS;
+    sqlite3_randomness(sizeof db->undone, &db->undone);
     if (list && !(db->stmts = calloc((size_t)list->count, sizeof *db->stmts))) goto out;
     int flags = (mode == DB_WRITE ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY) | SQLITE_OPEN_NOMUTEX;
     int rc = sqlite3_open_v2(path, &db->at, flags, NULL);
@@ -303,9 +306,13 @@ static enum weir_err own_run(struct db *db, enum own which)
     return stmt_run(prepare(db, &db->own[which], own_text[which]));
 }
 
+static void note_undone(struct db *db) { db->undone = (int64_t)((uint64_t)db->undone + 1); }
+
 enum weir_err db_begin(struct db *db)
 {
     db->deferred.write = NULL; /* of one that SQLite rolled back by itself */
+    if (db->begun) note_undone(db);
+    db->begun = true;
     return own_run(db, OWN_BEGIN);
 }
 
@@ -341,6 +348,7 @@ enum weir_err db_release(struct db *db) { return own_run(db, OWN_RELEASE); }
 enum weir_err db_undo(struct db *db)
 {
     db->deferred.write = NULL;
+    note_undone(db);
     enum weir_err err = own_run(db, OWN_BACK);
     return err == WEIR_OK ? own_run(db, OWN_RELEASE) : err;
 }
@@ -372,6 +380,7 @@ enum weir_err db_commit(struct db *db)
     enum weir_err err = db_write_deferred(db);
     if (err == WEIR_OK) err = commit(db);
     if (err != WEIR_OK) db_rollback(db);
+    else db->begun = false;
     return err;
 }
 
@@ -379,6 +388,7 @@ enum weir_err db_commit(struct db *db)
 void db_rollback(struct db *db)
 {
     db->deferred.write = NULL;
+    note_undone(db);
     if (!db_in_transaction(db)) return;
     struct stmt *s = prepare(db, &db->own[OWN_ROLLBACK], own_text[OWN_ROLLBACK]);
     if (!s->at) return;
@@ -387,6 +397,7 @@ void db_rollback(struct db *db)
 }
 
 bool db_in_transaction(const struct db *db) { return sqlite3_get_autocommit(db->at) == 0; }
+int64_t db_undone(const struct db *db) { return db->undone; }
 int64_t db_last_id(const struct db *db) { return sqlite3_last_insert_rowid(db->at); }
 int db_changes(const struct db *db) { return sqlite3_changes(db->at); }
 int db_wal_pages(const struct db *db) { return db->wal_pages; }

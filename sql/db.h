@@ -73,6 +73,8 @@ enum weir_err db_undo(struct db *db);     /* rolls back to the savepoint and dro
  * savepoint, or by db_write_deferred; rollback and undo forget it. In no transaction it is called at once. One at a time:
  * that of another arg is called first. Its error is that of whatever called it; a commit fails by it. */
 enum weir_err db_defer(struct db *db, enum weir_err (*write)(void *arg, struct db *db), void *arg);
+/* A number that becomes another whenever something this connection did may have been undone, and with every connection. */
+int64_t db_undone(const struct db *db);
 bool db_is_deferring(const struct db *db, const void *arg);
 enum weir_err db_write_deferred(struct db *db);
 int64_t db_last_id(const struct db *db);

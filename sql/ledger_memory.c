@@ -117,8 +117,9 @@ static enum weir_err read_state(struct ledger *l, struct db *db)
     if (!l->trusted || l->token != l->seen_token) {
         l->generation++;
         l->process = 0;
-        rollup_forget(l);
     }
+    if (l->undone != db_undone(db)) rollup_forget(l);
+    l->undone = db_undone(db);
     return WEIR_OK;
 }
 

@@ -50,6 +50,7 @@ struct ledger {
     int64_t token, next_token;
     uint64_t generation;         /* of counters in memory */
     int64_t version;             /* config_version the rules are of */
+    int64_t undone;              /* db_undone, of the sums' row numbers */
     int64_t time;                /* the last stamp given */
     int64_t seen_token, now, last_ticket; /* of the operation under way: now is its stamp */
     int64_t lag;                 /* how far the stamp is ahead of the clock */
@@ -170,7 +171,9 @@ bool touch_counts(const struct touch *t, int64_t number, int64_t time);
 enum weir_err rollup_add(struct ledger *l, struct db *db, const struct audit_row *row); /* to be written before the commit */
 enum weir_err rollup_write(struct ledger *l, struct db *db);
 void rollup_undo(struct ledger *l);   /* what was to be written was rolled back */
-void rollup_forget(struct ledger *l); /* row numbers in memory are not to be trusted any more */
+/* Rows may have been undone whose numbers are in memory. What others write does not matter: no row of sums is ever deleted,
+ * nor a number given twice. */
+void rollup_forget(struct ledger *l);
 void rollup_free(struct ledger *l);
 
 #endif

@@ -174,6 +174,7 @@ enum weir_err rollup_write(struct ledger *l, struct db *db)
         stmt_int(s, 1, from->row);
         for (int n = 0; n < from->table->sums; n++) stmt_int(s, 2 + n, from->of[n]);
         err = stmt_run(s);
+        if (err == WEIR_OK && db_changes(db) != 1) err = WEIR_CORRUPT; /* a row is gone: all runs again */
     }
     rollup_undo(l);
     return err;

@@ -199,9 +199,26 @@ void http_pool_free(struct http_pool *p)
     free(p);
 }
 
+static struct handle *take_newest(struct origin *o)
+{
+    struct handle *h = o->idle;
+    o->idle = h->next;
+    o->idle_count--;
+    return h;
+}
+
+/* A new handle takes the place of one that is spare elsewhere: after a burst on one upstream all its connections are idle,
+ * and there are not descriptors for as many again to the next. */
+static struct handle *take_place(const struct http_pool *p)
+{
+    struct origin *o = p->origins;
+    while (o && o->idle_count <= BOUND_IDLE_UPSTREAM) o = o->next;
+    return o ? take_newest(o) : NULL;
+}
+
 struct handle *pool_take(struct http_pool *p, const char *name, bool is_plain, struct origin **origin)
 {
-    struct handle *h = NULL;
+    struct handle *h = NULL, *spare = NULL;
     pthread_mutex_lock(&p->lock);
     struct origin *o = p->origins;
     while (o && strcmp(o->name, name) != 0) o = o->next;
@@ -212,12 +229,10 @@ struct handle *pool_take(struct http_pool *p, const char *name, bool is_plain, s
         o->next = p->origins;
         p->origins = o;
     }
-    if (o && o->idle) {
-        h = o->idle;
-        o->idle = h->next;
-        o->idle_count--;
-    }
+    if (o && o->idle) h = take_newest(o);
+    else spare = take_place(p);
     pthread_mutex_unlock(&p->lock);
+    handle_free(spare);
     *origin = o;
     if (h && h->is_plain != is_plain) { /* from before the setting was changed */
         handle_free(h);

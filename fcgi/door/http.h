@@ -29,7 +29,8 @@ enum weir_err http_start(void);
 /* stop_fd: readable when running calls must end (UPSTREAM_STOP); -1 for none. */
 enum weir_err http_pool_new(int stop_fd, struct http_pool **out);
 void http_pool_free(struct http_pool *p); /* no call may be open */
-/* Connections are kept until this finds that nobody has needed them lately; BOUND_IDLE_UPSTREAM of an upstream it leaves. */
+/* Connections are kept until this finds that nobody has needed them lately, or another upstream needs their descriptors;
+ * BOUND_IDLE_UPSTREAM of an upstream are left. */
 void http_pool_tidy(struct http_pool *p);
 
 /* Starts the call; it proceeds inside wait. Everything but c->body is copied. */

@@ -67,6 +67,27 @@ static void so_many_idle_handles_are_kept_and_no_more(void **state)
     http_pool_free(p);
 }
 
+/* The descriptors of one upstream's busy minute are there for the next one's. */
+static void a_new_handle_takes_the_place_of_a_spare_one_elsewhere(void **state)
+{
+    enum { MANY = BOUND_IDLE_UPSTREAM + 2 };
+    struct handle *h[MANY], *others[3];
+    struct origin *a, *b;
+    struct http_pool *p;
+    (void)state;
+    assert_int_equal(http_pool_new(-1, &p), WEIR_OK);
+    for (int i = 0; i < MANY; i++) assert_non_null(h[i] = pool_take(p, "https://a.example", false, &a));
+    for (int i = 0; i < MANY; i++) pool_give(p, a, h[i]);
+    for (int i = 0; i < 3; i++) {
+        assert_non_null(others[i] = pool_take(p, "https://b.example", false, &b));
+        assert_int_equal(a->idle_count, i < 2 ? MANY - 1 - i : BOUND_IDLE_UPSTREAM);
+    }
+    for (int i = 0; i < 3; i++) pool_give(p, b, others[i]);
+    assert_ptr_equal(pool_take(p, "https://b.example", false, &b), others[2]);
+    pool_give(p, b, others[2]);
+    http_pool_free(p);
+}
+
 /* Whatever an address that an administrator gave has become. */
 static void no_other_protocol_is_spoken(void **state)
 {
@@ -89,6 +110,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_upstream_waits_when_so_much_is_pending), cmocka_unit_test(headers_that_are_too_long_fail_the_call),
-        cmocka_unit_test(so_many_idle_handles_are_kept_and_no_more), cmocka_unit_test(no_other_protocol_is_spoken)};
+        cmocka_unit_test(so_many_idle_handles_are_kept_and_no_more),
+        cmocka_unit_test(a_new_handle_takes_the_place_of_a_spare_one_elsewhere), cmocka_unit_test(no_other_protocol_is_spoken)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -97,7 +97,7 @@ static enum records_event open_record(struct records *r)
         if (r->stage != BODY) return RECORDS_BROKEN;
         if (r->left) return RECORDS_BODY;
         r->stage = WHOLE;
-        return RECORDS_WHOLE;
+        return r->padding ? RECORDS_MORE : RECORDS_WHOLE; /* whoever watches the connection must not find any there */
     default: return RECORDS_BROKEN;
     }
 }
@@ -158,6 +158,7 @@ enum records_event records_next(struct records *r, struct span *in)
             if (!take_content(r, take(in, r->left))) event = RECORDS_BROKEN;
         } else {
             r->padding -= take(in, r->padding).len;
+            if (!r->padding && r->stage == WHOLE) event = RECORDS_WHOLE;
         }
         close_record(r);
     }

@@ -43,7 +43,7 @@ static void pair(struct buf *to, struct span name, struct span value)
 
 /* ---- what is read ---- */
 
-struct seen { enum records_event last; bool begun; char variables[40000], body[4000]; size_t len; };
+struct seen { enum records_event last; bool begun; char variables[40000], body[4000]; size_t len, left; };
 
 /* In pieces of `piece` bytes. */
 static void read_all(struct span all, size_t piece, struct seen *s)
@@ -75,6 +75,7 @@ static void read_all(struct span all, size_t piece, struct seen *s)
         all.at += given - in.len;
         all.len -= given - in.len;
     }
+    s->left = all.len;
     records_free(&r);
 }
 
@@ -98,7 +99,7 @@ static void the_same_is_read_however_it_is_cut(void **state)
     put(&all, PARAMS, 7, SPAN(""), 8);
     put(&all, STDIN, 7, SPAN("hello, "), 1);
     put(&all, STDIN, 7, SPAN("world"), 0);
-    put(&all, STDIN, 7, SPAN(""), 0);
+    put(&all, STDIN, 7, SPAN(""), 3);
     for (size_t piece = 1; piece <= all.len; piece++) {
         read_all(buf_all(&all), piece, &s);
         assert_int_equal(s.last, RECORDS_WHOLE);
@@ -107,6 +108,7 @@ static void the_same_is_read_however_it_is_cut(void **state)
         assert_int_equal(strlen(s.variables), 20 + 7 + 200 + 1 + 300 + 1);
         assert_int_equal(s.len, 12);
         assert_memory_equal(s.body, "hello, world", 12);
+        assert_int_equal(s.left, 0); /* nothing that a watched connection would be readable for */
     }
     buf_free(&all);
     buf_free(&vars);

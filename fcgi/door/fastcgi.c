@@ -13,16 +13,18 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "fcgi/base/clock.h"
 #include "fcgi/base/records.h"
 
 #define SHORT_OF_MS 10
+#define HURRY_MS    1000
 #define HOLDS       4096 /* bytes, of what came and was not read yet; then of what is to go out together */
 
 extern char **environ;
 
 struct conn {
     int fd;              /* FastCGI: the connection; -1: none */
-    int patience_ms;     /* how long the web server may do nothing */
+    int64_t until;       /* clock_mono_ms: hurried, the web server is not waited for any longer; else 0 */
     int watch_fd;        /* CGI: standard output where its closing can be seen, else -1 */
     bool is_cgi;
     bool open;           /* between accept and end */
@@ -77,7 +79,7 @@ enum weir_err conn_accept(struct conn *c)
     c->begun = c->answers = c->at_end = c->broken = c->gone = false;
     c->taken = c->out = 0;
     c->unread = SPAN_NONE;
-    c->patience_ms = BOUND_WEB_SERVER_S * 1000;
+    c->until = 0;
     if (c->is_cgi) {
         c->open = true;
         return WEIR_OK;
@@ -94,14 +96,16 @@ enum weir_err conn_accept(struct conn *c)
     return WEIR_OK;
 }
 
-void conn_hurry(struct conn *c) { c->patience_ms = 1000; }
+void conn_hurry(struct conn *c) { c->until = clock_mono_ms() + HURRY_MS; }
 
 /* Mostly what is waited for is there already: asked for first, waited for only then. */
 static bool wait_for(const struct conn *c, int fd, short what)
 {
     struct pollfd p = {.fd = fd, .events = what};
+    int64_t left = c->until ? c->until - clock_mono_ms() : BOUND_WEB_SERVER_S * 1000;
     int n;
-    do n = poll(&p, 1, c->patience_ms); while (n < 0 && errno == EINTR);
+    if (left <= 0) return false;
+    do n = poll(&p, 1, (int)left); while (n < 0 && errno == EINTR);
     return n > 0;
 }
 

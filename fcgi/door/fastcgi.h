@@ -18,7 +18,7 @@ void conn_free(struct conn *c); /* NULL is fine */
 /* Accepts from the listening socket, waiting. WEIR_BUSY: nothing came (a signal, or another took it); WEIR_IO: the
  * socket is unusable. No request may be open. In CGI mode the process's one request is taken. */
 enum weir_err conn_accept(struct conn *c);
-/* Of the connection accepted: the web server may be silent for a second only. */
+/* Of the connection accepted: a second from now on the web server is not waited for any more, whatever it does. */
 void conn_hurry(struct conn *c);
 /* Reads the request's head. WEIR_IO: the web server broke off, or what it says is no request; WEIR_NOMEM: nothing is known
  * of the request, but it can be answered. */

@@ -124,8 +124,9 @@ static bool open_master(const struct start *s, struct master_key **master)
 
 static bool store_failed(const struct start *s, enum weir_err err)
 {
-    char fault[4200];
-    return failed(s->db_path, usable_fault(s->data, fault, sizeof fault) ? fault : weir_err_info(err)->text);
+    char reason[4300];
+    usable_reason(s->data, weir_err_info(err)->text, reason, sizeof reason);
+    return failed(s->db_path, reason);
 }
 
 static bool open_store(const struct start *s, struct master_key **master)

@@ -220,10 +220,9 @@ static bool raise_fence(const struct start *s)
 
 static void start_failed(const struct start *s, enum weir_err err)
 {
-    char fault[4200];
-    bool theirs = usable_fault(s->data, fault, sizeof fault);
-    log_event(LOG_ERROR, "start_failed", LOG_TEXT("data", s->data),
-              LOG_TEXT("reason", theirs ? fault : weir_err_info(err)->text));
+    char reason[4300];
+    usable_reason(s->data, weir_err_info(err)->text, reason, sizeof reason);
+    log_event(LOG_ERROR, "start_failed", LOG_TEXT("data", s->data), LOG_TEXT("reason", reason));
 }
 
 static enum weir_err open_store(const struct start *s, struct book *b)

@@ -2,6 +2,7 @@
 #include "fcgi/base/usable.h"
 
 #include <dirent.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,21 +17,20 @@ static bool tell(const char *path, bool is_directory, char *say, size_t size)
     return true;
 }
 
-bool usable_fault(const char *directory, char *say, size_t size)
+void usable_reason(const char *directory, const char *what, char *say, size_t size)
 {
     char path[4096];
     struct dirent *entry;
-    *say = '\0';
-    if (tell(directory, true, say, size)) return true;
-    DIR *all = opendir(directory);
-    if (!all) return false;
-    bool found = false;
-    while (!found && (entry = readdir(all))) {
+    int n = snprintf(say, size, "%s ", what);
+    size_t said = n < (int)size ? (size_t)n : size - 1;
+    bool found = tell(directory, true, say + said, size - said);
+    DIR *all = found ? NULL : opendir(directory);
+    while (all && !found && (entry = readdir(all))) {
         struct stat st;
-        int n = snprintf(path, sizeof path, "%s/%s", directory, entry->d_name);
+        n = snprintf(path, sizeof path, "%s/%s", directory, entry->d_name);
         if (entry->d_name[0] == '.' || n >= (int)sizeof path || stat(path, &st) != 0) continue;
-        found = tell(path, S_ISDIR(st.st_mode), say, size);
+        found = tell(path, S_ISDIR(st.st_mode), say + said, size - said);
     }
-    closedir(all);
-    return found;
+    if (all) closedir(all);
+    if (!found) snprintf(say, size, "%s", what);
 }

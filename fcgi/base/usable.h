@@ -3,11 +3,10 @@
 #ifndef WEIR_BASE_USABLE_H
 #define WEIR_BASE_USABLE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
-/* Says which of them may not be read and written, and whose it is: "var/weir.db belongs to user 0, and user 33 may not write
- * it". False: all may be, or nothing can be said; *say is "" then. */
-bool usable_fault(const char *directory, char *say, size_t size);
+/* What failed, and behind it the first of them that may not be read and written, for that may be why: "... var/weir.db
+ * belongs to user 0, and user 33 may not write it". */
+void usable_reason(const char *directory, const char *what, char *say, size_t size);
 
 #endif

@@ -21,15 +21,15 @@ static void touch(mode_t mode)
     close(fd);
 }
 
-/* As a user who is not root, to whom nothing is forbidden. 1: says which file and whose; 0: nothing to say. */
+/* As a user who is not root, to whom nothing is forbidden. 1: says which file and whose, behind what failed; 0: only that. */
 static int said(const char *want)
 {
     pid_t child = fork();
     if (child == 0) {
-        char say[4200];
+        char say[4300];
         if (geteuid() == 0 && setuid(65534) != 0) _exit(2);
-        bool fault = usable_fault(directory, say, sizeof say);
-        _exit(fault != (*say != '\0') ? 3 : fault && strstr(say, want) ? 1 : fault ? 4 : 0);
+        usable_reason(directory, "It failed.", say, sizeof say);
+        _exit(strcmp(say, "It failed.") == 0 ? 0 : strncmp(say, "It failed. ", 11) != 0 ? 3 : strstr(say, want) ? 1 : 4);
     }
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);

@@ -1,5 +1,5 @@
 /* The web server's door: FastCGI's records over the connections it opens (base/records.h), and plain CGI beside it. No call
- * waits longer than BOUND_WEB_SERVER_S for a web server that says or reads nothing. */
+ * waits longer than BOUND_WEB_SERVER_S for a web server that says or reads nothing, but CGI's writes where those block. */
 #include "fcgi/door/fastcgi.h"
 
 #include <errno.h>
@@ -229,11 +229,12 @@ static void skip(struct conn *c)
 
 /* ---- the answer ---- */
 
-static bool write_stdout(struct span bytes)
+static bool write_stdout(const struct conn *c, struct span bytes)
 {
     while (bytes.len) {
         ssize_t done = write(STDOUT_FILENO, bytes.at, bytes.len);
         if (done < 0 && errno == EINTR) continue;
+        if (done < 0 && errno == EAGAIN && wait_for(c, STDOUT_FILENO, POLLOUT)) continue;
         if (done <= 0) return false;
         bytes.at += done;
         bytes.len -= (size_t)done;
@@ -291,7 +292,7 @@ enum weir_err conn_write(struct conn *c, struct span bytes)
     if (!c->answers) c->unread = SPAN_NONE; /* what it is held in now holds the answer */
     c->answers = true;
     if (c->gone || !bytes.len) return c->gone ? WEIR_GONE : WEIR_OK;
-    c->gone = !(c->is_cgi ? write_stdout(bytes) : write_fcgi(c, bytes));
+    c->gone = !(c->is_cgi ? write_stdout(c, bytes) : write_fcgi(c, bytes));
     return c->gone ? WEIR_GONE : WEIR_OK;
 }
 

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -162,6 +163,40 @@ static void a_hurried_web_server_has_a_second_in_all(void **state)
     close(fd);
 }
 
+static void *write_as_cgi(void *conn)
+{
+    static const char much[200000];
+    return conn_write(conn, (struct span){much, sizeof much}) == WEIR_OK ? conn : NULL;
+}
+
+/* Standard output is the web server's, also in whether it blocks. */
+static void a_full_pipe_is_waited_for(void **state)
+{
+    static char got[65536];
+    struct conn *c;
+    pthread_t thread;
+    void *fine;
+    int ends[2], kept = dup(STDOUT_FILENO);
+    size_t len = 0;
+    ssize_t n;
+    (void)state;
+    fflush(stdout);
+    assert_int_equal(pipe2(ends, O_NONBLOCK), 0);
+    assert_int_equal(dup2(ends[1], STDOUT_FILENO), STDOUT_FILENO);
+    close(ends[1]);
+    assert_int_equal(conn_new(true, &c), WEIR_OK);
+    c->at_end = true;
+    assert_int_equal(pthread_create(&thread, NULL, write_as_cgi, c), 0);
+    struct pollfd readable = {.fd = ends[0], .events = POLLIN};
+    while (len < 200000 && poll(&readable, 1, 10000) > 0 && (n = read(ends[0], got, sizeof got)) > 0) len += (size_t)n;
+    pthread_join(thread, &fine);
+    dup2(kept, STDOUT_FILENO);
+    close(kept), close(ends[0]);
+    assert_ptr_equal(fine, c);
+    assert_int_equal(len, 200000);
+    conn_free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +204,7 @@ int main(void)
         cmocka_unit_test(a_hurried_web_server_has_a_second_in_all),
         cmocka_unit_test(an_answer_waits_for_the_end_of_the_request),
         cmocka_unit_test(an_answer_is_whole_whatever_its_parts),
+        cmocka_unit_test(a_full_pipe_is_waited_for),
     };
     signal(SIGPIPE, SIG_IGN); /* as main does */
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -197,11 +197,14 @@ void pipeline_overloaded(const struct gateway *g, struct conn *conn)
     struct arena memory;
     struct problem p = {.retry_after_s = 1};
     arena_init(&memory);
-    if (conn_begin(conn) == WEIR_OK && request_read(conn, g->mount, g->ids, &memory, &r) == WEIR_OK) {
+    enum weir_err err = conn_begin(conn);
+    if (err == WEIR_OK && request_read(conn, g->mount, g->ids, &memory, &r) == WEIR_OK) {
         r.is_anthropic = is_anthropic(&r, r.path_is_bad ? NULL : route_of(r.path));
         problem_set(&p, WEIR_OVERLOADED, NULL, NULL);
         p.retry_after_s = 1;
         answer_problem(&r, &p, NULL);
+    } else if (err != WEIR_IO) {
+        conn_write_no_memory(conn, "");
     }
     conn_end(conn);
     arena_end(&memory);

@@ -5,6 +5,7 @@
 #include "fcgi/base/arena.c"
 #include "fcgi/base/buf.c"
 #define hex_value jscan_hex_value /* text has one too */
+#include "fcgi/base/jcheck.c"
 #include "fcgi/base/jscan.c"
 #undef hex_value
 #include "fcgi/base/text.c"

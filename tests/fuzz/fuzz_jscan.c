@@ -6,6 +6,7 @@
 #include <json-c/json.h>
 #include <stdlib.h>
 #include "fcgi/base/buf.c"
+#include "fcgi/base/jcheck.c"
 #include "fcgi/base/jscan.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);

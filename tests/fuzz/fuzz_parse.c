@@ -8,6 +8,7 @@
 /* jscan, text and parse have helpers of the same names; so has this file. */
 #define refuse jscan_refuse
 #define hex_value jscan_hex_value
+#include "fcgi/base/jcheck.c"
 #include "fcgi/base/jscan.c"
 #undef refuse
 #undef hex_value

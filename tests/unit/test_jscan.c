@@ -1,4 +1,5 @@
 /* jscan: what is JSON passes, what is not is refused at the right byte, and walking finds what stands there. */
+#include "fcgi/base/jcheck.c"
 #include "fcgi/base/jscan.c"
 
 #include <stdio.h>

@@ -125,7 +125,7 @@ static bool open_master(const struct start *s, struct master_key **master)
 static bool store_failed(const struct start *s, enum weir_err err)
 {
     char reason[4300];
-    usable_reason(s->data, weir_err_info(err)->text, reason, sizeof reason);
+    usable_reason(s->data, usable_fault(err), reason, sizeof reason);
     return failed(s->db_path, reason);
 }
 
@@ -180,12 +180,12 @@ static bool run(const struct start *s, bool is_cgi)
 int main(void)
 {
     struct start s = {0};
-    bool is_cgi, fine = false;
+    bool is_cgi = fastcgi_is_cgi(), fine = false;
     umask(077);
     signal(SIGPIPE, SIG_IGN);
     open_log();
     mallopt(M_ARENA_MAX, 2); /* one heap for each thread costs memory that is never given back */
-    if (secret_start() != WEIR_OK || fastcgi_start(&is_cgi) != WEIR_OK || http_start() != WEIR_OK)
+    if (secret_start() != WEIR_OK || http_start() != WEIR_OK)
         failed("", "a library cannot start");
     else if (!read_settings(&s)) failed("", "memory is out");
     else {

@@ -221,7 +221,7 @@ static bool raise_fence(const struct start *s)
 static void start_failed(const struct start *s, enum weir_err err)
 {
     char reason[4300];
-    usable_reason(s->data, weir_err_info(err)->text, reason, sizeof reason);
+    usable_reason(s->data, usable_fault(err), reason, sizeof reason);
     log_event(LOG_ERROR, "start_failed", LOG_TEXT("data", s->data), LOG_TEXT("reason", reason));
 }
 
@@ -318,14 +318,14 @@ static bool run(const struct start *s, bool is_cgi)
 int main(void)
 {
     struct start s = {0};
-    bool is_cgi, fine = false;
+    bool is_cgi = fastcgi_is_cgi(), fine = false;
     umask(077);
     signal(SIGPIPE, SIG_IGN);
     hold_signals(SIG_BLOCK);
     open_log();
     raise_limits();
     db_start();
-    if (secret_start() != WEIR_OK || http_start() != WEIR_OK || fastcgi_start(&is_cgi) != WEIR_OK)
+    if (secret_start() != WEIR_OK || http_start() != WEIR_OK)
         log_event(LOG_ERROR, "start_failed", LOG_TEXT("reason", "a library cannot start"));
     else if (!read_settings(&s))
         log_event(LOG_ERROR, "start_failed", LOG_TEXT("reason", "memory is out"));

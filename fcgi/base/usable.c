@@ -17,6 +17,16 @@ static bool tell(const char *path, bool is_directory, char *say, size_t size)
     return true;
 }
 
+const char *usable_fault(enum weir_err err)
+{
+    switch (err) {
+    case WEIR_CORRUPT: return "The database is damaged.";
+    case WEIR_BUSY: return "The database is busy.";
+    case WEIR_NOMEM: return "Memory is out.";
+    default: return "The data directory cannot be used.";
+    }
+}
+
 void usable_reason(const char *directory, const char *what, char *say, size_t size)
 {
     char path[4096];

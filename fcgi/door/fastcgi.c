@@ -42,12 +42,11 @@ struct conn {
 };
 
 /* FastCGI hands over a socket that is not connected (2.2). */
-enum weir_err fastcgi_start(bool *is_cgi)
+bool fastcgi_is_cgi(void)
 {
     struct sockaddr_storage peer;
     socklen_t len = sizeof peer;
-    *is_cgi = getpeername(FASTCGI_LISTEN_FD, (struct sockaddr *)&peer, &len) == 0 || errno != ENOTCONN;
-    return WEIR_OK;
+    return getpeername(FASTCGI_LISTEN_FD, (struct sockaddr *)&peer, &len) == 0 || errno != ENOTCONN;
 }
 
 enum weir_err conn_new(bool is_cgi, struct conn **out)

@@ -9,8 +9,8 @@
 
 struct conn; /* one request; used by one thread at a time, again and again */
 
-/* Once in a process, before threads. *is_cgi: this process was started for a single request. */
-enum weir_err fastcgi_start(bool *is_cgi);
+/* Was this process started for a single request? */
+bool fastcgi_is_cgi(void);
 
 enum weir_err conn_new(bool is_cgi, struct conn **out);
 void conn_free(struct conn *c); /* NULL is fine */

@@ -25,7 +25,7 @@
 #define THREADS_MOST   16384
 #define DRAIN_S_MOST   3600
 #define FILES_A_THREAD 5
-#define OTHER_FILES    64
+#define OTHER_FILES    (64 + BOUND_SENT)
 #define CLOSE_MS       5000 /* for what is still to be written at the end */
 /* bytes of free memory a heap keeps: taken anew, each page of a large body costs a fault */
 #define LINGERING_HEAP (2 << 20)
@@ -247,12 +247,11 @@ static enum weir_err open_store(const struct start *s, struct book *b)
 
 static bool serve(const struct start *s, struct gateway *g, int stop_fd)
 {
-    struct conn *conn;
     if (g->tools.is_cgi) {
         take_signals_as_cgi(stop_fd);
-        if (conn_new(true, &conn) != WEIR_OK) return true;
-        if (conn_accept(conn) == WEIR_OK) pipeline_run(g, conn);
-        conn_free(conn);
+        struct conn *conn = conns_take(g->conns);
+        if (conn && conn_accept(conn) == WEIR_OK) pipeline_run(g, conn);
+        else conns_give(g->conns, conn);
         return true;
     }
     struct housekeeper *keeper;
@@ -289,7 +288,8 @@ static bool run(const struct start *s, bool is_cgi)
     ids_start(&ids);
     if (stop_fd < 0 || !make_directory(s) || !raise_fence(s) || open_store(s, &g.tools.book) != WEIR_OK) return false;
     if (pulse_open(g.tools.book.store, s->data, &g.tools.pulse) != WEIR_OK ||
-        http_pool_new(stop_fd, &g.tools.pool) != WEIR_OK || !open_cache(s, &g.tools)) {
+        http_pool_new(stop_fd, &g.tools.pool) != WEIR_OK || !open_cache(s, &g.tools) ||
+        conns_new(is_cgi, &g.conns) != WEIR_OK) {
         close_cache(&g.tools);
         close_store(&g.tools.book, g.tools.pulse, 0);
         return false;
@@ -306,6 +306,7 @@ static bool run(const struct start *s, bool is_cgi)
         leave(store_writer(g.tools.book.store));
     }
     close_store(&g.tools.book, g.tools.pulse, CLOSE_MS);
+    conns_free(g.conns);
     close_cache(&g.tools);
     http_pool_free(g.tools.pool);
     brake_free(g.gate.brake);

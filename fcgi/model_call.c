@@ -17,6 +17,8 @@
 #include "fcgi/stage/settle.h"
 #include "fcgi/stage/trim.h"
 
+#define LEFT_MOST 4096 /* bytes of a short answer: what the kernel takes of it at once, whoever reads */
+
 /* What the whole way needs, and what the steps leave. */
 struct model_call {
     const struct gateway *g;
@@ -36,6 +38,10 @@ struct model_call {
     struct ticket ticket;
     struct outcome out;
     bool settled;          /* its row is written */
+    struct ledger_refusal refusal;
+    struct settling settling;
+    void (*done)(void *arg); /* the call has ended */
+    void *arg;
 };
 
 /* The request as its alias completes it. */
@@ -71,12 +77,17 @@ static enum weir_err fit(struct model_call *c)
     return err;
 }
 
+static void note_limits(struct model_call *c)
+{
+    c->out.requests = c->ticket.grant.requests;
+    c->out.tokens = c->ticket.grant.tokens;
+}
+
 static void refused(struct model_call *c, enum weir_err err)
 {
     c->out.status = weir_err_info(err)->status;
     c->out.end = err == WEIR_GONE ? END_CANCELLED : c->out.status < 500 ? END_REFUSED : END_FAILED;
-    c->out.requests = c->ticket.grant.requests;
-    c->out.tokens = c->ticket.grant.tokens;
+    note_limits(c);
 }
 
 /* Counting asks no provider, so it holds nothing: it is an estimate, and a row that says so. */
@@ -121,21 +132,38 @@ static void ask_only(const struct model_call *c, struct ledger_ask *ask)
     admit_ask_only(c->r, &c->caller, c->endpoint, &c->chat, c->plan.model, c->out.target, ask);
 }
 
+/* Its end is left to whoever has written its row, if that one need not wait to send a short answer of which nothing was sent
+ * yet: waking this thread for it would cost more. */
+static bool may_be_left(const struct model_call *c)
+{
+    const struct outcome *o = &c->out;
+    return conn_may_hurry(c->r->conn) && !o->begun && !o->left_open && o->body.len + o->tail.len <= LEFT_MOST &&
+           book_may_send(&c->g->tools.book);
+}
+
+static void leave_to(struct model_call *c, void (*then)(struct settling *, enum weir_err))
+{
+    conn_hurry(c->r->conn, 0);
+    c->settling.then = then;
+}
+
+static enum weir_err booked(struct model_call *c, enum weir_err err)
+{
+    struct problem *p = &c->out.problem;
+    if (err != WEIR_OK) return problem_set(p, err, NULL, NULL);
+    c->settled = c->ticket.grant.ticket > 0;
+    return c->settled ? WEIR_OK : refusal_problem(&c->refusal, p);
+}
+
 /* Counts it, and writes its row, in one step; in two where its content is kept, which is sealed for its ticket. */
 static enum weir_err book_borrowed(struct model_call *c)
 {
     struct ledger_ask ask;
-    struct ledger_refusal refusal;
-    struct problem *p = &c->out.problem;
-    const struct book *b = &c->g->tools.book;
     if (c->ticket.grant.ticket) return WEIR_OK; /* from when it waited, or tried */
     ask_only(c, &ask);
-    if (c->caller.snap->settings.content != CONTENT_NONE) return admit_only(b, &ask, &c->ticket, p);
-    enum weir_err err = settle_at_once(b, c->r, &c->caller, c->endpoint, &c->chat, &c->plan, &ask, &c->out,
-                                       c->memory, &c->ticket.grant, &refusal);
-    if (err != WEIR_OK) return problem_set(p, err, NULL, NULL);
-    c->settled = c->ticket.grant.ticket > 0;
-    return c->settled ? WEIR_OK : refusal_problem(&refusal, p);
+    if (c->caller.snap->settings.content != CONTENT_NONE)
+        return admit_only(&c->g->tools.book, &ask, &c->ticket, &c->out.problem);
+    return booked(c, settle_at_once(&c->settling, &ask, &c->refusal));
 }
 
 static void forget(struct outcome *o)
@@ -163,19 +191,24 @@ static void told_whole(struct model_call *c)
     c->out.end = END_OK;
     c->out.status = 200;
     c->out.first_byte_ms = clock_mono_ms() - c->r->begun_mono_ms;
-    c->out.requests = c->ticket.grant.requests;
-    c->out.tokens = c->ticket.grant.tokens;
 }
 
-static void begin_stream(struct model_call *c)
+/* It is booked, or not: WEIR_OK if it may be told. */
+static enum weir_err tell_borrowed(struct model_call *c, enum weir_err err)
 {
-    if (!c->chat.stream) return;
+    if (err != WEIR_OK) {
+        forget(&c->out);
+        return err;
+    }
+    note_limits(c);
+    if (!c->chat.stream) return err;
     c->out.begun = true;
     answer_stream_begin(c->r, &c->out);
+    return err;
 }
 
-/* Of an entry of the cache. WEIR_NOT_FOUND: it cannot be told to this caller. */
-static enum weir_err give_kept(struct model_call *c, const char *how)
+/* What is told of an entry of the cache. WEIR_NOT_FOUND: it cannot be told to this caller. */
+static enum weir_err take_kept(struct model_call *c, const char *how)
 {
     const struct cache_entry *e = &c->reuse.entry;
     const struct keep_form form = keep_form_unpack(e->form);
@@ -184,10 +217,13 @@ static enum weir_err give_kept(struct model_call *c, const char *how)
     if (!borrow(c, &head, how)) return problem_set(&c->out.problem, WEIR_NOMEM, NULL, NULL);
     c->r->cache_age_s = (clock_wall_ms() - e->created) / 1000;
     told_whole(c);
-    enum weir_err err = book_borrowed(c);
-    if (err != WEIR_OK) forget(&c->out);
-    else begin_stream(c);
-    return err;
+    return WEIR_OK;
+}
+
+static enum weir_err give_kept(struct model_call *c, const char *how)
+{
+    enum weir_err err = take_kept(c, how);
+    return err == WEIR_OK ? tell_borrowed(c, book_borrowed(c)) : err;
 }
 
 /* Who waits is a request in flight like any other: it is counted before, once for all that it waits for. */
@@ -197,8 +233,7 @@ static enum weir_err enter(struct model_call *c)
     enum weir_err err = WEIR_OK;
     ask_only(c, &ask);
     if (!c->ticket.grant.ticket) err = admit_only(&c->g->tools.book, &ask, &c->ticket, &c->out.problem);
-    c->out.requests = c->ticket.grant.requests;
-    c->out.tokens = c->ticket.grant.tokens;
+    note_limits(c);
     return err;
 }
 
@@ -301,10 +336,7 @@ static enum weir_err give_stale(struct model_call *c, enum weir_err err)
     forget(&before);
     told_whole(c);
     if (c->flight) tell_kept(c->flight, e, e->created);
-    err = book_borrowed(c);
-    if (err != WEIR_OK) forget(&c->out);
-    else begin_stream(c);
-    return err;
+    return tell_borrowed(c, book_borrowed(c));
 }
 
 static void leave(struct model_call *c)
@@ -373,10 +405,76 @@ static enum weir_err fetch(struct model_call *c)
     return err;
 }
 
+/* ---- the end ---- */
+
+static void let_go(struct model_call *c)
+{
+    writer_leave(store_writer(c->g->tools.book.store));
+    buf_free(&c->body);
+    buf_free(&c->with_preset);
+    buf_free(&c->fitted);
+    snapshot_release(c->caller.snap);
+    c->done(c->arg); /* c is gone */
+}
+
+static void end(struct model_call *c)
+{
+    if (c->out.end != END_CANCELLED) answer_outcome(c->r, &c->out);
+    conn_end(c->r->conn);
+    relay_end(&c->out);
+    let_go(c);
+}
+
+static void row_written(struct settling *s, enum weir_err err)
+{
+    (void)err; /* it is in the log */
+    end(s->of);
+}
+
+static void finish(struct model_call *c)
+{
+    bool left = c->settling.then || may_be_left(c); /* once left, there is no thread that could wait */
+    if (c->settled) {
+        end(c);
+        return;
+    }
+    if (left) leave_to(c, row_written);
+    settle(&c->settling);
+    if (!left) end(c);
+}
+
+static void conclude(struct model_call *c, enum weir_err err)
+{
+    if (err == WEIR_STORAGE) { /* nothing can be written, so nothing was sent, and there is no row */
+        answer_problem(c->r, &c->out.problem, NULL);
+        let_go(c);
+        return;
+    }
+    if (err != WEIR_OK) refused(c, err);
+    finish(c);
+}
+
+static void kept_booked(struct settling *s, enum weir_err err)
+{
+    struct model_call *c = s->of;
+    conclude(c, tell_borrowed(c, booked(c, err)));
+}
+
+/* True: kept_booked has gone the rest of the way, or will. */
+static bool leave_kept(struct model_call *c)
+{
+    struct ledger_ask ask;
+    if (c->caller.snap->settings.content != CONTENT_NONE || !may_be_left(c)) return false;
+    ask_only(c, &ask);
+    leave_to(c, kept_booked);
+    settle_at_once(&c->settling, &ask, &c->refusal);
+    return true;
+}
+
 /* ---- the whole ---- */
 
-/* From the body to an outcome; the first failure is that. */
-static enum weir_err find_answer(struct model_call *c)
+/* From the body to an outcome; the first failure is that. *left: the rest of the way is gone without this thread. */
+static enum weir_err find_answer(struct model_call *c, bool *left)
 {
     struct problem *p = &c->out.problem;
     enum weir_err err = read_chat(c);
@@ -387,57 +485,58 @@ static enum weir_err find_answer(struct model_call *c)
     if (c->chat.stream && c->caller.snap->settings.content == CONTENT_ALL)
         c->r->record = record_new(BOUND_CONTENT, c->memory);
     cache_name_request(c->r, &c->caller, &c->chat, c->plan.model, c->memory, &c->reuse);
-    if (cache_find(c->g->tools.cache, &c->reuse, c->memory)) err = give_kept(c, "hit");
+    if (cache_find(c->g->tools.cache, &c->reuse, c->memory)) {
+        err = take_kept(c, "hit");
+        if (err == WEIR_OK && (*left = leave_kept(c))) return WEIR_OK;
+        if (err == WEIR_OK) err = tell_borrowed(c, book_borrowed(c));
+    }
     if (c->reuse.fresh && err != WEIR_NOT_FOUND) return err;
     err = WEIR_OK;
     if (c->reuse.looks && !c->reuse.fresh && take_along(c, &err)) return err;
     return fetch(c);
 }
 
-static void finish(struct model_call *c)
-{
-    if (!c->settled)
-        settle(&c->g->tools.book, c->r, &c->caller, c->endpoint, &c->chat, &c->plan, &c->ticket, &c->out,
-               c->memory);
-    if (c->out.end != END_CANCELLED) answer_outcome(c->r, &c->out);
-    conn_end(c->r->conn);
-    relay_end(&c->out);
-}
-
 /* ask: relays; otherwise the tokens are counted. */
 static void serve(struct model_call *c, bool ask)
 {
+    bool left = false;
     struct problem *p = &c->out.problem;
     /* Whoever may ask may count. */
     const char *endpoint = ask ? c->endpoint : "/v1/messages";
     enum weir_err err = authenticate(&c->g->gate, c->r, endpoint, c->memory, &c->caller, p);
     if (!c->caller.known) {
         answer_problem(c->r, p, NULL);
+        let_go(c);
         return;
     }
     if (err == WEIR_OK && !book_is_able(&c->g->tools.book)) err = problem_set(p, WEIR_STORAGE, NULL, NULL);
-    if (err == WEIR_OK) err = ask ? find_answer(c) : count(c);
-    if (err == WEIR_STORAGE) { /* nothing can be written, so nothing was sent, and there is no row */
-        answer_problem(c->r, p, NULL);
-        return;
-    }
-    if (err != WEIR_OK) refused(c, err);
-    finish(c);
+    if (err == WEIR_OK) err = ask ? find_answer(c, &left) : count(c);
+    if (!left) conclude(c, err);
 }
 
 void model_call_run(const struct gateway *g, struct request *r, enum face face, const char *endpoint, bool counts,
-                    struct arena *memory)
+                    struct arena *memory, void (*done)(void *arg), void *arg)
 {
-    struct model_call c = {.g = g, .r = r, .memory = memory, .face = face, .endpoint = endpoint};
-    c.out.first_byte_ms = -1;
-    buf_init(&c.body, BOUND_BODY_MAX + 1);
-    buf_init(&c.with_preset, 2 * BOUND_BODY_MAX);
-    buf_init(&c.fitted, 2 * BOUND_BODY_MAX);
+    struct model_call *c = arena_alloc(memory, sizeof *c);
+    if (!c) {
+        conn_write_no_memory(r->conn, r->id);
+        done(arg);
+        return;
+    }
+    c->g = g;
+    c->r = r;
+    c->memory = memory;
+    c->face = face;
+    c->endpoint = endpoint;
+    c->done = done;
+    c->arg = arg;
+    c->settling = (struct settling){.book = &g->tools.book, .r = r, .caller = &c->caller, .endpoint = endpoint,
+                                    .chat = &c->chat, .plan = &c->plan, .ticket = &c->ticket, .out = &c->out,
+                                    .memory = memory, .of = c};
+    c->out.first_byte_ms = -1;
+    buf_init(&c->body, BOUND_BODY_MAX + 1);
+    buf_init(&c->with_preset, 2 * BOUND_BODY_MAX);
+    buf_init(&c->fitted, 2 * BOUND_BODY_MAX);
     writer_enter(store_writer(g->tools.book.store));
-    serve(&c, !counts);
-    writer_leave(store_writer(g->tools.book.store));
-    buf_free(&c.body);
-    buf_free(&c.with_preset);
-    buf_free(&c.fitted);
-    snapshot_release(c.caller.snap);
+    serve(c, !counts);
 }

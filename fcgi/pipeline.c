@@ -1,6 +1,8 @@
 /* The table of all routes, and who answers which. */
 #include "fcgi/pipeline.h"
 
+#include <stdlib.h>
+
 #include "fcgi/base/text.h"
 #include "fcgi/model_call.h"
 #include "fcgi/stage/answer.h"
@@ -16,6 +18,7 @@
 struct route;
 struct way { const struct gateway *g; struct request r; struct arena memory; const struct route *route; };
 
+static void end(void *way);
 static void model_call(struct way *w);
 static void count_tokens(struct way *w);
 static void model_list(struct way *w);
@@ -30,7 +33,7 @@ static const struct route {
     const char *path;
     bool prefix;        /* what follows is the rest of the path */
     bool posts;         /* POST; otherwise GET and HEAD */
-    void (*run)(struct way *w);
+    void (*run)(struct way *w); /* ends it too, at once or later */
     enum face face;
     const char *endpoint; /* as the audit row names it */
 } routes[] = {
@@ -69,7 +72,7 @@ static bool is_allowed(const struct route *e, enum method m)
 
 static void call(struct way *w, bool counts)
 {
-    model_call_run(w->g, &w->r, w->route->face, w->route->endpoint, counts, &w->memory);
+    model_call_run(w->g, &w->r, w->route->face, w->route->endpoint, counts, &w->memory, end, w);
 }
 
 static void model_call(struct way *w) { call(w, false); }
@@ -92,6 +95,7 @@ static void look(struct way *w, struct span id, enum weir_err (*write)(struct wa
     else answer_problem(&w->r, &p, NULL);
     buf_free(&body);
     snapshot_release(c.snap);
+    end(w);
 }
 
 static enum weir_err write_models(struct way *w, const struct caller *c, struct span id, struct buf *body, struct problem *p)
@@ -123,6 +127,7 @@ static void own_usage(struct way *w) { look(w, SPAN_NONE, write_usage); }
 static void alive(struct way *w)
 {
     answer_json(&w->r, 200, SPAN("{\"status\":\"ok\",\"service\":\"weir\",\"version\":\"" WEIR_VERSION "\"}"), NULL, NULL);
+    end(w);
 }
 
 static void ready(struct way *w)
@@ -130,6 +135,7 @@ static void ready(struct way *w)
     const char *why = unready(&w->g->tools.book, w->g->tools.pulse);
     if (why) answer_json(&w->r, 503, span_of(why), NULL, NULL);
     else answer_json(&w->r, 200, SPAN("{\"status\":\"ready\"}"), NULL, NULL);
+    end(w);
 }
 
 /* ---- one request ---- */
@@ -155,11 +161,9 @@ static void answer_not_found(struct way *w)
     answer_problem(&w->r, &p, NULL);
 }
 
-static void dispatch(struct way *w)
+static void refuse(struct way *w, const struct route *e)
 {
     struct problem p = {0};
-    const struct route *e = w->route = w->r.path_is_bad ? NULL : route_of(w->r.path);
-    w->r.is_anthropic = is_anthropic(&w->r, e);
     if (w->r.path_is_bad) {
         problem_set(&p, WEIR_INVALID, NULL, "The address cannot be read: it has a bad escape, or is longer than %d bytes.",
                     BOUND_PATH);
@@ -168,27 +172,58 @@ static void dispatch(struct way *w)
         answer_not_found(w);
     } else if (w->r.method == METHOD_OPTIONS) {
         answer_options(&w->r, allowed(e));
-    } else if (!is_allowed(e, w->r.method)) {
+    } else {
         problem_set(&p, WEIR_METHOD, NULL, "This address takes %s.", allowed(e));
         answer_problem(&w->r, &p, allowed(e));
-    } else {
-        e->run(w);
     }
+}
+
+static void dispatch(struct way *w)
+{
+    const struct route *e = w->route = w->r.path_is_bad ? NULL : route_of(w->r.path);
+    w->r.is_anthropic = is_anthropic(&w->r, e);
+    if (e && is_allowed(e, w->r.method)) {
+        e->run(w);
+        return;
+    }
+    refuse(w, e);
+    end(w);
+}
+
+static void end(void *way)
+{
+    struct way *w = way;
+    conn_end(w->r.conn);
+    arena_end(&w->memory);
+    conns_give(w->g->conns, w->r.conn);
+    free(w);
+}
+
+static bool read_request(const struct gateway *g, struct conn *conn, struct arena *memory, struct request *r)
+{
+    *r = (struct request){.conn = conn};
+    arena_init(memory);
+    enum weir_err err = conn_begin(conn);
+    if (err == WEIR_OK) err = request_read(conn, g->mount, g->ids, memory, r);
+    if (err != WEIR_OK && err != WEIR_IO) conn_write_no_memory(conn, r->id);
+    return err == WEIR_OK;
 }
 
 void pipeline_run(const struct gateway *g, struct conn *conn)
 {
-    struct way w = {.g = g};
-    arena_init(&w.memory);
-    enum weir_err err = conn_begin(conn);
-    if (err == WEIR_OK && request_read(conn, g->mount, g->ids, &w.memory, &w.r) == WEIR_OK) {
-        if (w.r.origin) cors_decide(g->tools.book.store, &w.r);
-        dispatch(&w);
-    } else if (err != WEIR_IO) {
-        conn_write_no_memory(conn, w.r.id);
+    struct way *w = malloc(sizeof *w);
+    if (!w) {
+        if (conn_begin(conn) != WEIR_IO) conn_write_no_memory(conn, "");
+        conns_give(g->conns, conn);
+        return;
     }
-    conn_end(conn);
-    arena_end(&w.memory);
+    w->g = g;
+    if (read_request(g, conn, &w->memory, &w->r)) {
+        if (w->r.origin) cors_decide(g->tools.book.store, &w->r);
+        dispatch(w);
+    } else {
+        end(w);
+    }
 }
 
 void pipeline_overloaded(const struct gateway *g, struct conn *conn)
@@ -196,15 +231,11 @@ void pipeline_overloaded(const struct gateway *g, struct conn *conn)
     struct request r;
     struct arena memory;
     struct problem p = {.retry_after_s = 1};
-    arena_init(&memory);
-    enum weir_err err = conn_begin(conn);
-    if (err == WEIR_OK && request_read(conn, g->mount, g->ids, &memory, &r) == WEIR_OK) {
+    if (read_request(g, conn, &memory, &r)) {
         r.is_anthropic = is_anthropic(&r, r.path_is_bad ? NULL : route_of(r.path));
         problem_set(&p, WEIR_OVERLOADED, NULL, NULL);
         p.retry_after_s = 1;
         answer_problem(&r, &p, NULL);
-    } else if (err != WEIR_IO) {
-        conn_write_no_memory(conn, "");
     }
     conn_end(conn);
     arena_end(&memory);

@@ -18,7 +18,9 @@
 #define THREADS_FIRST 4     /* started at once */
 #define THREADS_KEPT  8     /* idle ones above this end, once they have not been needed for RETIRE_MS */
 #define RETIRE_MS     5000
+#define ROUND_MS      1000  /* between two looks for answers that wait for a database that does not write */
 #define PATIENCE_MS   1     /* how long the socket stays readable before that counts */
+#define HURRY_MS      1000  /* in all, for what is turned away */
 #define KICK_MS       5     /* between tries to wake accepting threads */
 #define LAST_MS       5000  /* for requests that were told to end */
 #define WAKE_SIGNAL   SIGUSR2
@@ -97,20 +99,23 @@ static bool is_surplus(struct workers *all)
     return n > 0;
 }
 
-static void serve(struct workers *all, struct conn *conn)
+/* False: the socket is unusable, or memory is out. */
+static bool serve_one(struct workers *all)
 {
-    while (!atomic_load(&all->stopping) && !is_surplus(all)) {
-        atomic_fetch_add(&all->idle, 1);
-        enum weir_err err = wait_for_request(conn);
-        no_longer_idle(all);
-        if (err == WEIR_OK) {
-            pipeline_run(all->g, conn);
-        } else if (err == WEIR_IO) {
-            atomic_store(&all->socket_is_bad, true);
-            tell_manager(all);
-            return;
-        }
+    struct conn *conn = conns_take(all->g->conns);
+    if (!conn) return false;
+    atomic_fetch_add(&all->idle, 1);
+    enum weir_err err = wait_for_request(conn);
+    no_longer_idle(all);
+    if (err == WEIR_OK) {
+        pipeline_run(all->g, conn);
+        return true;
     }
+    conns_give(all->g->conns, conn);
+    if (err != WEIR_IO) return true;
+    atomic_store(&all->socket_is_bad, true);
+    tell_manager(all);
+    return false;
 }
 
 static void leave(struct worker *w)
@@ -128,11 +133,7 @@ static void leave(struct worker *w)
 static void *worker_main(void *arg)
 {
     struct worker *w = arg;
-    struct conn *conn;
-    if (conn_new(false, &conn) == WEIR_OK) {
-        serve(w->all, conn);
-        conn_free(conn);
-    }
+    while (!atomic_load(&w->all->stopping) && !is_surplus(w->all) && serve_one(w->all)) continue;
     leave(w);
     return NULL;
 }
@@ -196,13 +197,14 @@ static bool relieve(struct workers *all, struct conn *conn)
     bool stop = false;
     atomic_store(&all->watched, true);
     while (!stop && atomic_load(&all->idle) == 0 && !atomic_load(&all->socket_is_bad)) {
-        stop = wait_signal(all, FASTCGI_LISTEN_FD, 1000) || wait_signal(all, -1, PATIENCE_MS);
+        stop = wait_signal(all, FASTCGI_LISTEN_FD, ROUND_MS) || wait_signal(all, -1, PATIENCE_MS);
+        writer_overdue(store_writer(all->g->tools.book.store));
         if (stop || !starved(all)) continue;
         bool started = true;
         for (int i = 0; i < step && started; i++) started = start_one(all);
         if (started) step *= 2;
         else if (starved(all) && conn_accept(conn) == WEIR_OK) {
-            conn_hurry(conn); /* it must not keep this thread from its other duties */
+            conn_hurry(conn, HURRY_MS); /* it must not keep this thread from its other duties */
             pipeline_overloaded(all->g, conn);
         }
     }
@@ -236,8 +238,9 @@ static void manage(struct workers *all, struct conn *conn)
             if (relieve(all, conn)) return;
             continue;
         }
-        if (wait_signal(all, all->wake_fd, count_of(all) > THREADS_KEPT ? RETIRE_MS : -1)) return;
+        if (wait_signal(all, all->wake_fd, ROUND_MS)) return;
         while (read(all->wake_fd, &times, sizeof times) > 0) continue;
+        writer_overdue(store_writer(all->g->tools.book.store));
         if (clock_mono_ms() < retire_at) continue;
         retire(all);
         retire_at = clock_mono_ms() + RETIRE_MS;

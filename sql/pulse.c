@@ -335,12 +335,15 @@ static bool is_troubled(const struct health_row *h)
     return h && (h->breaker.state != BREAKER_CLOSED || h->breaker.failures || h->breaker.opens);
 }
 
-/* Most good news are none. */
+/* Most good news are none. That goes by what is known without asking: the request that brings them asked when it began. */
 static bool is_news(struct pulse *p, const struct pulse_report *r)
 {
     if (r->word == PULSE_NOTHING) return r->claimed;
     if (r->word != PULSE_GOOD) return true;
-    struct health_map *m = pulse_hold(p);
+    pthread_mutex_lock(&p->lock);
+    struct health_map *m = p->map;
+    if (m) health_hold(m);
+    pthread_mutex_unlock(&p->lock);
     const struct health_row *provider = health_find(m, HEALTH_PROVIDER, r->provider, "");
     bool news = !provider || provider->seen == SEEN_UNKNOWN || provider->seen == SEEN_DISCONNECTED || r->claimed ||
                 is_troubled(health_find(m, HEALTH_TARGET, r->provider, r->model)) ||

@@ -1,13 +1,10 @@
 /* The group-commit writer: takes what waits into one transaction, commits, tells who waits, and goes on. What cannot be
  * written now is kept or refused as its owner asked. Knows jobs, not what they write; never ends the process. */
 #include <errno.h>
-#include <limits.h>
 #include <sched.h>
-#include <linux/futex.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 #include "fcgi/base/bounds.h"
@@ -15,6 +12,7 @@
 #include "fcgi/base/log.h"
 #include "sql/background.h"
 #include "sql/checkpointer.h"
+#include "sql/teller.h"
 #include "sql/turn.h"
 #include "sql/writer.h"
 
@@ -27,10 +25,6 @@
 #define PAUSE_MOST_MS 1000
 #define GRACE_MS     500  /* writer_stop: for a try that is under way when the time is over */
 
-/* Where callers sleep until they are told. All of a group are woken by one call of the kernel, and the writer is not
- * interrupted by each of them. */
-struct gate { _Atomic uint32_t opened; atomic_int sleepers; };
-
 struct writer {
     char *dir, *path;
     const struct sql_list *list;
@@ -39,7 +33,7 @@ struct writer {
     atomic_bool survives_power;
     atomic_size_t backlog;
     atomic_int crowd;    /* callers that will soon have a job, see writer_enter */
-    struct gate gates[2]; /* in turn, so that waking one group leaves those asleep who came while it was written */
+    struct teller teller;
     pthread_t thread;
 
     /* of whoever is busy: the thread, or a caller that found nobody busy and writes its own job */
@@ -74,49 +68,19 @@ void job_release(struct job *j)
     else if (j->dispose) j->dispose(j);
 }
 
-/* Only the first telling counts: a kept job's later success is nobody's news. Whoever tells must open j->gate then. */
-static void tell(struct job *j, enum weir_err result)
-{
-    if (atomic_load_explicit(&j->told, memory_order_relaxed)) return;
-    j->told_result = result;
-    atomic_store_explicit(&j->told, true, memory_order_release);
-}
-
-/* A caller counts itself before the kernel compares `opened`, so either it is seen here or it does not fall asleep. */
-static void open_gate(struct gate *g)
-{
-    atomic_fetch_add(&g->opened, 1);
-    if (atomic_load(&g->sleepers)) syscall(SYS_futex, &g->opened, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
-}
-
 static void finish_quietly(struct writer *w, struct job *j, enum weir_err result)
 {
     atomic_fetch_sub(&w->backlog, 1);
     j->result = result;
-    tell(j, result);
+    teller_tell(&w->teller, j, result);
     drop(j);
 }
 
 static void finish(struct writer *w, struct job *j, enum weir_err result)
 {
-    struct gate *g = &w->gates[j->gate];
+    int gate = j->gate;
     finish_quietly(w, j, result);
-    open_gate(g);
-}
-
-static enum weir_err wait_told(struct writer *w, struct job *j, int64_t until)
-{
-    struct gate *g = &w->gates[j->gate];
-    for (;;) {
-        uint32_t opened = atomic_load(&g->opened);
-        if (atomic_load_explicit(&j->told, memory_order_acquire)) return j->told_result;
-        int64_t left = until - clock_mono_ms();
-        if (left <= 0) return WEIR_BUSY;
-        struct timespec most = {left / 1000, left % 1000 * 1000000};
-        atomic_fetch_add(&g->sleepers, 1);
-        syscall(SYS_futex, &g->opened, FUTEX_WAIT_PRIVATE, opened, &most, NULL, 0);
-        atomic_fetch_sub(&g->sleepers, 1);
-    }
+    teller_open(&w->teller, gate);
 }
 
 /* ---- the queue; its lock is held ---- */
@@ -180,8 +144,8 @@ static void refuse(struct writer *w, struct job *j, enum weir_err err)
 {
     note(w, err);
     if (!j->keep) { finish(w, j, err); return; }
-    tell(j, WEIR_STORAGE);
-    open_gate(&w->gates[j->gate]);
+    teller_tell(&w->teller, j, WEIR_STORAGE);
+    teller_open(&w->teller, j->gate);
     pthread_mutex_lock(&w->lock);
     append(w, j);
     pthread_mutex_unlock(&w->lock);
@@ -212,33 +176,64 @@ static void let_go(struct writer *w);
 /* Who is alone and has time writes its own job: handing it to the thread and waiting to be woken would cost more than
  * the writing. In a crowd the thread writes, for the jobs that come while it is being woken make one group. Whatever has
  * to be waited for, and all trouble, is the thread's too. */
-enum weir_err writer_run(struct writer *w, struct job *j, int wait_ms, bool keep)
+static bool may_write(const struct writer *w, int wait_ms)
 {
-    int64_t until = clock_mono_ms() + wait_ms;
+    return wait_ms >= BUSY_MS && atomic_load(&w->crowd) <= CROWD && !w->busy && !w->first && !w->ailing &&
+           writer_is_able(w) && w->db;
+}
+
+/* *own: the caller is to write it, and what else waits. From here on a job with a `then` may be gone. */
+static enum weir_err put_in(struct writer *w, struct job *j, int wait_ms, bool keep, bool *own)
+{
+    j->until = clock_mono_ms() + wait_ms;
     pthread_mutex_lock(&w->lock);
     enum weir_err err = w->stopping ? WEIR_UNAVAILABLE
                       : !keep && atomic_load(&w->backlog) >= BOUND_WRITER_QUEUE ? WEIR_FULL : WEIR_OK;
-    bool own = err == WEIR_OK && wait_ms >= BUSY_MS && atomic_load(&w->crowd) <= CROWD && !w->busy && !w->first &&
-        !w->ailing && writer_is_able(w) && w->db;
-    bool wake = err == WEIR_OK && !own && !w->busy && w->asleep;
+    *own = err == WEIR_OK && may_write(w, wait_ms);
+    bool wake = err == WEIR_OK && !*own && !w->busy && w->asleep;
     if (err == WEIR_OK) {
         j->result = WEIR_BUSY;
         j->keep = keep;
         j->gate = w->gate;
         atomic_store(&j->refs, 2); /* the caller's and the writer's */
+        if (j->then) teller_send(&w->teller, j);
         append(w, j);
         atomic_fetch_add(&w->backlog, 1);
-        atomic_fetch_add(&w->refs, 1);
-        if (own) w->busy = true;
+        if (*own) w->busy = true;
         if (wake) w->asleep = false;
     }
     pthread_mutex_unlock(&w->lock);
-    if (err != WEIR_OK) return err;
     if (wake) pthread_cond_signal(&w->wake);
+    return err;
+}
+
+enum weir_err writer_run(struct writer *w, struct job *j, int wait_ms, bool keep)
+{
+    bool own;
+    atomic_fetch_add(&w->refs, 1);
+    enum weir_err err = put_in(w, j, wait_ms, keep, &own);
     if (own) write_own(w);
-    err = wait_told(w, j, until);
+    if (err == WEIR_OK) err = teller_wait(&w->teller, j);
     let_go(w);
     return err;
+}
+
+enum weir_err writer_send(struct writer *w, struct job *j, int wait_ms, bool keep,
+                          void (*then)(struct job *, enum weir_err))
+{
+    bool own;
+    j->then = then;
+    enum weir_err err = put_in(w, j, wait_ms, keep, &own);
+    if (own) write_own(w);
+    return err;
+}
+
+bool writer_may_send(const struct writer *w) { return atomic_load(&w->teller.sent_count) < BOUND_SENT; }
+
+void writer_overdue(struct writer *w)
+{
+    teller_give_up(&w->teller, clock_mono_ms(), WEIR_BUSY);
+    teller_call(&w->teller);
 }
 
 bool writer_is_able(const struct writer *w) { return atomic_load(&w->able); }
@@ -330,11 +325,11 @@ static enum weir_err together(struct writer *w, struct job *batch)
     bool told[2] = {false, false};
     for (struct job *j = batch, *next; j; j = next) {
         next = j->next;
-        told[j->gate] = true;
+        told[j->gate] |= !j->then;
         finish_quietly(w, j, j->tried);
     }
     for (int i = 0; i < 2; i++)
-        if (told[i]) open_gate(&w->gates[i]);
+        if (told[i]) teller_open(&w->teller, i);
     return WEIR_OK;
 }
 
@@ -403,6 +398,7 @@ static enum weir_err write_waiting(struct writer *w)
         err = group(w, left, &taken);
         left -= taken;
         if (err != WEIR_OK || left <= 0 || !has_more(w) || clock_mono_ms() >= until) return err;
+        teller_call(&w->teller);
         let_come(w);
     }
 }
@@ -448,6 +444,7 @@ static void write_own(struct writer *w)
         if (!checkpointer_may_wait(w->wal_pages)) checkpointer_saw(w->checkpoints, w->db);
         turn_give(&w->turn);
         if (err != WEIR_BUSY) note(w, err);
+        teller_call(&w->teller);
     }
     note_end(w, err != WEIR_OK);
 }
@@ -488,6 +485,7 @@ static void let_go(struct writer *w)
     drop_all(w);
     checkpointer_free(w->checkpoints);
     disconnect(w);
+    teller_end(&w->teller);
     pthread_cond_destroy(&w->wake);
     pthread_cond_destroy(&w->end);
     pthread_mutex_destroy(&w->lock);
@@ -504,6 +502,7 @@ static void *writer_main(void *arg)
         let_come(w);
         enum weir_err err = take_turn(w);
         if (err != WEIR_BUSY) note(w, err);
+        teller_call(&w->teller);
         note_end(w, false);
         if (err == WEIR_BUSY) { pause_ms = BUSY_PAUSE_MS; continue; }
         pause_ms = err == WEIR_OK ? 0 : pause_ms < PAUSE_MS ? PAUSE_MS : pause_ms * 2;
@@ -532,6 +531,7 @@ enum weir_err writer_start(const char *data_dir, const struct sql_list *list, st
     w->refs = 1;
     w->able = true;
     w->last = &w->first;
+    teller_init(&w->teller);
     w->turn = (struct turn){-1, -1};
     pthread_mutex_init(&w->lock, NULL);
     background_cond(&w->wake);
@@ -565,6 +565,8 @@ size_t writer_stop(struct writer *w, int wait_ms)
     else pthread_detach(thread);
     size_t lost = writer_backlog(w);
     drop_all(w);
+    teller_give_up(&w->teller, INT64_MAX, WEIR_STORAGE); /* what such a thread has in hand */
+    teller_call(&w->teller);
     let_go(w);
     return lost;
 }

@@ -20,6 +20,9 @@ struct job {
     atomic_bool told;
     bool keep;
     int gate;                  /* at which its caller sleeps */
+    void (*then)(struct job *j, enum weir_err result); /* NULL: its caller sleeps */
+    struct job *sent_next, **sent_before; /* of jobs whose `then` was not called yet */
+    int64_t until;             /* clock_mono_ms: its caller waits no longer */
     enum weir_err told_result; /* valid once told */
     enum weir_err tried;       /* of the try under way; the writer thread's */
 };
@@ -35,7 +38,17 @@ enum weir_err writer_start(const char *data_dir, const struct sql_list *list, st
  * dropped. keep true: a failed write (full disk, I/O error) is kept and retried with growing pauses too, and WEIR_STORAGE
  * only says it is not written yet. */
 enum weir_err writer_run(struct writer *w, struct job *j, int wait_ms, bool keep);
-void job_release(struct job *j); /* the caller lets go; exactly once after writer_run, whatever it returned */
+/* The same, but nobody waits: on WEIR_OK `then` is called once with what writer_run would have returned, by the thread that
+ * wrote the job (it may be this one, before writer_send returns) or, once wait_ms have passed, by writer_overdue. It must
+ * wait for nothing, may send further jobs, and is where the caller lets go. Others: it is not called. */
+enum weir_err writer_send(struct writer *w, struct job *j, int wait_ms, bool keep,
+                          void (*then)(struct job *j, enum weir_err result));
+/* False: so many have not been called yet that one had better wait. */
+bool writer_may_send(const struct writer *w);
+void writer_overdue(struct writer *w); /* to be called each second or so: what waited for too long is told WEIR_BUSY */
+/* The caller lets go; exactly once after writer_run, whatever it returned, or after writer_send, in `then` or where that is
+ * not called. */
+void job_release(struct job *j);
 /* False while the last group failed for lack of room or an I/O error: refuse new work that must be recorded.
  * While it is false the writer tries again by itself and finds out when writing works. */
 bool writer_is_able(const struct writer *w);

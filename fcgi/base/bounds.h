@@ -45,6 +45,7 @@
 #define BOUND_IDLE_UPSTREAM    32                 /* curl handles per upstream that nobody needs lately */
 #define BOUND_WRITER_QUEUE     16384              /* jobs waiting for the database writer */
 #define BOUND_TALLIES          4096               /* targets, keys and aliases that a process counts in memory */
+#define BOUND_SENT             64                 /* requests that only wait for their row to be written, without a thread */
 #define BOUND_WRITER_BATCH     256                /* jobs in one transaction */
 
 #endif

@@ -17,7 +17,6 @@
 #include "fcgi/base/records.h"
 
 #define SHORT_OF_MS 10
-#define HURRY_MS    1000
 #define HOLDS       4096 /* bytes, of what came and was not read yet; then of what is to go out together */
 
 extern char **environ;
@@ -51,7 +50,7 @@ bool fastcgi_is_cgi(void)
 
 enum weir_err conn_new(bool is_cgi, struct conn **out)
 {
-    struct conn *c = calloc(1, sizeof *c);
+    struct conn *c = *out = calloc(1, sizeof *c);
     if (!c) return WEIR_NOMEM;
     c->is_cgi = is_cgi;
     c->fd = -1;
@@ -59,7 +58,6 @@ enum weir_err conn_new(bool is_cgi, struct conn **out)
     struct stat st;
     c->watch_fd = is_cgi && fstat(STDOUT_FILENO, &st) == 0 &&
                   S_ISFIFO(st.st_mode) ? STDOUT_FILENO : -1;
-    *out = c;
     return WEIR_OK;
 }
 
@@ -95,7 +93,8 @@ enum weir_err conn_accept(struct conn *c)
     return WEIR_OK;
 }
 
-void conn_hurry(struct conn *c) { c->until = clock_mono_ms() + HURRY_MS; }
+void conn_hurry(struct conn *c, int ms) { c->until = clock_mono_ms() + ms; }
+bool conn_may_hurry(const struct conn *c) { return !c->is_cgi && c->at_end; }
 
 /* Mostly what is waited for is there already: asked for first, waited for only then. */
 static bool wait_for(const struct conn *c, int fd, short what)

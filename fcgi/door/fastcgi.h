@@ -18,8 +18,8 @@ void conn_free(struct conn *c); /* NULL is fine */
 /* Accepts from the listening socket, waiting. WEIR_BUSY: nothing came (a signal, or another took it); WEIR_IO: the
  * socket is unusable. No request may be open. In CGI mode the process's one request is taken. */
 enum weir_err conn_accept(struct conn *c);
-/* Of the connection accepted: a second from now on the web server is not waited for any more, whatever it does. */
-void conn_hurry(struct conn *c);
+/* Of the connection accepted: for no longer than ms, all in all, the web server is waited for from now on. */
+void conn_hurry(struct conn *c, int ms);
 /* Reads the request's head. WEIR_IO: the web server broke off, or what it says is no request; WEIR_NOMEM: nothing is known
  * of the request, but it can be answered. */
 enum weir_err conn_begin(struct conn *c);
@@ -29,6 +29,8 @@ char **conn_environ(const struct conn *c);
 
 /* Body bytes, in order; *got below n only at the end. WEIR_IO: the web server broke off or was silent too long. */
 enum weir_err conn_read(struct conn *c, void *to, size_t n, size_t *got);
+/* Was the body read to its end, and is it FastCGI's? Then a short answer is sent without waiting. */
+bool conn_may_hurry(const struct conn *c);
 /* Answer bytes, CGI header first (RFC 3875 6). Buffered until conn_flush. The first reads what is left of the body, up to
  * BOUND_BODY_MAX, and drops it; there is no reading after it. WEIR_GONE sticks: nobody reads any more, or nothing could be
  * written for a minute. */

@@ -92,7 +92,7 @@ void attempt_end(struct attempt *a)
     stream_end(a);
     translate_free(a);
     charge_attempt(a, a->verdict == VERDICT_ANSWERED);
-    if (a->up && a->verdict == VERDICT_ANSWERED && o->end == END_OK) o->left_open = a->up;
+    if (a->up && a->chat->stream && a->verdict == VERDICT_ANSWERED && o->end == END_OK) o->left_open = a->up;
     else if (a->up) a->up->ops->close(a->up);
     a->up = NULL;
     if (!a->sent) return;

@@ -17,6 +17,11 @@ bool book_is_able(const struct book *b)
     return writer_is_able(store_writer(b->store));
 }
 
+bool book_may_send(const struct book *b)
+{
+    return writer_may_send(store_writer(b->store));
+}
+
 static const char *copy(struct arena *a, const char *text)
 {
     return text ? arena_str(a, span_of(text)) : NULL;
@@ -216,7 +221,9 @@ enum weir_err book_attempt(const struct book *b, const struct ledger_use *ended,
 
 struct settle_job {
     struct job job; /* first */
-    struct ledger *ledger;
+    const struct book *book;
+    struct book_then then;
+    const struct estimate *estimate; /* the request's: until it was told */
     struct arena strings;
     struct audit_row row;
     struct ledger_bill bill;
@@ -250,8 +257,8 @@ static enum weir_err write_content(struct settle_job *s, struct db *db)
 static enum weir_err settle_run(struct job *j, struct db *db)
 {
     struct settle_job *s = (struct settle_job *)j;
-    enum weir_err err = s->bill.ticket ? ledger_settle(s->ledger, db, &s->bill, &s->settled)
-                                       : ledger_record(s->ledger, db, &s->row);
+    enum weir_err err = s->bill.ticket ? ledger_settle(s->book->ledger, db, &s->bill, &s->settled)
+                                       : ledger_record(s->book->ledger, db, &s->row);
     if (err == WEIR_OK) err = write_content(s, db);
     return err == WEIR_OK && s->key_id ? keys_touch(db, s->key_id, s->row.time) : err;
 }
@@ -298,7 +305,7 @@ static struct settle_job *new_settle(const struct book *b, const struct ledger_b
     struct settle_job *s = calloc(1, sizeof *s);
     if (!s) return NULL;
     s->job = (struct job){.run = settle_run, .dispose = settle_free};
-    s->ledger = b->ledger;
+    s->book = b;
     s->key_id = key_id;
     arena_init(&s->strings);
     if (copy_bill(s, bill)) return s;
@@ -311,22 +318,43 @@ static struct settle_job *await_settle(const struct book *b, const struct ledger
 {
     int64_t until = clock_mono_ms() + SETTLE_MS;
     struct settle_job *s;
-    while (!(s = new_settle(b, bill, key_id)) && clock_mono_ms() < until) poll(NULL, 0, MEMORY_MS);
+    while (!(s = new_settle(b, bill, key_id)) && bill->ticket && clock_mono_ms() < until) poll(NULL, 0, MEMORY_MS);
     return s;
 }
 
-enum weir_err book_settle(const struct book *b, const struct ledger_bill *bill, const struct estimate *e, int64_t key_id,
-                          const struct content *content)
+/* The request knows how its settling went, and lets go of it. */
+static enum weir_err settled(struct settle_job *s, enum weir_err err)
 {
-    struct settle_job *s = await_settle(b, bill, key_id);
-    if (!s) return WEIR_NOMEM;
-    seal_content(b, s, content);
-    enum weir_err err = writer_run(store_writer(b->store), &s->job, SETTLE_MS, true);
-    if (err == WEIR_OK) learn(b, s, e);
+    if (err == WEIR_OK) learn(s->book, s, s->estimate);
     if (err == WEIR_OK) log_warnings(&s->settled.warnings);
     if (err == WEIR_OK && s->settled.over_bound)
         log_event(LOG_WARN, "over_bound", LOG_TEXT("request_id", s->row.request_id), LOG_TEXT("model", s->row.alias));
     job_release(&s->job);
+    return err;
+}
+
+static void settle_told(struct job *j, enum weir_err err)
+{
+    struct book_then then = ((struct settle_job *)j)->then;
+    then.call(then.arg, settled((struct settle_job *)j, err));
+}
+
+enum weir_err book_settle(const struct book *b, const struct ledger_bill *bill, const struct estimate *e, int64_t key_id,
+                          const struct content *content, const struct book_then *then)
+{
+    struct writer *w = store_writer(b->store);
+    struct settle_job *s = await_settle(b, bill, key_id);
+    enum weir_err err = s ? WEIR_OK : WEIR_NOMEM;
+    if (s) {
+        seal_content(b, s, content);
+        s->estimate = e;
+        if (!then) return settled(s, writer_run(w, &s->job, SETTLE_MS, true));
+        s->then = *then;
+        err = writer_send(w, &s->job, SETTLE_MS, true, settle_told);
+        if (err == WEIR_OK) return WEIR_OK;
+        settled(s, err);
+    }
+    if (then) then->call(then->arg, err);
     return err;
 }
 
@@ -358,6 +386,9 @@ void book_release(const struct book *b, int64_t ticket)
 struct once_job {
     struct job job; /* first */
     struct ledger *ledger;
+    struct book_then then;
+    struct ledger_grant *granted;     /* the request's: until it was told */
+    struct ledger_refusal *refused;
     struct arena strings;
     struct ledger_ask ask;
     struct audit_row row;
@@ -393,26 +424,50 @@ static void ask_of_row(struct once_job *o)
     o->ask.model = r->model;
 }
 
-enum weir_err book_at_once(const struct book *b, const struct ledger_ask *ask, const struct audit_row *row, int64_t key_id,
-                           struct ledger_grant *grant, struct ledger_refusal *refusal)
+/* The request knows how it went, and lets go of it. */
+static enum weir_err done_at_once(struct once_job *o, enum weir_err err)
 {
-    struct once_job *o = new_job(sizeof *o, offsetof(struct once_job, grant));
-    if (!o) return WEIR_NOMEM;
-    o->job = (struct job){.run = once_run, .dispose = once_free};
-    o->ledger = b->ledger;
-    o->key_id = key_id;
-    o->ask = *ask;
-    arena_init(&o->strings);
-    enum weir_err err = copy_row(&o->strings, row, &o->row) ? WEIR_OK : WEIR_NOMEM;
-    ask_of_row(o);
-    if (err == WEIR_OK) err = writer_run(store_writer(b->store), &o->job, ADMIT_MS, false);
     if (err == WEIR_OK) {
-        *grant = o->grant;
-        *refusal = o->refusal;
+        *o->granted = o->grant;
+        *o->refused = o->refusal;
         log_warnings(&o->grant.warnings);
     } else {
         __atomic_store_n(&o->abandoned, true, __ATOMIC_RELEASE);
     }
     job_release(&o->job);
     return err == WEIR_BUSY ? WEIR_STORAGE : err;
+}
+
+static void once_told(struct job *j, enum weir_err err)
+{
+    struct book_then then = ((struct once_job *)j)->then;
+    then.call(then.arg, done_at_once((struct once_job *)j, err));
+}
+
+enum weir_err book_at_once(const struct book *b, const struct ledger_ask *ask, const struct audit_row *row, int64_t key_id,
+                           struct ledger_grant *grant, struct ledger_refusal *refusal, const struct book_then *then)
+{
+    struct writer *w = store_writer(b->store);
+    struct once_job *o = new_job(sizeof *o, offsetof(struct once_job, grant));
+    enum weir_err err = WEIR_NOMEM;
+    if (o) {
+        o->job = (struct job){.run = once_run, .dispose = once_free};
+        o->ledger = b->ledger;
+        o->key_id = key_id;
+        o->ask = *ask;
+        o->granted = grant;
+        o->refused = refusal;
+        arena_init(&o->strings);
+        if (copy_row(&o->strings, row, &o->row)) err = WEIR_OK;
+        ask_of_row(o);
+        if (err == WEIR_OK && !then) return done_at_once(o, writer_run(w, &o->job, ADMIT_MS, false));
+        if (err == WEIR_OK) {
+            o->then = *then;
+            err = writer_send(w, &o->job, ADMIT_MS, false, once_told);
+            if (err == WEIR_OK) return WEIR_OK;
+        }
+        err = done_at_once(o, err);
+    }
+    if (then) then->call(then->arg, err);
+    return err;
 }

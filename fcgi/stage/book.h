@@ -11,6 +11,8 @@
 /* The ledger and its writer, the process's. */
 struct book { struct store *store; struct ledger *ledger; struct experience *experience; };
 
+/* May `then` be left with a booking? Otherwise it is better waited for: so many are left already. */
+bool book_may_send(const struct book *b);
 /* May a request be begun at all: can the database be written? */
 bool book_is_able(const struct book *b);
 
@@ -23,10 +25,14 @@ enum weir_err book_admit(const struct book *b, const struct ledger_ask *ask, con
                          struct ledger_grant *grant, enum ledger_may *may, bool *provider_is_hard,
                          struct ledger_refusal *refusal);
 
+/* Who is told later how a booking went: by the thread that has written it, so `call` waits for nothing (writer_send). */
+struct book_then { void (*call)(void *arg, enum weir_err err); void *arg; };
+
 /* Admits and settles at once, with its row: what neither asks anybody nor costs anything. On WEIR_OK as book_admit;
- * the row is written with the ticket, or not at all. */
+ * the row is written with the ticket, or not at all. then NULL: waits. Otherwise `then` is told the same, once, maybe
+ * before this returns; grant and refusal live until then, and what is returned says nothing. */
 enum weir_err book_at_once(const struct book *b, const struct ledger_ask *ask, const struct audit_row *row, int64_t key_id,
-                           struct ledger_grant *grant, struct ledger_refusal *refusal);
+                           struct ledger_grant *grant, struct ledger_refusal *refusal, const struct book_then *then);
 
 /* Gives back what book_admit held without an attempt, as if it had never been asked (ledger_release): now, or once the
  * database is able to. */
@@ -40,8 +46,9 @@ enum weir_err book_attempt(const struct book *b, const struct ledger_use *ended,
 /* Settles the ticket, held by that estimate, with its row (or, bill->ticket 0, writes the row alone), marks the key
  * as used (key_id; 0: not), and writes the content (content->ticket 0: none), sealed. Waits up to 2 s to have it
  * committed; it is written later then, in any case once: WEIR_BUSY or WEIR_STORAGE say that it is late. Content never
- * keeps the books waiting: what cannot be written at the first try is written without it, and the log says so. */
+ * keeps the books waiting: what cannot be written at the first try is written without it, and the log says so. then: as
+ * with book_at_once; e lives until then. */
 enum weir_err book_settle(const struct book *b, const struct ledger_bill *bill, const struct estimate *e, int64_t key_id,
-                          const struct content *content);
+                          const struct content *content, const struct book_then *then);
 
 #endif

@@ -54,17 +54,20 @@ static void log_late(const struct request *r, enum weir_err err)
               LOG_TEXT("reason", weir_err_info(err)->text));
 }
 
-static void fill_row(struct audit_row *row, const struct request *r, const struct caller *c, const char *endpoint,
-                     const struct chat *chat, const struct plan *plan, const struct outcome *o, struct arena *a)
+static void fill_row(struct audit_row *row, const struct settling *s)
 {
+    const struct request *r = s->r;
+    const struct caller *c = s->caller;
+    const struct outcome *o = s->out;
     *row = (struct audit_row){
         .time = r->begun_wall_ms, .request_id = r->id, .user = c->user, .team = c->team, .role = c->role,
-        .rolegroup = c->rolegroup, .key = c->key.name, .ip = c->ip, .endpoint = endpoint, .alias = alias_of(chat, a),
-        .stream = chat->stream, .status = o->status, .outcome = outcome_name(o->end), .attempts = o->attempts,
+        .rolegroup = c->rolegroup, .key = c->key.name, .ip = c->ip, .endpoint = s->endpoint,
+        .alias = alias_of(s->chat, s->memory), .stream = s->chat->stream, .status = o->status,
+        .outcome = outcome_name(o->end), .attempts = o->attempts,
         .cache = r->cache ? r->cache : "bypass", .prompt_tokens = o->usage.prompt, .cached_tokens = o->usage.cached,
         .cache_write_tokens = o->usage.cache_write, .completion_tokens = o->usage.completion,
         .usage_source = !o->usage.known ? "none" : o->estimated ? "estimated" : "provider",
-        .cost = cost_of(r, plan, o), .first_byte_ms = o->first_byte_ms,
+        .cost = cost_of(r, s->plan, o), .first_byte_ms = o->first_byte_ms,
         .latency_ms = clock_mono_ms() - r->begun_mono_ms, .error = why(o), .context = r->context,
     };
     if (o->target) {
@@ -83,40 +86,60 @@ static struct span told(const struct request *r, const struct outcome *o, struct
 }
 
 /* Of what was refused before it was admitted, nothing is kept. */
-static struct content content_of(const struct request *r, enum content_kept kept, const struct chat *chat,
-                                 const struct ticket *t, const struct outcome *o, struct arena *a)
+static struct content content_of(const struct settling *s)
 {
-    if (kept == CONTENT_NONE || !t->grant.ticket) return (struct content){.ticket = 0};
-    struct content c = {.ticket = t->grant.ticket, .time = t->grant.time, .request_id = r->id, .prompt = chat->body};
-    if (kept == CONTENT_ALL) c.answer = told(r, o, a, &c.answer_cut);
+    const struct ledger_grant *g = &s->ticket->grant;
+    enum content_kept kept = s->caller->snap->settings.content;
+    if (kept == CONTENT_NONE || !g->ticket) return (struct content){.ticket = 0};
+    struct content c = {.ticket = g->ticket, .time = g->time, .request_id = s->r->id, .prompt = s->chat->body};
+    if (kept == CONTENT_ALL) c.answer = told(s->r, s->out, s->memory, &c.answer_cut);
     return c;
 }
 
-void settle(const struct book *b, const struct request *r, const struct caller *c, const char *endpoint,
-            const struct chat *chat,
-            const struct plan *plan, const struct ticket *t, const struct outcome *o, struct arena *a)
+static void note_use(const struct settling *s)
 {
-    struct audit_row row;
-    int64_t touched = touched_key(r, c);
-    fill_row(&row, r, c, endpoint, chat, plan, o, a);
-    const struct ledger_bill bill = {.ticket = t->grant.ticket, .now_ms = clock_wall_ms(), .row = &row,
-                                     .give_back = !o->sent && !o->begun && o->end != END_OK,
-                                     .uses = o->uses, .use_count = o->use_count};
-    const struct content content = content_of(r, c->snap->settings.content, chat, t, o, a);
-    enum weir_err err = book_settle(b, &bill, &t->estimate, touched, &content);
-    if (err == WEIR_OK && touched) store_key_used(b->store, &c->hash, r->begun_wall_ms);
-    if (err != WEIR_OK) log_late(r, err);
+    if (s->touched) store_key_used(s->book->store, &s->caller->hash, s->r->begun_wall_ms);
 }
 
-enum weir_err settle_at_once(const struct book *b, const struct request *r, const struct caller *c, const char *endpoint,
-                             const struct chat *chat, const struct plan *plan, const struct ledger_ask *ask,
-                             const struct outcome *o, struct arena *a, struct ledger_grant *grant,
-                             struct ledger_refusal *refusal)
+static void settled(void *arg, enum weir_err err)
+{
+    struct settling *s = arg;
+    if (err == WEIR_OK) note_use(s);
+    else log_late(s->r, err);
+    if (s->then) s->then(s, err);
+}
+
+void settle(struct settling *s)
 {
     struct audit_row row;
-    int64_t touched = touched_key(r, c);
-    fill_row(&row, r, c, endpoint, chat, plan, o, a);
-    enum weir_err err = book_at_once(b, ask, &row, touched, grant, refusal);
-    if (err == WEIR_OK && grant->ticket && touched) store_key_used(b->store, &c->hash, r->begun_wall_ms);
+    const struct outcome *o = s->out;
+    s->touched = touched_key(s->r, s->caller);
+    fill_row(&row, s);
+    const struct ledger_bill bill = {.ticket = s->ticket->grant.ticket, .now_ms = clock_wall_ms(), .row = &row,
+                                     .give_back = !o->sent && !o->begun && o->end != END_OK,
+                                     .uses = o->uses, .use_count = o->use_count};
+    const struct content content = content_of(s);
+    const struct book_then then = {settled, s};
+    bool waits = !s->then; /* of s nothing may be left afterwards */
+    enum weir_err err = book_settle(s->book, &bill, &s->ticket->estimate, s->touched, &content, waits ? NULL : &then);
+    if (waits) settled(s, err);
+}
+
+static void settled_at_once(void *arg, enum weir_err err)
+{
+    struct settling *s = arg;
+    if (err == WEIR_OK && s->ticket->grant.ticket) note_use(s);
+    if (s->then) s->then(s, err);
+}
+
+enum weir_err settle_at_once(struct settling *s, const struct ledger_ask *ask, struct ledger_refusal *refusal)
+{
+    struct audit_row row;
+    s->touched = touched_key(s->r, s->caller);
+    fill_row(&row, s);
+    const struct book_then then = {settled_at_once, s};
+    bool waits = !s->then;
+    enum weir_err err = book_at_once(s->book, ask, &row, s->touched, &s->ticket->grant, refusal, waits ? NULL : &then);
+    if (waits) settled_at_once(s, err);
     return err;
 }

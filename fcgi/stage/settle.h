@@ -4,18 +4,32 @@
 
 #include "fcgi/stage/way.h"
 
-/* Settles the ticket and writes the request's one audit row; waits for it to be committed, but no longer than 2 s (it is
- * written later then). chat, plan and t may be of a step that was not reached (zeroed); o says how it ended. */
-void settle(const struct book *b, const struct request *r, const struct caller *c, const char *endpoint,
-            const struct chat *chat,
-            const struct plan *plan, const struct ticket *t, const struct outcome *o, struct arena *a);
+/* A request at its end. */
+struct settling {
+    const struct book *book;
+    const struct request *r;
+    const struct caller *caller;
+    const char *endpoint;
+    /* Of steps that were not reached: zeroed. */
+    const struct chat *chat;
+    const struct plan *plan;
+    struct ticket *ticket;
+    const struct outcome *out; /* how it ended */
+    struct arena *memory;
+    /* NULL: whoever settles it waits. Otherwise called once it is written, with what waiting would have returned, as
+     * struct book_then says. All of this lives until then. */
+    void (*then)(struct settling *s, enum weir_err err);
+    void *of;                  /* for `then` */
+    int64_t touched;           /* settle's own */
+};
 
-/* Admits and settles in one step a request that cost nothing: o is how it will have been told, *ask counts as a request
- * alone. On WEIR_OK either grant->ticket > 0, or *refusal holds and nothing was written. WEIR_STORAGE: nothing was, nor
+/* Settles the ticket and writes the request's one audit row; waits for it to be committed, but no longer than 2 s (it is
+ * written later then). */
+void settle(struct settling *s);
+
+/* Admits and settles in one step a request that cost nothing: out is how it will have been told, *ask counts as a request
+ * alone. On WEIR_OK either the ticket is granted, or *refusal holds and nothing was written. WEIR_STORAGE: nothing was, nor
  * will be. */
-enum weir_err settle_at_once(const struct book *b, const struct request *r, const struct caller *c, const char *endpoint,
-                             const struct chat *chat, const struct plan *plan, const struct ledger_ask *ask,
-                             const struct outcome *o, struct arena *a, struct ledger_grant *grant,
-                             struct ledger_refusal *refusal);
+enum weir_err settle_at_once(struct settling *s, const struct ledger_ask *ask, struct ledger_refusal *refusal);
 
 #endif

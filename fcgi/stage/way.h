@@ -111,7 +111,7 @@ struct outcome {
     int64_t first_byte_ms;       /* since the request began; -1: nothing was sent */
     const char *error;           /* a short reason for the audit row, NULL: none; the arena's */
     struct ledger_tight requests, tokens; /* for x-ratelimit-*: the tightest limits */
-    struct upstream *left_open;  /* to be closed once the answer is out */
+    struct upstream *left_open;  /* of a stream: to be closed once the answer is out */
 };
 
 #endif

@@ -29,7 +29,7 @@ static void a_silent_web_server_holds_a_thread_only_so_long(void **state)
     assert_int_equal(conn_new(false, &c), WEIR_OK);
     assert_int_equal(conn_accept(c), WEIR_OK);
     assert_int_equal(c->until, 0); /* BOUND_WEB_SERVER_S */
-    conn_hurry(c); /* the same with less patience: it is over then, and not before */
+    conn_hurry(c, 1000); /* the same with less patience: it is over then, and not before */
     int64_t begun = clock_mono_ms();
     assert_int_equal(conn_begin(c), WEIR_IO);
     assert_in_range(clock_mono_ms() - begun, 900, 30000);
@@ -151,7 +151,7 @@ static void a_hurried_web_server_has_a_second_in_all(void **state)
     record(fd, 1, "\0\1\0\0\0\0\0", 8);
     record(fd, 4, "", 0);
     assert_int_equal(write(fd, head, sizeof head), sizeof head);
-    conn_hurry(c);
+    conn_hurry(c, 1000);
     int64_t begun = clock_mono_ms();
     assert_int_equal(pthread_create(&thread, NULL, drip, &fd), 0);
     assert_int_equal(conn_begin(c), WEIR_OK);

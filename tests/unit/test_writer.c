@@ -577,6 +577,230 @@ static void stopping_says_what_a_dead_disk_cost(void **state)
     room_close(&r);
 }
 
+/* ---- jobs that nobody waits for ---- */
+
+/* A note whose caller is called. `left` more are sent from there, one after the other. */
+struct letter { struct note note; struct writer *w; const struct room *room; atomic_int *called, *good; int left; };
+
+static struct letter *letter_new(struct writer *w, const char *prefix, int number, atomic_int *called, atomic_int *good)
+{
+    struct letter *l = calloc(1, sizeof *l);
+    l->note.job = (struct job){.run = note_run, .dispose = note_dispose};
+    snprintf(l->note.id, sizeof l->note.id, "%s%d", prefix, number);
+    l->w = w;
+    l->called = called;
+    l->good = good;
+    return l;
+}
+
+static void letter_told(struct job *j, enum weir_err err);
+
+static void post(struct letter *l, int wait_ms, bool keep)
+{
+    if (writer_send(l->w, &l->note.job, wait_ms, keep, letter_told) != WEIR_OK) abort();
+}
+
+static void letter_told(struct job *j, enum weir_err err)
+{
+    struct letter *l = (struct letter *)j;
+    char sql[120];
+    atomic_int *called = l->called, *good = l->good;
+    snprintf(sql, sizeof sql, "SELECT count(*) FROM audit WHERE request_id = '%s'", l->note.id);
+    bool there = err == WEIR_OK && (!l->room || room_number(l->room, sql) == 1);
+    if (l->left) {
+        struct letter *next = letter_new(l->w, "next", l->left, called, good);
+        next->left = l->left - 1;
+        post(next, LONG_MS, true);
+    }
+    job_release(j);
+    atomic_fetch_add(good, there);
+    atomic_fetch_add(called, 1);
+}
+
+static void until_called(atomic_int *called, int n)
+{
+    int64_t until = clock_mono_ms() + LONG_MS;
+    while (atomic_load(called) < n && clock_mono_ms() < until) usleep(1000);
+    assert_int_equal(atomic_load(called), n);
+}
+
+struct post_office { struct writer *w; const struct room *room; int number; atomic_int *called, *good; };
+
+static void *posts(void *arg)
+{
+    const struct post_office *o = arg;
+    for (int i = 0; i < 200; i++) {
+        struct letter *l = letter_new(o->w, "n", o->number * 1000 + i, o->called, o->good);
+        l->room = i % 40 == 0 ? o->room : NULL;
+        writer_enter(o->w);
+        post(l, LONG_MS, i % 2);
+        writer_leave(o->w);
+    }
+    return NULL;
+}
+
+static void who_has_sent_a_job_is_called_once_after_its_commit(void **state)
+{
+    struct room r;
+    pthread_t t[8];
+    struct post_office o[8];
+    atomic_int called = 0, good = 0;
+    (void)state;
+    room_open(&r);
+    struct writer *w = start(&r);
+    for (int i = 0; i < 8; i++) {
+        o[i] = (struct post_office){w, &r, i, &called, &good};
+        assert_int_equal(pthread_create(&t[i], NULL, posts, &o[i]), 0);
+    }
+    for (int i = 0; i < 8; i++) pthread_join(t[i], NULL);
+    until_called(&called, 1600);
+    assert_int_equal(writer_stop(w, 1000), 0);
+    assert_int_equal(atomic_load(&called), 1600);
+    assert_int_equal(atomic_load(&good), 1600);
+    assert_int_equal(room_number(&r, "SELECT count(DISTINCT request_id) FROM audit"), 1600);
+    room_close(&r);
+}
+
+static void who_is_called_may_send_the_next(void **state)
+{
+    struct room r;
+    atomic_int called = 0, good = 0;
+    (void)state;
+    room_open(&r);
+    struct writer *w = start(&r);
+    for (int i = 0; i < 3; i++) { /* with a wait below BUSY_MS it is the thread's, otherwise its sender's */
+        struct letter *l = letter_new(w, "first", i, &called, &good);
+        l->left = 50;
+        post(l, i ? LONG_MS : 0, true);
+    }
+    until_called(&called, 3 * 51);
+    assert_int_equal(writer_stop(w, 1000), 0);
+    assert_int_equal(room_number(&r, "SELECT count(*) FROM audit"), 3 * 51);
+    room_close(&r);
+}
+
+static void so_many_may_be_sent(void **state)
+{
+    struct room r;
+    atomic_int gate = 0, called = 0, good = 0;
+    (void)state;
+    room_open(&r);
+    struct writer *w = start(&r);
+    struct note *first = note_new("first", 0);
+    first->gate = &gate;
+    assert_int_equal(put(w, first, 0, true), WEIR_BUSY);
+    for (int i = 0; i < BOUND_SENT; i++) {
+        assert_true(writer_may_send(w));
+        post(letter_new(w, "n", i, &called, &good), LONG_MS, true);
+    }
+    assert_false(writer_may_send(w));
+    assert_int_equal(atomic_load(&called), 0);
+    atomic_store(&gate, 1);
+    until_called(&called, BOUND_SENT);
+    assert_true(writer_may_send(w));
+    assert_int_equal(writer_stop(w, 1000), 0);
+    room_close(&r);
+}
+
+static void who_waits_too_long_is_called_all_the_same(void **state)
+{
+    struct room r;
+    atomic_int called = 0, good = 0;
+    (void)state;
+    room_open(&r);
+    struct child c = child_new(holds_the_database, &r);
+    struct writer *w = start(&r);
+    say(c.told);
+    await(c.said);
+    int64_t before = clock_mono_ms();
+    post(letter_new(w, "n", 0, &called, &good), 100, true);
+    writer_overdue(w);
+    if (clock_mono_ms() - before < 100) assert_int_equal(atomic_load(&called), 0);
+    while (clock_mono_ms() - before < 101) usleep(1000);
+    writer_overdue(w);
+    assert_int_equal(atomic_load(&called), 1);
+    assert_int_equal(atomic_load(&good), 0);
+    until_empty(w);
+    child_end(&c);
+    assert_int_equal(writer_stop(w, 1000), 0);
+    assert_int_equal(atomic_load(&called), 1);
+    assert_int_equal(room_number(&r, "SELECT count(*) FROM audit"), 1);
+    room_close(&r);
+}
+
+static void who_has_sent_a_kept_job_is_told_of_trouble_once(void **state)
+{
+    struct room r;
+    atomic_int called = 0, good = 0;
+    (void)state;
+    room_open(&r);
+    fault_start(r.db);
+    struct writer *w = start(&r);
+    atomic_store(&fault_code, SQLITE_FULL);
+    post(letter_new(w, "kept", 0, &called, &good), LONG_MS, true);
+    post(letter_new(w, "not", 0, &called, &good), LONG_MS, false);
+    until_called(&called, 2);
+    assert_int_equal(atomic_load(&good), 0);
+    assert_false(writer_is_able(w));
+    atomic_store(&fault_code, SQLITE_OK);
+    until_able(w, true);
+    until_empty(w);
+    assert_int_equal(writer_stop(w, 1000), 0);
+    assert_int_equal(atomic_load(&called), 2);
+    fault_end();
+    assert_int_equal(room_number(&r, "SELECT count(*) FROM audit WHERE request_id = 'kept0'"), 1);
+    assert_int_equal(room_number(&r, "SELECT count(*) FROM audit"), 1);
+    room_close(&r);
+}
+
+static void whoever_was_not_called_is_when_the_writer_stops(void **state)
+{
+    struct room r;
+    atomic_int called = 0, good = 0, gone = 0;
+    (void)state;
+    room_open(&r);
+    struct child c = child_new(holds_the_turn, &r);
+    struct writer *w = start(&r);
+    say(c.told);
+    await(c.said);
+    for (int i = 0; i < 3; i++) {
+        struct letter *l = letter_new(w, "n", i, &called, &good);
+        l->note.gone = &gone;
+        post(l, LONG_MS, i);
+    }
+    assert_int_equal(writer_stop(w, 200), 3);
+    assert_int_equal(atomic_load(&called), 3);
+    assert_int_equal(atomic_load(&good), 0);
+    assert_int_equal(atomic_load(&gone), 3);
+    say(c.told);
+    await(c.said);
+    child_end(&c);
+    room_close(&r);
+}
+
+/* What a thread that hangs has in hand: its caller is gone by the time it goes on. */
+static void a_job_that_hangs_has_no_caller_any_more(void **state)
+{
+    struct room r;
+    atomic_int gate = 0, called = 0, good = 0, gone = 0;
+    (void)state;
+    room_open(&r);
+    struct writer *w = start(&r);
+    struct letter *l = letter_new(w, "n", 0, &called, &good);
+    l->note.gate = &gate;
+    l->note.gone = &gone;
+    post(l, 0, true);
+    int64_t until = clock_mono_ms() + LONG_MS;
+    while (!atomic_load(&l->note.runs) && clock_mono_ms() < until) usleep(1000);
+    assert_int_equal(writer_stop(w, 0), 1);
+    assert_int_equal(atomic_load(&called), 1);
+    assert_int_equal(atomic_load(&gone), 0);
+    atomic_store(&gate, 1);
+    while (!atomic_load(&gone) && clock_mono_ms() < until) usleep(1000);
+    assert_int_equal(atomic_load(&called), 1);
+    room_close(&r);
+}
+
 /* ---- the log ---- */
 
 struct filler { struct writer *w; const char *filling; int64_t until; int failed; };
@@ -636,6 +860,13 @@ int main(void)
         cmocka_unit_test(a_refused_job_undoes_itself_and_not_its_neighbours),
         cmocka_unit_test(a_refused_job_alone_leaves_nothing),
         cmocka_unit_test(a_full_queue_takes_only_what_must_be_written),
+        cmocka_unit_test(who_has_sent_a_job_is_called_once_after_its_commit),
+        cmocka_unit_test(who_is_called_may_send_the_next),
+        cmocka_unit_test(so_many_may_be_sent),
+        cmocka_unit_test(who_waits_too_long_is_called_all_the_same),
+        cmocka_unit_test(who_has_sent_a_kept_job_is_told_of_trouble_once),
+        cmocka_unit_test(whoever_was_not_called_is_when_the_writer_stops),
+        cmocka_unit_test(a_job_that_hangs_has_no_caller_any_more),
         cmocka_unit_test(a_busy_database_delays_and_loses_nothing),
         cmocka_unit_test(processes_take_turns),
         cmocka_unit_test(a_killed_process_loses_nothing_it_acknowledged),

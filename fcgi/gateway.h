@@ -2,13 +2,13 @@
 #ifndef WEIR_GATEWAY_H
 #define WEIR_GATEWAY_H
 
-#include "fcgi/door/conns.h"
+#include "fcgi/place.h"
 #include "fcgi/stage/authenticate.h"
 #include "fcgi/stage/relay.h"
 #include "fcgi/stage/request.h"
 
 struct gateway {
-    struct conns *conns;
+    struct places *places;
     struct relay_tools tools;
     struct gate gate;
     struct id_source *ids;

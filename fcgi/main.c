@@ -194,6 +194,7 @@ static void close_store(struct book *b, struct pulse *pulse, int wait_ms)
     pulse_close(pulse);
     ledger_close(b->ledger);
     experience_free(b->experience);
+    blocks_end(b->jobs);
 }
 
 static bool make_directory(const struct start *s)
@@ -228,7 +229,7 @@ static void start_failed(const struct start *s, enum weir_err err)
 static enum weir_err open_store(const struct start *s, struct book *b)
 {
     enum weir_err err = db_migrate(s->db_path, NULL, NULL);
-    if (err == WEIR_OK && !(b->experience = experience_new())) err = WEIR_NOMEM;
+    if (err == WEIR_OK && (!(b->experience = experience_new()) || !(b->jobs = book_jobs()))) err = WEIR_NOMEM;
     if (err == WEIR_OK) err = ledger_open(s->data, &b->ledger);
     if (err == WEIR_OK && (err = store_open(s->data, s->master_path, &b->store)) != WEIR_OK) ledger_close(b->ledger);
     if (err == WEIR_NOT_FOUND)
@@ -249,9 +250,8 @@ static bool serve(const struct start *s, struct gateway *g, int stop_fd)
 {
     if (g->tools.is_cgi) {
         take_signals_as_cgi(stop_fd);
-        struct conn *conn = conns_take(g->conns);
-        if (conn && conn_accept(conn) == WEIR_OK) pipeline_run(g, conn);
-        else conns_give(g->conns, conn);
+        struct place *place = places_take(g->places);
+        if (place && conn_accept(place->conn) == WEIR_OK) pipeline_run(g, place);
         return true;
     }
     struct housekeeper *keeper;
@@ -289,7 +289,7 @@ static bool run(const struct start *s, bool is_cgi)
     if (stop_fd < 0 || !make_directory(s) || !raise_fence(s) || open_store(s, &g.tools.book) != WEIR_OK) return false;
     if (pulse_open(g.tools.book.store, s->data, &g.tools.pulse) != WEIR_OK ||
         http_pool_new(stop_fd, &g.tools.pool) != WEIR_OK || !open_cache(s, &g.tools) ||
-        conns_new(is_cgi, &g.conns) != WEIR_OK) {
+        places_new(is_cgi, &g.places) != WEIR_OK) {
         close_cache(&g.tools);
         close_store(&g.tools.book, g.tools.pulse, 0);
         return false;
@@ -306,7 +306,7 @@ static bool run(const struct start *s, bool is_cgi)
         leave(store_writer(g.tools.book.store));
     }
     close_store(&g.tools.book, g.tools.pulse, CLOSE_MS);
-    conns_free(g.conns);
+    places_free(g.places);
     close_cache(&g.tools);
     http_pool_free(g.tools.pool);
     brake_free(g.gate.brake);

@@ -1,8 +1,6 @@
 /* The table of all routes, and who answers which. */
 #include "fcgi/pipeline.h"
 
-#include <stdlib.h>
-
 #include "fcgi/base/text.h"
 #include "fcgi/model_call.h"
 #include "fcgi/stage/answer.h"
@@ -16,7 +14,7 @@
 #define SHOWN_PATH 80 /* bytes of an unknown path in its 404 */
 
 struct route;
-struct way { const struct gateway *g; struct request r; struct arena memory; const struct route *route; };
+struct way { const struct gateway *g; struct place *place; struct request r; const struct route *route; };
 
 static void end(void *way);
 static void model_call(struct way *w);
@@ -72,7 +70,7 @@ static bool is_allowed(const struct route *e, enum method m)
 
 static void call(struct way *w, bool counts)
 {
-    model_call_run(w->g, &w->r, w->route->face, w->route->endpoint, counts, &w->memory, end, w);
+    model_call_run(w->g, &w->r, w->route->face, w->route->endpoint, counts, &w->place->memory, end, w);
 }
 
 static void model_call(struct way *w) { call(w, false); }
@@ -88,7 +86,7 @@ static void look(struct way *w, struct span id, enum weir_err (*write)(struct wa
     struct problem p = {0};
     struct buf body;
     buf_init(&body, BOUND_ANSWER);
-    enum weir_err err = authenticate(&w->g->gate, &w->r, NULL, &w->memory, &c, &p);
+    enum weir_err err = authenticate(&w->g->gate, &w->r, NULL, &w->place->memory, &c, &p);
     if (err == WEIR_OK) err = write(w, &c, id, &body, &p);
     if (err == WEIR_OK && body.err) err = problem_set(&p, body.err, NULL, NULL);
     if (err == WEIR_OK) answer_json(&w->r, 200, buf_all(&body), NULL, NULL);
@@ -193,32 +191,24 @@ static void dispatch(struct way *w)
 static void end(void *way)
 {
     struct way *w = way;
-    conn_end(w->r.conn);
-    arena_end(&w->memory);
-    conns_give(w->g->conns, w->r.conn);
-    free(w);
+    places_give(w->g->places, w->place); /* and w with it */
 }
 
-static bool read_request(const struct gateway *g, struct conn *conn, struct arena *memory, struct request *r)
+static bool read_request(const struct gateway *g, struct place *at, struct request *r)
 {
-    *r = (struct request){.conn = conn};
-    arena_init(memory);
-    enum weir_err err = conn_begin(conn);
-    if (err == WEIR_OK) err = request_read(conn, g->mount, g->ids, memory, r);
-    if (err != WEIR_OK && err != WEIR_IO) conn_write_no_memory(conn, r->id);
+    *r = (struct request){.conn = at->conn};
+    enum weir_err err = conn_begin(at->conn);
+    if (err == WEIR_OK) err = request_read(at->conn, g->mount, g->ids, &at->memory, r);
+    if (err != WEIR_OK && err != WEIR_IO) conn_write_no_memory(at->conn, r->id);
     return err == WEIR_OK;
 }
 
-void pipeline_run(const struct gateway *g, struct conn *conn)
+void pipeline_run(const struct gateway *g, struct place *place)
 {
-    struct way *w = malloc(sizeof *w);
-    if (!w) {
-        if (conn_begin(conn) != WEIR_IO) conn_write_no_memory(conn, "");
-        conns_give(g->conns, conn);
-        return;
-    }
+    struct way *w = arena_alloc(&place->memory, sizeof *w); /* there is always room for that */
     w->g = g;
-    if (read_request(g, conn, &w->memory, &w->r)) {
+    w->place = place;
+    if (read_request(g, place, &w->r)) {
         if (w->r.origin) cors_decide(g->tools.book.store, &w->r);
         dispatch(w);
     } else {
@@ -226,17 +216,15 @@ void pipeline_run(const struct gateway *g, struct conn *conn)
     }
 }
 
-void pipeline_overloaded(const struct gateway *g, struct conn *conn)
+void pipeline_overloaded(const struct gateway *g, struct place *place)
 {
     struct request r;
-    struct arena memory;
     struct problem p = {.retry_after_s = 1};
-    if (read_request(g, conn, &memory, &r)) {
+    if (read_request(g, place, &r)) {
         r.is_anthropic = is_anthropic(&r, r.path_is_bad ? NULL : route_of(r.path));
         problem_set(&p, WEIR_OVERLOADED, NULL, NULL);
         p.retry_after_s = 1;
         answer_problem(&r, &p, NULL);
     }
-    conn_end(conn);
-    arena_end(&memory);
+    places_give(g->places, place);
 }

@@ -4,10 +4,10 @@
 
 #include "fcgi/gateway.h"
 
-/* Serves the request that conn has accepted, from its head to its end, and gives conn back to g->conns; the last of it
- * maybe on another thread, after this has returned. */
-void pipeline_run(const struct gateway *g, struct conn *conn);
-/* Answers it 503 `overloaded` without looking at it any closer. */
-void pipeline_overloaded(const struct gateway *g, struct conn *conn);
+/* Serves the request that the place's connection has accepted, from its head to its end, and gives the place back to
+ * g->places; the last of it maybe on another thread, after this has returned. */
+void pipeline_run(const struct gateway *g, struct place *place);
+/* Answers it 503 `overloaded` without looking at it any closer, and gives the place back. */
+void pipeline_overloaded(const struct gateway *g, struct place *place);
 
 #endif

@@ -102,16 +102,16 @@ static bool is_surplus(struct workers *all)
 /* False: the socket is unusable, or memory is out. */
 static bool serve_one(struct workers *all)
 {
-    struct conn *conn = conns_take(all->g->conns);
-    if (!conn) return false;
+    struct place *place = places_take(all->g->places);
+    if (!place) return false;
     atomic_fetch_add(&all->idle, 1);
-    enum weir_err err = wait_for_request(conn);
+    enum weir_err err = wait_for_request(place->conn);
     no_longer_idle(all);
     if (err == WEIR_OK) {
-        pipeline_run(all->g, conn);
+        pipeline_run(all->g, place);
         return true;
     }
-    conns_give(all->g->conns, conn);
+    places_give(all->g->places, place);
     if (err != WEIR_IO) return true;
     atomic_store(&all->socket_is_bad, true);
     tell_manager(all);
@@ -190,8 +190,21 @@ static bool starved(struct workers *all)
     return atomic_load(&all->idle) == 0 && is_readable(FASTCGI_LISTEN_FD);
 }
 
+/* In a hurry: it must not keep this thread from its other duties. */
+static void turn_away(struct workers *all)
+{
+    struct place *place = places_take(all->g->places);
+    if (!place) return;
+    if (conn_accept(place->conn) == WEIR_OK) {
+        conn_hurry(place->conn, HURRY_MS);
+        pipeline_overloaded(all->g, place);
+    } else {
+        places_give(all->g->places, place);
+    }
+}
+
 /* None is idle: watches the socket until one is again. step: how many to start next. True: stop. */
-static bool relieve(struct workers *all, struct conn *conn)
+static bool relieve(struct workers *all)
 {
     int step = 1;
     bool stop = false;
@@ -203,10 +216,7 @@ static bool relieve(struct workers *all, struct conn *conn)
         bool started = true;
         for (int i = 0; i < step && started; i++) started = start_one(all);
         if (started) step *= 2;
-        else if (starved(all) && conn_accept(conn) == WEIR_OK) {
-            conn_hurry(conn, HURRY_MS); /* it must not keep this thread from its other duties */
-            pipeline_overloaded(all->g, conn);
-        }
+        else if (starved(all)) turn_away(all);
     }
     atomic_store(&all->watched, false);
     return stop;
@@ -229,13 +239,13 @@ static void retire(struct workers *all)
     wake_all(all);
 }
 
-static void manage(struct workers *all, struct conn *conn)
+static void manage(struct workers *all)
 {
     uint64_t times;
     int64_t retire_at = clock_mono_ms() + RETIRE_MS;
     while (!atomic_load(&all->socket_is_bad)) {
         if (atomic_load(&all->idle) == 0) {
-            if (relieve(all, conn)) return;
+            if (relieve(all)) return;
             continue;
         }
         if (wait_signal(all, all->wake_fd, ROUND_MS)) return;
@@ -272,19 +282,14 @@ static bool stop_all(struct workers *all, int stop_fd, int64_t drain_ms)
 bool workers_run(const struct gateway *g, int threads_max, int signal_fd, int stop_fd, int64_t drain_ms)
 {
     struct workers *all = calloc(1, sizeof *all); /* outlives this function if threads do */
-    struct conn *conn = NULL;
-    if (!all || conn_new(false, &conn) != WEIR_OK) {
-        free(all);
-        return true;
-    }
+    if (!all) return true;
     all->g = g;
     all->max = threads_max;
     all->signal_fd = signal_fd;
     all->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_mutex_init(&all->lock, NULL);
     for (int i = 0; i < THREADS_FIRST; i++) start_one(all);
-    manage(all, conn);
-    conn_free(conn);
+    manage(all);
     if (!stop_all(all, stop_fd, drain_ms)) return false;
     close(all->wake_fd);
     pthread_mutex_destroy(&all->lock);

@@ -158,8 +158,9 @@ enum weir_err ledger_admit(struct ledger *l, struct db *db, const struct ledger_
                            struct ledger_refusal *refusal)
 {
     struct arena a;
+    _Alignas(max_align_t) char room[LEDGER_ROOM];
     struct span pairs = SPAN_NONE;
-    arena_init(&a);
+    arena_init_in(&a, room, sizeof room);
     enum weir_err err = ledger_take(l, db, ask, grant, refusal, &a, &pairs);
     if (err == WEIR_OK && grant->ticket) {
         err = ledger_process(l, db);

@@ -4,6 +4,7 @@
 
 #include "sql/ledger.h"
 
+#define LEDGER_ROOM  1024 /* bytes of memory that most operations need */
 #define LEDGER_KINDS 9
 enum kind { KIND_GLOBAL, KIND_TEAM, KIND_ROLEGROUP, KIND_ROLE, KIND_USER, KIND_KEY, KIND_IP, KIND_MODEL, KIND_PROVIDER };
 extern const char *const kind_names[LEDGER_KINDS];

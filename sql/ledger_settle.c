@@ -97,11 +97,12 @@ static enum weir_err settle_ticket(struct ledger *l, struct db *db, const struct
 enum weir_err ledger_settle(struct ledger *l, struct db *db, const struct ledger_bill *bill, struct ledger_settled *out)
 {
     struct arena a;
+    _Alignas(max_align_t) char room[LEDGER_ROOM];
     struct ticket t;
     bool found = false;
     *out = (struct ledger_settled){0};
     if (bill->row->prompt_tokens < 0 || bill->row->completion_tokens < 0) return WEIR_INVALID;
-    arena_init(&a);
+    arena_init_in(&a, room, sizeof room);
     enum weir_err err = ledger_look(l, db, bill->now_ms);
     if (err == WEIR_OK) err = ticket_take(db, bill->ticket, &a, &t, &found);
     if (err == WEIR_OK && !found) ledger_unchanged(l);
@@ -115,9 +116,10 @@ enum weir_err ledger_at_once(struct ledger *l, struct db *db, const struct ledge
                              struct ledger_grant *grant, struct ledger_refusal *refusal)
 {
     struct arena a;
+    _Alignas(max_align_t) char room[LEDGER_ROOM];
     struct span pairs = SPAN_NONE;
     struct ledger_settled settled = {0};
-    arena_init(&a);
+    arena_init_in(&a, room, sizeof room);
     enum weir_err err = ledger_take(l, db, ask, grant, refusal, &a, &pairs);
     if (err == WEIR_OK && grant->ticket) {
         struct ticket t = {.id = grant->ticket, .row = {.time = grant->time}};
@@ -136,10 +138,11 @@ enum weir_err ledger_release(struct ledger *l, struct db *db, int64_t ticket, in
 {
     static const struct actual nothing = {.give_back = true};
     struct arena a;
+    _Alignas(max_align_t) char room[LEDGER_ROOM];
     struct ticket t;
     struct charged charged;
     bool found = false;
-    arena_init(&a);
+    arena_init_in(&a, room, sizeof room);
     enum weir_err err = ledger_look(l, db, now_ms);
     if (err == WEIR_OK) err = ticket_take(db, ticket, &a, &t, &found);
     if (err == WEIR_OK && !found) ledger_unchanged(l);

@@ -5,6 +5,8 @@
 #include "fcgi/base/secret.h"
 #include "fcgi/base/text.h"
 
+#define PATH_USUAL 256 /* bytes of most paths */
+
 /* ---- the path ---- */
 
 /* As the client wrote it, undecoded: a web server's own decoding loses what %2F meant. Where there is none, what the web
@@ -38,7 +40,8 @@ void address_read(const struct address_variables *v, const char *mount, struct a
     out->mount = (struct span){raw.at, mounted(raw, span_of(mount))};
     raw.at += out->mount.len;
     raw.len -= out->mount.len;
-    buf_init(&path, BOUND_PATH);
+    char room[PATH_USUAL];
+    buf_init_in(&path, room, sizeof room, BOUND_PATH);
     enum weir_err err = !raw.len ? buf_char(&path, '/') : is_decoded ? buf_span(&path, raw) : url_decode(&path, raw, false);
     out->is_bad = err != WEIR_NOMEM && (err != WEIR_OK || !path.len || path.at[0] != '/');
     if (out->is_bad) out->path = SPAN("/");

@@ -28,6 +28,15 @@ void arena_init(struct arena *a)
     *a = (struct arena){0};
 }
 
+void arena_init_in(struct arena *a, void *room, size_t size)
+{
+    arena_init(a);
+    if (size <= sizeof *a->room)
+        return;
+    a->room = a->blocks = room;
+    *a->room = (struct arena_block){.size = (size - sizeof *a->room) & ~(ALIGN - 1)};
+}
+
 static struct arena_block *block_new(struct arena *a, size_t size)
 {
     struct arena_block *block = malloc(sizeof *block + size);
@@ -113,7 +122,10 @@ void arena_end(struct arena *a)
     while (a->blocks) {
         struct arena_block *block = a->blocks;
         a->blocks = block->next;
-        free(block);
+        if (block != a->room)
+            free(block);
     }
-    arena_init(a);
+    *a = (struct arena){.blocks = a->room, .room = a->room};
+    if (a->room)
+        *a->room = (struct arena_block){.size = a->room->size};
 }

@@ -7,11 +7,14 @@
 
 struct arena {
     struct arena_block *blocks;
+    struct arena_block *room; /* the caller's; NULL: none */
     struct arena_exit *exits;
     size_t used; /* bytes handed out */
 };
 
 void arena_init(struct arena *a);
+/* With memory of the caller's, which is handed out first: malloc's, or as well aligned; again after each arena_end. */
+void arena_init_in(struct arena *a, void *room, size_t size);
 /* Zeroed, aligned for any type; NULL when memory is out. */
 void *arena_alloc(struct arena *a, size_t size);
 /* Copies with a NUL behind; NULL for an absent span or when memory is out. */

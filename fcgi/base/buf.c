@@ -24,9 +24,12 @@ static enum weir_err grow(struct buf *b, size_t n)
         cap = b->max;
     if (cap == SIZE_MAX)
         return b->err = WEIR_NOMEM;
-    char *at = realloc(b->at, cap + 1);
+    bool moves = b->room && b->at == b->room;
+    char *at = realloc(moves ? NULL : b->at, cap + 1);
     if (!at)
         return b->err = WEIR_NOMEM;
+    if (moves)
+        memcpy(at, b->room, b->len);
     b->at = at;
     b->cap = cap;
     return WEIR_OK;
@@ -43,9 +46,19 @@ void buf_init(struct buf *b, size_t max)
     *b = (struct buf){.max = max};
 }
 
+void buf_init_in(struct buf *b, void *room, size_t size, size_t max)
+{
+    buf_init(b, max);
+    if (!room || !size)
+        return;
+    b->at = b->room = room;
+    b->cap = size - 1 < max ? size - 1 : max;
+}
+
 void buf_free(struct buf *b)
 {
-    free(b->at);
+    if (!b->room || b->at != b->room)
+        free(b->at);
     buf_init(b, b->max);
 }
 

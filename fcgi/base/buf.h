@@ -11,11 +11,14 @@ struct buf {
     char *at;          /* NULL until the first byte; not terminated (see buf_cstr) */
     size_t len, cap;
     size_t max;        /* ceiling of len, bytes */
+    char *room;        /* the caller's memory that it began in; NULL: none */
     enum weir_err err; /* WEIR_OK, WEIR_FULL or WEIR_NOMEM: the first failure; later writes do nothing */
 };
 
 void buf_init(struct buf *b, size_t max);                 /* allocates nothing */
-void buf_free(struct buf *b);                             /* may be called twice; leaves it as after init */
+/* In memory of the caller's until it grows out of it; NULL, or size 0: none. */
+void buf_init_in(struct buf *b, void *room, size_t size, size_t max);
+void buf_free(struct buf *b);                             /* may be called twice; leaves it as after buf_init */
 void buf_clear(struct buf *b);                            /* len 0, err OK, memory kept */
 void buf_drop(struct buf *b, size_t n);                   /* removes the first n bytes (n <= len) */
 

@@ -6,6 +6,7 @@
 #include "fcgi/base/text.h"
 
 #define DEEP 16
+#define FEW  9 /* members of most objects */
 #define REPLACED "\xef\xbf\xbd" /* U+FFFD */
 
 /* name: between the quotes; undone: the same without escapes, NULL where it has none. */
@@ -96,7 +97,8 @@ static enum weir_err list_members(struct jval object, const char *const *skip, s
 static enum weir_err write_object(struct jval v, const char *const *skip, int depth, struct buf *out)
 {
     struct buf list;
-    buf_init(&list, SIZE_MAX - 1);
+    struct member room[FEW];
+    buf_init_in(&list, room, sizeof room, SIZE_MAX - 1);
     enum weir_err err = list_members(v, skip, &list);
     struct member *members = (struct member *)(void *)list.at;
     size_t count = list.len / sizeof *members;

@@ -5,7 +5,8 @@
 #include "fcgi/stage/cors.h"
 #include "fcgi/stage/record.h"
 
-#define HEAD_MAX 8192
+#define HEAD_MAX   8192
+#define HEAD_USUAL 1024 /* bytes of most heads */
 /* Where a stream's end could not be kept. */
 #define NO_MEMORY_EVENT "data: {\"error\":{\"message\":\"The gateway is out of memory.\",\"type\":\"server_error\"," \
                         "\"param\":null,\"code\":\"internal_error\"}}\n\n"
@@ -118,7 +119,8 @@ static enum weir_err send_whole(const struct request *r, struct buf *head, struc
 enum weir_err answer_json(const struct request *r, int status, struct span body, const struct outcome *o, const char *allow)
 {
     struct buf head;
-    buf_init(&head, HEAD_MAX);
+    char room[HEAD_USUAL];
+    buf_init_in(&head, room, sizeof room, HEAD_MAX);
     head_start(&head, r, status, "application/json");
     number(&head, "Content-Length", (int64_t)body.len);
     buf_str(&head, "Cache-Control: no-store\r\n");
@@ -130,7 +132,8 @@ enum weir_err answer_json(const struct request *r, int status, struct span body,
 enum weir_err answer_options(const struct request *r, const char *allow)
 {
     struct buf head;
-    buf_init(&head, HEAD_MAX);
+    char room[HEAD_USUAL];
+    buf_init_in(&head, room, sizeof room, HEAD_MAX);
     head_start(&head, r, 204, NULL);
     header(&head, "Allow", span_of(allow));
     cors_preflight(r, allow, &head);
@@ -140,7 +143,8 @@ enum weir_err answer_options(const struct request *r, const char *allow)
 enum weir_err answer_stream_begin(const struct request *r, const struct outcome *o)
 {
     struct buf head;
-    buf_init(&head, HEAD_MAX);
+    char room[HEAD_USUAL];
+    buf_init_in(&head, room, sizeof room, HEAD_MAX);
     head_start(&head, r, 200, "text/event-stream; charset=utf-8");
     buf_str(&head, "Cache-Control: no-cache\r\n");
     head_outcome(&head, r, o);
@@ -161,7 +165,8 @@ static enum weir_err send_error(const struct request *r, int status, const struc
 {
     struct buf head, body;
     struct span raw = o && o->body.len ? buf_all(&o->body) : SPAN_NONE;
-    buf_init(&head, HEAD_MAX);
+    char room[HEAD_USUAL];
+    buf_init_in(&head, room, sizeof room, HEAD_MAX);
     buf_init(&body, HEAD_MAX);
     answer_error_body(r->is_anthropic, r->id, p, f, &body);
     if (!raw.at) raw = buf_all(&body);

@@ -27,11 +27,39 @@ static const char *copy(struct arena *a, const char *text)
     return text ? arena_str(a, span_of(text)) : NULL;
 }
 
-/* The first `cleared` bytes are zero. */
-static void *new_job(size_t size, size_t cleared)
+/* ---- memory ---- */
+
+#define JOB_BYTES 4096
+#define JOBS_KEPT 32
+
+/* What every job begins with. */
+struct booking {
+    struct job job; /* first */
+    struct blocks *from;
+    struct arena strings; /* in the rest of its block first */
+};
+
+struct blocks *book_jobs(void) { return blocks_new(JOB_BYTES, JOBS_KEPT); }
+
+/* Zeroed as far as `cleared`. size: at most JOB_BYTES. */
+static void *new_booking(const struct book *b, size_t size, size_t cleared, enum weir_err (*run)(struct job *, struct db *),
+                         void (*dispose)(struct job *))
 {
-    void *job = malloc(size);
-    return job ? memset(job, 0, cleared) : NULL;
+    size_t rest = (size + _Alignof(max_align_t) - 1) & ~(_Alignof(max_align_t) - 1);
+    struct booking *k = blocks_take(b->jobs);
+    if (!k) return NULL;
+    memset(k, 0, cleared);
+    k->job = (struct job){.run = run, .dispose = dispose};
+    k->from = b->jobs;
+    arena_init_in(&k->strings, (char *)k + rest, JOB_BYTES - rest);
+    return k;
+}
+
+static void free_booking(struct job *j)
+{
+    struct booking *k = (struct booking *)j;
+    arena_end(&k->strings);
+    blocks_give(k->from, k);
 }
 
 static void log_warnings(const struct ledger_warnings *w)
@@ -45,10 +73,9 @@ static void log_warnings(const struct ledger_warnings *w)
 /* ---- admission ---- */
 
 struct admit_job {
-    struct job job; /* first */
+    struct booking at; /* first */
     struct job undo; /* runs behind an admission that took too long: what it booked, if it has run at all, is given back */
     struct ledger *ledger;
-    struct arena strings;
     struct ledger_ask ask;
     struct ledger_try first;
     enum ledger_may may;
@@ -62,9 +89,7 @@ struct admit_job {
 static void admit_free(struct job *j)
 {
     struct admit_job *a = (struct admit_job *)j;
-    if (__atomic_sub_fetch(&a->refs, 1, __ATOMIC_ACQ_REL) > 0) return;
-    arena_end(&a->strings);
-    free(a);
+    if (__atomic_sub_fetch(&a->refs, 1, __ATOMIC_ACQ_REL) == 0) free_booking(j);
 }
 
 static enum weir_err admit_run(struct job *j, struct db *db)
@@ -83,6 +108,8 @@ static enum weir_err admit_run(struct job *j, struct db *db)
     return ledger_provider_is_hard(a->ledger, db, a->first.now_ms, a->first.provider, &a->provider_is_hard);
 }
 
+_Static_assert(sizeof(struct admit_job) <= JOB_BYTES, "an admission fits into its block");
+
 static struct admit_job *undone_by(struct job *j)
 {
     return (void *)((char *)j - offsetof(struct admit_job, undo));
@@ -93,7 +120,7 @@ static enum weir_err undo_run(struct job *j, struct db *db)
     struct admit_job *a = undone_by(j);
     struct ledger_settled settled;
     a->abandoned = true;
-    bool booked = a->job.result == WEIR_OK || a->job.result == WEIR_BUSY; /* committed, or in this same transaction */
+    bool booked = a->at.job.result == WEIR_OK || a->at.job.result == WEIR_BUSY; /* committed, or in this same transaction */
     if (!booked || !a->grant.ticket) return WEIR_OK;
     const struct audit_row row = {
         .request_id = a->ask.request_id, .user = a->ask.who.user, .team = a->ask.who.team, .role = a->ask.who.role,
@@ -105,7 +132,7 @@ static enum weir_err undo_run(struct job *j, struct db *db)
                                                              .row = &row, .give_back = true}, &settled);
 }
 
-static void undo_free(struct job *j) { admit_free(&undone_by(j)->job); }
+static void undo_free(struct job *j) { admit_free(&undone_by(j)->at.job); }
 
 static void undo(const struct book *b, struct admit_job *a)
 {
@@ -123,7 +150,7 @@ static bool copy_ask(struct admit_job *a, const struct ledger_ask *ask, const st
     a->ask = *ask;
     a->first = first ? *first : (struct ledger_try){.number = 0};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (*all[i] && !(*all[i] = copy(&a->strings, *all[i]))) return false;
+        if (*all[i] && !(*all[i] = copy(&a->at.strings, *all[i]))) return false;
     return true;
 }
 
@@ -131,14 +158,13 @@ enum weir_err book_admit(const struct book *b, const struct ledger_ask *ask, con
                          struct ledger_grant *grant, enum ledger_may *may, bool *provider_is_hard,
                          struct ledger_refusal *refusal)
 {
-    struct admit_job *a = new_job(sizeof *a, offsetof(struct admit_job, grant));
+    struct admit_job *a = new_booking(b, sizeof *a, offsetof(struct admit_job, grant), admit_run, admit_free);
     if (!a) return WEIR_NOMEM;
-    a->job = (struct job){.run = admit_run, .dispose = admit_free};
     a->ledger = b->ledger;
     a->refs = 1;
     a->grant.ticket = 0;
-    arena_init(&a->strings);
-    enum weir_err err = copy_ask(a, ask, first) ? writer_run(store_writer(b->store), &a->job, ADMIT_MS, false) : WEIR_NOMEM;
+    enum weir_err err = WEIR_NOMEM;
+    if (copy_ask(a, ask, first)) err = writer_run(store_writer(b->store), &a->at.job, ADMIT_MS, false);
     if (err == WEIR_OK) {
         *grant = a->grant;
         *may = a->may;
@@ -149,16 +175,15 @@ enum weir_err book_admit(const struct book *b, const struct ledger_ask *ask, con
         undo(b, a);
         err = WEIR_STORAGE;
     }
-    job_release(&a->job);
+    job_release(&a->at.job);
     return err;
 }
 
 /* ---- attempts ---- */
 
 struct attempt_job {
-    struct job job; /* first */
+    struct booking at; /* first */
     struct ledger *ledger;
-    struct arena strings;
     struct ledger_use *ended;
     int ended_count;
     struct ledger_try next;
@@ -166,12 +191,6 @@ struct attempt_job {
     bool provider_is_hard;
     struct ledger_refusal refusal;
 };
-
-static void attempt_free(struct job *j)
-{
-    arena_end(&((struct attempt_job *)j)->strings);
-    free(j);
-}
 
 static enum weir_err attempt_run(struct job *j, struct db *db)
 {
@@ -198,33 +217,30 @@ enum weir_err book_attempt(const struct book *b, const struct ledger_use *ended,
                            const struct ledger_try *next, enum ledger_may *may, bool *provider_is_hard,
                            struct ledger_refusal *refusal)
 {
-    struct attempt_job *t = calloc(1, sizeof *t);
+    struct attempt_job *t = new_booking(b, sizeof *t, sizeof *t, attempt_run, free_booking);
     if (!t) return WEIR_NOMEM;
-    t->job = (struct job){.run = attempt_run, .dispose = attempt_free};
     t->ledger = b->ledger;
-    arena_init(&t->strings);
     t->next = *next;
-    t->next.provider = copy(&t->strings, next->provider);
+    t->next.provider = copy(&t->at.strings, next->provider);
     t->ended_count = ended_count;
-    bool whole = copy_uses(&t->strings, ended, ended_count, &t->ended) && t->next.provider;
-    enum weir_err err = whole ? writer_run(store_writer(b->store), &t->job, ADMIT_MS, false) : WEIR_NOMEM;
+    bool whole = copy_uses(&t->at.strings, ended, ended_count, &t->ended) && t->next.provider;
+    enum weir_err err = whole ? writer_run(store_writer(b->store), &t->at.job, ADMIT_MS, false) : WEIR_NOMEM;
     if (err == WEIR_OK) {
         *may = t->may;
         *provider_is_hard = t->provider_is_hard;
         *refusal = t->refusal;
     }
-    job_release(&t->job);
+    job_release(&t->at.job);
     return err;
 }
 
 /* ---- settling ---- */
 
 struct settle_job {
-    struct job job; /* first */
+    struct booking at; /* first */
     const struct book *book;
     struct book_then then;
     const struct estimate *estimate; /* the request's: until it was told */
-    struct arena strings;
     struct audit_row row;
     struct ledger_bill bill;
     struct ledger_settled settled;
@@ -232,12 +248,6 @@ struct settle_job {
     struct content content; /* sealed; ticket 0: none */
     int content_tries;
 };
-
-static void settle_free(struct job *j)
-{
-    arena_end(&((struct settle_job *)j)->strings);
-    free(j);
-}
 
 static void log_dropped(const struct settle_job *s, const char *reason)
 {
@@ -276,11 +286,11 @@ static bool copy_row(struct arena *a, const struct audit_row *from, struct audit
 static bool copy_bill(struct settle_job *s, const struct ledger_bill *bill)
 {
     struct ledger_use *uses;
-    if (!copy_uses(&s->strings, bill->uses, bill->use_count, &uses)) return false;
+    if (!copy_uses(&s->at.strings, bill->uses, bill->use_count, &uses)) return false;
     s->bill = *bill;
     s->bill.row = &s->row;
     s->bill.uses = uses;
-    return copy_row(&s->strings, bill->row, &s->row);
+    return copy_row(&s->at.strings, bill->row, &s->row);
 }
 
 /* What later estimates of this model go by. */
@@ -295,21 +305,19 @@ static void learn(const struct book *b, const struct settle_job *s, const struct
 /* Here and not in the writer, which so never waits for it, and holds no plain text. */
 static void seal_content(const struct book *b, struct settle_job *s, const struct content *content)
 {
-    if (!content->ticket || content_seal(store_master(b->store), content, &s->strings, &s->content) == WEIR_OK) return;
+    if (!content->ticket || content_seal(store_master(b->store), content, &s->at.strings, &s->content) == WEIR_OK) return;
     s->content.ticket = 0;
     log_dropped(s, "memory is out");
 }
 
 static struct settle_job *new_settle(const struct book *b, const struct ledger_bill *bill, int64_t key_id)
 {
-    struct settle_job *s = calloc(1, sizeof *s);
+    struct settle_job *s = new_booking(b, sizeof *s, sizeof *s, settle_run, free_booking);
     if (!s) return NULL;
-    s->job = (struct job){.run = settle_run, .dispose = settle_free};
     s->book = b;
     s->key_id = key_id;
-    arena_init(&s->strings);
     if (copy_bill(s, bill)) return s;
-    job_release(&s->job);
+    job_release(&s->at.job);
     return NULL;
 }
 
@@ -329,7 +337,7 @@ static enum weir_err settled(struct settle_job *s, enum weir_err err)
     if (err == WEIR_OK) log_warnings(&s->settled.warnings);
     if (err == WEIR_OK && s->settled.over_bound)
         log_event(LOG_WARN, "over_bound", LOG_TEXT("request_id", s->row.request_id), LOG_TEXT("model", s->row.alias));
-    job_release(&s->job);
+    job_release(&s->at.job);
     return err;
 }
 
@@ -348,9 +356,9 @@ enum weir_err book_settle(const struct book *b, const struct ledger_bill *bill, 
     if (s) {
         seal_content(b, s, content);
         s->estimate = e;
-        if (!then) return settled(s, writer_run(w, &s->job, SETTLE_MS, true));
+        if (!then) return settled(s, writer_run(w, &s->at.job, SETTLE_MS, true));
         s->then = *then;
-        err = writer_send(w, &s->job, SETTLE_MS, true, settle_told);
+        err = writer_send(w, &s->at.job, SETTLE_MS, true, settle_told);
         if (err == WEIR_OK) return WEIR_OK;
         settled(s, err);
     }
@@ -360,7 +368,7 @@ enum weir_err book_settle(const struct book *b, const struct ledger_bill *bill, 
 
 /* ---- giving back ---- */
 
-struct release_job { struct job job; struct ledger *ledger; int64_t ticket; };
+struct release_job { struct booking at; /* first */ struct ledger *ledger; int64_t ticket; };
 
 static enum weir_err release_run(struct job *j, struct db *db)
 {
@@ -368,28 +376,27 @@ static enum weir_err release_run(struct job *j, struct db *db)
     return ledger_release(r->ledger, db, r->ticket, clock_wall_ms());
 }
 
-static void release_free(struct job *j) { free(j); }
-
 void book_release(const struct book *b, int64_t ticket)
 {
     int64_t until = clock_mono_ms() + SETTLE_MS;
     struct release_job *r;
-    while (!(r = calloc(1, sizeof *r)) && clock_mono_ms() < until) poll(NULL, 0, MEMORY_MS);
+    while (!(r = new_booking(b, sizeof *r, sizeof *r, release_run, free_booking)) && clock_mono_ms() < until)
+        poll(NULL, 0, MEMORY_MS);
     if (!r) return; /* what it holds is swept when this process ends */
-    *r = (struct release_job){.job = {.run = release_run, .dispose = release_free}, .ledger = b->ledger, .ticket = ticket};
-    writer_run(store_writer(b->store), &r->job, SETTLE_MS, true);
-    job_release(&r->job);
+    r->ledger = b->ledger;
+    r->ticket = ticket;
+    writer_run(store_writer(b->store), &r->at.job, SETTLE_MS, true);
+    job_release(&r->at.job);
 }
 
 /* ---- both at once ---- */
 
 struct once_job {
-    struct job job; /* first */
+    struct booking at; /* first */
     struct ledger *ledger;
     struct book_then then;
     struct ledger_grant *granted;     /* the request's: until it was told */
     struct ledger_refusal *refused;
-    struct arena strings;
     struct ledger_ask ask;
     struct audit_row row;
     int64_t key_id;
@@ -397,12 +404,6 @@ struct once_job {
     struct ledger_grant grant; /* these two the ledger fills */
     struct ledger_refusal refusal;
 };
-
-static void once_free(struct job *j)
-{
-    arena_end(&((struct once_job *)j)->strings);
-    free(j);
-}
 
 static enum weir_err once_run(struct job *j, struct db *db)
 {
@@ -434,7 +435,7 @@ static enum weir_err done_at_once(struct once_job *o, enum weir_err err)
     } else {
         __atomic_store_n(&o->abandoned, true, __ATOMIC_RELEASE);
     }
-    job_release(&o->job);
+    job_release(&o->at.job);
     return err == WEIR_BUSY ? WEIR_STORAGE : err;
 }
 
@@ -448,22 +449,20 @@ enum weir_err book_at_once(const struct book *b, const struct ledger_ask *ask, c
                            struct ledger_grant *grant, struct ledger_refusal *refusal, const struct book_then *then)
 {
     struct writer *w = store_writer(b->store);
-    struct once_job *o = new_job(sizeof *o, offsetof(struct once_job, grant));
+    struct once_job *o = new_booking(b, sizeof *o, offsetof(struct once_job, grant), once_run, free_booking);
     enum weir_err err = WEIR_NOMEM;
     if (o) {
-        o->job = (struct job){.run = once_run, .dispose = once_free};
         o->ledger = b->ledger;
         o->key_id = key_id;
         o->ask = *ask;
         o->granted = grant;
         o->refused = refusal;
-        arena_init(&o->strings);
-        if (copy_row(&o->strings, row, &o->row)) err = WEIR_OK;
+        if (copy_row(&o->at.strings, row, &o->row)) err = WEIR_OK;
         ask_of_row(o);
-        if (err == WEIR_OK && !then) return done_at_once(o, writer_run(w, &o->job, ADMIT_MS, false));
+        if (err == WEIR_OK && !then) return done_at_once(o, writer_run(w, &o->at.job, ADMIT_MS, false));
         if (err == WEIR_OK) {
             o->then = *then;
-            err = writer_send(w, &o->job, ADMIT_MS, false, once_told);
+            err = writer_send(w, &o->at.job, ADMIT_MS, false, once_told);
             if (err == WEIR_OK) return WEIR_OK;
         }
         err = done_at_once(o, err);

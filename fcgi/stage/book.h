@@ -3,13 +3,16 @@
 #ifndef WEIR_STAGE_BOOK_H
 #define WEIR_STAGE_BOOK_H
 
+#include "fcgi/base/blocks.h"
 #include "fcgi/stage/estimate.h"
 #include "sql/content.h"
 #include "sql/ledger.h"
 #include "sql/store.h"
 
 /* The ledger and its writer, the process's. */
-struct book { struct store *store; struct ledger *ledger; struct experience *experience; };
+struct book { struct store *store; struct ledger *ledger; struct experience *experience; struct blocks *jobs; };
+
+struct blocks *book_jobs(void); /* memory for jobs (blocks_end); NULL: memory is out */
 
 /* May `then` be left with a booking? Otherwise it is better waited for: so many are left already. */
 bool book_may_send(const struct book *b);

@@ -54,6 +54,29 @@ static void texts_are_copied(void **state)
     arena_end(&a);
 }
 
+static void memory_that_is_given_is_used_first_and_again(void **state)
+{
+    (void)state;
+    struct arena a;
+    _Alignas(max_align_t) char room[1000];
+    arena_init_in(&a, room, sizeof room);
+    for (int turn = 0; turn < 3; turn++) {
+        char *first = arena_alloc(&a, 100), *large = arena_alloc(&a, 20000), *small = arena_alloc(&a, 100);
+        assert_ptr_equal(first, room + sizeof(struct arena_block));
+        assert_true(small > room && small < room + sizeof room);
+        memset(first, 1, 100), memset(large, 2, 20000), memset(small, 3, 100);
+        for (int i = 0; i < 10; i++) memset(arena_alloc(&a, 200), 4, 200);
+        assert_int_equal(first[99], 1);
+        assert_int_equal(large[19999], 2);
+        assert_int_equal(small[0], 3);
+        arena_end(&a);
+        assert_int_equal(a.used, 0);
+    }
+    arena_init_in(&a, room, 8); /* too small to be of use */
+    assert_non_null(arena_alloc(&a, 8));
+    arena_end(&a);
+}
+
 struct trace { char at[8]; size_t n; };
 struct mark { struct trace *trace; char name; struct arena *more; };
 
@@ -90,6 +113,7 @@ int main(void)
         cmocka_unit_test(pieces_are_zeroed_aligned_and_apart),
         cmocka_unit_test(impossible_sizes_are_refused),
         cmocka_unit_test(texts_are_copied),
+        cmocka_unit_test(memory_that_is_given_is_used_first_and_again),
         cmocka_unit_test(disposers_run_backwards_and_once),
     };
     return cmocka_run_group_tests_name("arena", tests, NULL, NULL);

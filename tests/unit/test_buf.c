@@ -128,9 +128,43 @@ static void room_is_written_then_counted(void **state)
     buf_free(&b);
 }
 
+static void memory_that_is_given_is_used_until_it_is_outgrown(void **state)
+{
+    (void)state;
+    struct buf b;
+    char room[9] = "";
+    buf_init_in(&b, room, sizeof room, 100);
+    assert_string_equal(buf_cstr(&b), "");
+    assert_int_equal(buf_str(&b, "12345678"), WEIR_OK);
+    assert_ptr_equal(b.at, room);
+    assert_string_equal(buf_cstr(&b), "12345678");
+    assert_int_equal(buf_char(&b, '9'), WEIR_OK);
+    assert_ptr_not_equal(b.at, room);
+    assert_string_equal(buf_cstr(&b), "123456789");
+    for (int i = 9; i < 100; i++) assert_int_equal(buf_char(&b, 'x'), WEIR_OK);
+    assert_int_equal(buf_char(&b, 'x'), WEIR_FULL);
+    assert_memory_equal(b.at, "123456789xx", 11);
+    buf_free(&b);
+    assert_int_equal(buf_str(&b, "again"), WEIR_OK);
+    buf_free(&b);
+    buf_init_in(&b, room, sizeof room, 4); /* its ceiling is lower */
+    assert_int_equal(buf_str(&b, "1234"), WEIR_OK);
+    assert_int_equal(buf_char(&b, '5'), WEIR_FULL);
+    buf_free(&b);
+    buf_init_in(&b, NULL, sizeof room, 100);
+    assert_int_equal(buf_printf(&b, "%d", 12), WEIR_OK);
+    assert_string_equal(buf_cstr(&b), "12");
+    buf_free(&b);
+    buf_init_in(&b, room, sizeof room, 100);
+    assert_int_equal(buf_printf(&b, "%s", "longer than room"), WEIR_OK);
+    assert_string_equal(buf_cstr(&b), "longer than room");
+    buf_free(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(memory_that_is_given_is_used_until_it_is_outgrown),
         cmocka_unit_test(grows_to_its_ceiling_and_no_further),
         cmocka_unit_test(failure_sticks_until_cleared),
         cmocka_unit_test(huge_lengths_do_not_wrap),

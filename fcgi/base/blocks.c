@@ -1,0 +1,59 @@
+/* Spare blocks, the one used last on top. The pool goes with its owner and with the last block that is out. */
+#include "fcgi/base/blocks.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+struct blocks {
+    size_t size, most;
+    pthread_mutex_t lock; /* the rest */
+    size_t refs;          /* the owner's and those of blocks that are out */
+    size_t count;
+    void *spare[];
+};
+
+struct blocks *blocks_new(size_t size, size_t most)
+{
+    struct blocks *b = calloc(1, sizeof *b + most * sizeof *b->spare);
+    if (!b) return NULL;
+    b->size = size;
+    b->most = most;
+    b->refs = 1;
+    pthread_mutex_init(&b->lock, NULL);
+    return b;
+}
+
+/* The lock is held, and given back. */
+static void let_go(struct blocks *b)
+{
+    size_t left = --b->refs;
+    pthread_mutex_unlock(&b->lock);
+    if (left) return;
+    while (b->count) free(b->spare[--b->count]);
+    pthread_mutex_destroy(&b->lock);
+    free(b);
+}
+
+void blocks_end(struct blocks *b)
+{
+    if (!b) return;
+    pthread_mutex_lock(&b->lock);
+    let_go(b);
+}
+
+void *blocks_take(struct blocks *b)
+{
+    pthread_mutex_lock(&b->lock);
+    void *block = b->count ? b->spare[--b->count] : malloc(b->size);
+    if (block) b->refs++;
+    pthread_mutex_unlock(&b->lock);
+    return block;
+}
+
+void blocks_give(struct blocks *b, void *block)
+{
+    pthread_mutex_lock(&b->lock);
+    if (b->count < b->most) b->spare[b->count++] = block;
+    else free(block);
+    let_go(b);
+}

@@ -180,7 +180,7 @@ static bool retell(struct model_call *c, const struct keep_form *form, struct sp
     struct buf *to = c->chat.stream ? &o->tail : &o->body;
     buf_init(&o->body, BOUND_ANSWER);
     buf_init(&o->tail, BOUND_ANSWER);
-    buf_init_in(to, arena_alloc(c->memory, SHORT), SHORT, BOUND_ANSWER);
+    buf_init_in(to, arena_room(c->memory, SHORT), SHORT, BOUND_ANSWER);
     struct retelling *t = retell_new(&c->chat, form, c->r->id, clock_wall_ms() / 1000, c->memory);
     bool told = t && retell_end(t, kept, to);
     retell_free(t);
@@ -536,7 +536,7 @@ void model_call_run(const struct gateway *g, struct request *r, enum face face, 
                                     .chat = &c->chat, .plan = &c->plan, .ticket = &c->ticket, .out = &c->out,
                                     .memory = memory, .of = c};
     c->out.first_byte_ms = -1;
-    buf_init_in(&c->body, arena_alloc(memory, SHORT), SHORT, BOUND_BODY_MAX + 1);
+    buf_init_in(&c->body, arena_room(memory, SHORT), SHORT, BOUND_BODY_MAX + 1);
     buf_init(&c->with_preset, 2 * BOUND_BODY_MAX);
     buf_init(&c->fitted, 2 * BOUND_BODY_MAX);
     writer_enter(store_writer(g->tools.book.store));

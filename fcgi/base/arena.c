@@ -50,8 +50,7 @@ static struct arena_block *block_new(struct arena *a, size_t size)
     return block;
 }
 
-/* As arena_alloc, but not zeroed. */
-static void *take(struct arena *a, size_t size)
+void *arena_room(struct arena *a, size_t size)
 {
     if (size > SIZE_MAX / 2)
         return NULL;
@@ -70,13 +69,13 @@ static void *take(struct arena *a, size_t size)
 
 void *arena_alloc(struct arena *a, size_t size)
 {
-    void *at = take(a, size);
+    void *at = arena_room(a, size);
     return at ? memset(at, 0, size) : NULL;
 }
 
 char *arena_str(struct arena *a, struct span s)
 {
-    char *copy = s.at && s.len < SIZE_MAX ? take(a, s.len + 1) : NULL;
+    char *copy = s.at && s.len < SIZE_MAX ? arena_room(a, s.len + 1) : NULL;
     if (!copy)
         return NULL;
     if (s.len)
@@ -91,7 +90,7 @@ char *arena_printf(struct arena *a, const char *fmt, ...)
     va_start(args, fmt);
     int n = vsnprintf(NULL, 0, fmt, args);
     va_end(args);
-    char *text = n < 0 ? NULL : take(a, (size_t)n + 1);
+    char *text = n < 0 ? NULL : arena_room(a, (size_t)n + 1);
     if (!text)
         return NULL;
     va_start(args, fmt);

@@ -17,6 +17,7 @@ void arena_init(struct arena *a);
 void arena_init_in(struct arena *a, void *room, size_t size);
 /* Zeroed, aligned for any type; NULL when memory is out. */
 void *arena_alloc(struct arena *a, size_t size);
+void *arena_room(struct arena *a, size_t size); /* the same, not zeroed */
 /* Copies with a NUL behind; NULL for an absent span or when memory is out. */
 char *arena_str(struct arena *a, struct span s);
 char *arena_printf(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -133,7 +133,7 @@ void cache_name_request(const struct request *r, const struct caller *c, const s
     if (m->cache_ttl <= 0 || w.no_store || is_of_its_own(chat)) return;
     struct buf *name = arena_alloc(a, sizeof *name);
     if (!name) return;
-    buf_init_in(name, arena_alloc(a, SHORT), SHORT, BOUND_CACHED);
+    buf_init_in(name, arena_room(a, SHORT), SHORT, BOUND_CACHED);
     if (!arena_defer(a, free_buf, name) || write_name(r, c, chat, m, name) != WEIR_OK || name->err) return;
     int64_t ttl_s = w.ttl_s > 0 ? least(w.ttl_s, m->cache_ttl) : m->cache_ttl;
     out->name = cache_name(buf_all(name));

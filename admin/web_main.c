@@ -142,7 +142,8 @@ static void serve_once(const struct web *web)
     struct db *db = NULL;
     struct conn *conn;
     if (conn_new(true, &conn) != WEIR_OK) return;
-    if (conn_accept(conn) == WEIR_OK) web_run(web, &db, conn);
+    conn_open(conn, -1);
+    web_run(web, &db, conn);
     conn_free(conn);
     db_close(db);
 }

@@ -51,22 +51,24 @@ void web_serve_prepare(void)
 /* ---- one thread ---- */
 
 /* The signal is let through only here, so it interrupts nothing but accept. */
-static enum weir_err wait_for_request(struct conn *conn)
+static enum weir_err wait_for_request(int *fd)
 {
     sigset_t set;
     wake_signal(&set);
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-    enum weir_err err = conn_accept(conn);
+    enum weir_err err = fastcgi_accept(fd);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     return err;
 }
 
 static void accept_all(struct server *s, struct conn *conn)
 {
+    int fd;
     struct db *db = NULL;
     uint64_t one = 1;
     while (!atomic_load(&s->stopping)) {
-        enum weir_err err = wait_for_request(conn);
+        enum weir_err err = wait_for_request(&fd);
+        if (err == WEIR_OK) conn_open(conn, fd);
         if (err == WEIR_OK) web_run(s->web, &db, conn);
         if (err != WEIR_IO) continue;
         if (write(s->wake_fd, &one, sizeof one) < 0) log_event(LOG_ERROR, "wake_failed");

@@ -250,8 +250,8 @@ static bool serve(const struct start *s, struct gateway *g, int stop_fd)
 {
     if (g->tools.is_cgi) {
         take_signals_as_cgi(stop_fd);
-        struct place *place = places_take(g->places);
-        if (place && conn_accept(place->conn) == WEIR_OK) pipeline_run(g, place);
+        struct place *place = places_take(g->places, -1);
+        if (place) pipeline_run(g, place);
         return true;
     }
     struct housekeeper *keeper;

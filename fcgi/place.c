@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define SPARE 16
 #define ROOM  (12 << 10) /* bytes: what most requests need of memory that lives as long as they do */
@@ -54,13 +55,16 @@ void places_free(struct places *all)
     free(all);
 }
 
-struct place *places_take(struct places *all)
+struct place *places_take(struct places *all, int fd)
 {
     struct place *p = NULL;
     pthread_mutex_lock(&all->lock);
     if (all->count) p = all->spare[--all->count];
     pthread_mutex_unlock(&all->lock);
-    return p ? p : place_new(all->is_cgi);
+    if (!p) p = place_new(all->is_cgi);
+    if (p) conn_open(p->conn, fd);
+    else if (fd >= 0) close(fd);
+    return p;
 }
 
 void places_give(struct places *all, struct place *p)

@@ -11,7 +11,8 @@ struct place { struct conn *conn; struct arena memory; /* of one request */ };
 struct places;
 enum weir_err places_new(bool is_cgi, struct places **out);
 void places_free(struct places *all); /* NULL is fine */
-struct place *places_take(struct places *all); /* NULL: memory is out */
+/* For a connection that was accepted (conn_open). NULL: memory is out, and it is closed. */
+struct place *places_take(struct places *all, int fd);
 /* Ends its request (conn_end) and what its memory holds. */
 void places_give(struct places *all, struct place *p);
 

@@ -74,13 +74,13 @@ static void tell_manager(struct workers *all)
 }
 
 /* The signal is let through only here, so it interrupts nothing but accept. */
-static enum weir_err wait_for_request(struct conn *conn)
+static enum weir_err wait_for_request(int *fd)
 {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, WAKE_SIGNAL);
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-    enum weir_err err = conn_accept(conn);
+    enum weir_err err = fastcgi_accept(fd);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     return err;
 }
@@ -99,19 +99,15 @@ static bool is_surplus(struct workers *all)
     return n > 0;
 }
 
-/* False: the socket is unusable, or memory is out. */
+/* False: the socket is unusable. */
 static bool serve_one(struct workers *all)
 {
-    struct place *place = places_take(all->g->places);
-    if (!place) return false;
+    int fd;
     atomic_fetch_add(&all->idle, 1);
-    enum weir_err err = wait_for_request(place->conn);
+    enum weir_err err = wait_for_request(&fd);
     no_longer_idle(all);
-    if (err == WEIR_OK) {
-        pipeline_run(all->g, place);
-        return true;
-    }
-    places_give(all->g->places, place);
+    struct place *place = err == WEIR_OK ? places_take(all->g->places, fd) : NULL;
+    if (place) pipeline_run(all->g, place);
     if (err != WEIR_IO) return true;
     atomic_store(&all->socket_is_bad, true);
     tell_manager(all);
@@ -193,14 +189,11 @@ static bool starved(struct workers *all)
 /* In a hurry: it must not keep this thread from its other duties. */
 static void turn_away(struct workers *all)
 {
-    struct place *place = places_take(all->g->places);
+    int fd;
+    struct place *place = fastcgi_accept(&fd) == WEIR_OK ? places_take(all->g->places, fd) : NULL;
     if (!place) return;
-    if (conn_accept(place->conn) == WEIR_OK) {
-        conn_hurry(place->conn, HURRY_MS);
-        pipeline_overloaded(all->g, place);
-    } else {
-        places_give(all->g->places, place);
-    }
+    conn_hurry(place->conn, HURRY_MS);
+    pipeline_overloaded(all->g, place);
 }
 
 /* None is idle: watches the socket until one is again. step: how many to start next. True: stop. */

@@ -69,28 +69,28 @@ void conn_free(struct conn *c)
     free(c);
 }
 
-enum weir_err conn_accept(struct conn *c)
+enum weir_err fastcgi_accept(int *fd)
 {
     struct sockaddr_storage peer;
     socklen_t len = sizeof peer;
+    *fd = accept4(FASTCGI_LISTEN_FD, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC);
+    if (*fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
+        poll(NULL, 0, SHORT_OF_MS); /* until others have let go of theirs */
+        return WEIR_BUSY;
+    }
+    if (*fd < 0) return errno == EBADF || errno == ENOTSOCK || errno == EINVAL || errno == EOPNOTSUPP ? WEIR_IO : WEIR_BUSY;
+    if (len && peer.ss_family != AF_UNIX) setsockopt(*fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    return WEIR_OK;
+}
+
+void conn_open(struct conn *c, int fd)
+{
     c->begun = c->answers = c->at_end = c->broken = c->gone = false;
     c->taken = c->out = 0;
     c->unread = SPAN_NONE;
     c->until = 0;
-    if (c->is_cgi) {
-        c->open = true;
-        return WEIR_OK;
-    }
-    int fd = accept4(FASTCGI_LISTEN_FD, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC);
-    if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
-        poll(NULL, 0, SHORT_OF_MS); /* until others have let go of theirs */
-        return WEIR_BUSY;
-    }
-    if (fd < 0) return errno == EBADF || errno == ENOTSOCK || errno == EINVAL || errno == EOPNOTSUPP ? WEIR_IO : WEIR_BUSY;
-    if (len && peer.ss_family != AF_UNIX) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-    c->fd = fd;
+    c->fd = c->is_cgi ? -1 : fd;
     c->open = true;
-    return WEIR_OK;
 }
 
 void conn_hurry(struct conn *c, int ms) { c->until = clock_mono_ms() + ms; }

@@ -15,9 +15,12 @@ bool fastcgi_is_cgi(void);
 enum weir_err conn_new(bool is_cgi, struct conn **out);
 void conn_free(struct conn *c); /* NULL is fine */
 
-/* Accepts from the listening socket, waiting. WEIR_BUSY: nothing came (a signal, or another took it); WEIR_IO: the
- * socket is unusable. No request may be open. In CGI mode the process's one request is taken. */
-enum weir_err conn_accept(struct conn *c);
+/* Accepts a connection from the listening socket, waiting. WEIR_BUSY: nothing came (a signal, or another took it); WEIR_IO:
+ * the socket is unusable. */
+enum weir_err fastcgi_accept(int *fd);
+/* Serves that connection, which becomes its own; in CGI mode the process's one request, and fd is not looked at. No request
+ * may be open. */
+void conn_open(struct conn *c, int fd);
 /* Of the connection accepted: for no longer than ms, all in all, the web server is waited for from now on. */
 void conn_hurry(struct conn *c, int ms);
 /* Reads the request's head. WEIR_IO: the web server broke off, or what it says is no request; WEIR_NOMEM: nothing is known

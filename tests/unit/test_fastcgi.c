@@ -27,7 +27,9 @@ static void a_silent_web_server_holds_a_thread_only_so_long(void **state)
     assert_int_equal(dup2(listening, FASTCGI_LISTEN_FD), FASTCGI_LISTEN_FD);
     assert_int_equal(connect(silent, (struct sockaddr *)&name, sizeof name), 0);
     assert_int_equal(conn_new(false, &c), WEIR_OK);
-    assert_int_equal(conn_accept(c), WEIR_OK);
+    int fd;
+    assert_int_equal(fastcgi_accept(&fd), WEIR_OK);
+    conn_open(c, fd);
     assert_int_equal(c->until, 0); /* BOUND_WEB_SERVER_S */
     conn_hurry(c, 1000); /* the same with less patience: it is over then, and not before */
     int64_t begun = clock_mono_ms();

@@ -272,10 +272,13 @@ static bool serve(const struct start *s, struct gateway *g, int stop_fd)
 }
 
 /* Threads are left that use everything: what they wait to have written is, and nothing is taken apart. */
-static void leave(const struct writer *w)
+static void leave(struct writer *w)
 {
     int64_t until = clock_mono_ms() + CLOSE_MS;
-    while (writer_backlog(w) && clock_mono_ms() < until) poll(NULL, 0, 10);
+    while ((writer_backlog(w) || writer_has_sent(w)) && clock_mono_ms() < until) {
+        writer_overdue(w);
+        poll(NULL, 0, 10);
+    }
     _exit(EXIT_SUCCESS);
 }
 

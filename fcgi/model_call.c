@@ -19,6 +19,7 @@
 
 #define SHORT     1024 /* bytes of most bodies and answers */
 #define LEFT_MOST 4096 /* bytes of a short answer: what the kernel takes of it at once, whoever reads */
+#define KEPT_MOST (64 << 10) /* bytes of a request: more of them are kept by a thread, of which there are only so many */
 
 /* What the whole way needs, and what the steps leave. */
 struct model_call {
@@ -139,7 +140,7 @@ static bool may_be_left(const struct model_call *c)
 {
     const struct outcome *o = &c->out;
     return conn_may_hurry(c->r->conn) && !o->begun && !o->left_open && o->body.len + o->tail.len <= LEFT_MOST &&
-           book_may_send(&c->g->tools.book);
+           c->body.len + c->with_preset.len + c->fitted.len <= KEPT_MOST && book_may_send(&c->g->tools.book);
 }
 
 static void leave_to(struct model_call *c, void (*then)(struct settling *, enum weir_err))

@@ -251,12 +251,15 @@ static void manage(struct workers *all)
     log_event(LOG_ERROR, "socket_unusable");
 }
 
-/* Wakes those that wait for a request, again and again, for a wake may fall between their look and their waiting. */
+/* Wakes those that wait for a request, again and again, for a wake may fall between their look and their waiting. Requests
+ * that were left to the writer have ended too then. */
 static bool wait_for_end(struct workers *all, int64_t until)
 {
-    while (count_of(all) > 0) {
+    struct writer *w = store_writer(all->g->tools.book.store);
+    while (count_of(all) > 0 || writer_has_sent(w)) {
         if (clock_mono_ms() >= until) return false;
         wake_all(all);
+        writer_overdue(w);
         poll(NULL, 0, KICK_MS);
     }
     return true;

@@ -163,6 +163,11 @@ void checkpointer_saw(struct checkpointer *c, struct db *db)
     if (!ask(c, whole ? WANT_WHOLE : WANT_PASSIVE) && whole) c->whole_after = clock_mono_ms() + AGAIN_MS;
 }
 
+bool checkpointer_is_due(const struct checkpointer *c, int wal_pages)
+{
+    return atomic_load(&c->moved) || wal_pages - c->asked_at >= PASSIVE_PAGES;
+}
+
 bool checkpointer_may_wait(int wal_pages) { return wal_pages >= WHOLE_PAGES; }
 
 void checkpointer_free(struct checkpointer *c)

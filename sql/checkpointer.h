@@ -15,6 +15,8 @@ enum weir_err checkpointer_new(const char *db_path, bool disposable, struct chec
  * a PASSIVE checkpoint every 4 MB of log, and when that is done moves on db what came meanwhile; above 64 MB waits for a
  * whole one (of a disposable file: has it made). */
 void checkpointer_saw(struct checkpointer *c, struct db *db);
+/* For the writer too: will checkpointer_saw do more than compare, with so many pages? */
+bool checkpointer_is_due(const struct checkpointer *c, int wal_pages);
 /* Might checkpointer_saw wait, with so many pages? */
 bool checkpointer_may_wait(int wal_pages);
 /* Interrupts what runs, ends the thread, frees. NULL is fine. */

@@ -62,7 +62,6 @@ static void make_due(struct teller *t, struct job *j, enum weir_err result)
     j->told_result = result;
     *t->due_last = j;
     t->due_last = &j->sent_next;
-    atomic_fetch_sub(&t->sent_count, 1);
 }
 
 void teller_give_up(struct teller *t, int64_t now_ms, enum weir_err result)
@@ -85,6 +84,7 @@ void teller_call(struct teller *t)
     for (; all; all = next) {
         next = all->sent_next;
         all->then(all, all->told_result);
+        atomic_fetch_sub(&t->sent_count, 1);
     }
 }
 

@@ -13,7 +13,7 @@ struct gate { _Atomic uint32_t opened; atomic_int sleepers; };
 
 struct teller {
     struct gate gates[2];  /* in turn, so that waking one group leaves those asleep who came while it was written */
-    atomic_int sent_count;
+    atomic_int sent_count; /* those with a `then` that has not returned yet */
     pthread_mutex_t lock;  /* the rest */
     struct job *sent;      /* those with a `then` that were told nothing yet */
     struct job *due, **due_last; /* those that were told, and have not been called yet */

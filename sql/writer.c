@@ -230,6 +230,8 @@ enum weir_err writer_send(struct writer *w, struct job *j, int wait_ms, bool kee
 
 bool writer_may_send(const struct writer *w) { return atomic_load(&w->teller.sent_count) < BOUND_SENT; }
 
+bool writer_has_sent(const struct writer *w) { return atomic_load(&w->teller.sent_count) > 0; }
+
 void writer_overdue(struct writer *w)
 {
     teller_give_up(&w->teller, clock_mono_ms(), WEIR_BUSY);
@@ -403,6 +405,15 @@ static enum weir_err write_waiting(struct writer *w)
     }
 }
 
+/* In the turn. What takes time comes after the answers: their rows are written. */
+static void look_after_log(struct writer *w, bool may_wait)
+{
+    w->wal_pages = db_wal_pages(w->db);
+    if (!w->db || (!may_wait && checkpointer_may_wait(w->wal_pages))) return;
+    if (checkpointer_is_due(w->checkpoints, w->wal_pages)) teller_call(&w->teller);
+    checkpointer_saw(w->checkpoints, w->db);
+}
+
 static enum weir_err take_turn(struct writer *w)
 {
     enum weir_err err = WEIR_OK;
@@ -414,8 +425,7 @@ static enum weir_err take_turn(struct writer *w)
     }
     if (!is_over(w)) {
         err = write_waiting(w);
-        w->wal_pages = db_wal_pages(w->db);
-        if (w->db) checkpointer_saw(w->checkpoints, w->db);
+        look_after_log(w, true);
     }
     turn_give(&w->turn);
     return err;
@@ -440,8 +450,7 @@ static void write_own(struct writer *w)
     let_come(w);
     if (!checkpointer_may_wait(w->wal_pages) && turn_try(&w->turn)) {
         err = group(w, BOUND_WRITER_BATCH, &taken);
-        w->wal_pages = db_wal_pages(w->db);
-        if (!checkpointer_may_wait(w->wal_pages)) checkpointer_saw(w->checkpoints, w->db);
+        look_after_log(w, false);
         turn_give(&w->turn);
         if (err != WEIR_BUSY) note(w, err);
         teller_call(&w->teller);

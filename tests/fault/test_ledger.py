@@ -524,6 +524,46 @@ def test_a_lock_that_does_not_end_is_507_and_what_was_refused_is_not_booked_late
     assert [r["status"] for r in gw.site.audit() if r["status"] != 507] == [200, 200]
 
 
+def test_an_answer_that_waits_for_its_row_is_told_in_time_though_the_process_stops(own):
+    """Its stop waits for a stream; the answer does not."""
+    gw = own(WEIR_DRAIN_S=20)
+    gates = gw.gate(), gw.gate()
+    plain, streamed = (gw.alias(f"gated:{g}") for g in gates)
+    stream = Stream(gw, streamed)
+    assert stream.begun.wait(5 * SLOW)
+    answers = []
+    asking = threading.Thread(target=lambda: answers.append(gw.chat(plain)))
+    asking.start()
+    gw.mock.asked(plain.first)
+    with locked(gw.site, "flock"):
+        gw.mock.go(gates[0])
+        until("the provider to have answered", lambda: gw.mock.seen(plain.first)[0]["usage"])
+        pid, = gw.web.responders()
+        os.kill(pid, signal.SIGTERM)
+        asking.join(6 * SLOW)
+        assert [r.status_code for r in answers] == [200]
+    gw.mock.go(gates[1])
+    until("the process to end", lambda: exited(pid))
+    assert stream.whole
+    settled(gw.site)
+    assert collections.Counter((r["alias"], r["outcome"]) for r in gw.site.audit()) == {(plain, "ok"): 1, (streamed, "ok"): 1}
+
+
+def test_what_waits_for_its_row_holds_a_thread_if_it_is_large(own):
+    """So the memory of requests is bounded by the number of threads."""
+    gw = own(WEIR_THREADS_MAX=2)
+    answers = []
+    large = [{"role": "user", "content": "x" * 100000}]
+    with locked(gw.site, "flock"):
+        waiting = [threading.Thread(target=lambda: answers.append(gw.chat("nobody", messages=large))) for _ in range(2)]
+        for t in waiting:
+            t.start()
+        until("both threads to be held", lambda: not any(gw.web.alive() for _ in range(5)))
+    for t in waiting:
+        t.join(5 * SLOW)
+    assert [r.status_code for r in answers] == [404, 404]
+
+
 def test_two_processes_at_half_load_meet_no_busy_database(own):
     """About 200 requests a second, half at each, with limits on all of them; another program writes now and then."""
     gw = own(WEIR_LOG_LEVEL="debug")

@@ -853,6 +853,62 @@ static void the_log_stays_bounded_under_a_writer_that_never_pauses(void **state)
     free(filling);
 }
 
+/* A letter that knows how long after its writing it was answered. */
+struct dated { struct letter letter; atomic_llong written; atomic_llong *worst; };
+
+static enum weir_err dated_run(struct job *j, struct db *db)
+{
+    enum weir_err err = note_run(j, db);
+    atomic_store(&((struct dated *)j)->written, clock_mono_ms());
+    return err;
+}
+
+static void dated_told(struct job *j, enum weir_err err)
+{
+    struct dated *d = (struct dated *)j;
+    long long took = clock_mono_ms() - atomic_load(&d->written);
+    if (err != WEIR_OK || took > atomic_load(d->worst)) atomic_store(d->worst, err == WEIR_OK ? took : LONG_MS);
+    atomic_int *called = d->letter.called;
+    job_release(j);
+    atomic_fetch_add(called, 1);
+}
+
+/* The reader holds up a whole checkpoint for a second, and the writer with it, but nobody who was written. */
+static void who_is_called_does_not_wait_for_a_checkpoint(void **state)
+{
+    struct room r;
+    struct stat st;
+    char wal[80], *filling = malloc(30001);
+    atomic_int called = 0;
+    atomic_llong worst = 0;
+    int sent = 0;
+    (void)state;
+    memset(filling, 'x', 30000);
+    filling[30000] = 0;
+    room_open(&r);
+    snprintf(wal, sizeof wal, "%s-wal", r.db);
+    struct writer *w = start(&r);
+    sqlite3 *reader;
+    assert_int_equal(sqlite3_open_v2(r.db, &reader, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM audit", NULL, NULL, NULL), SQLITE_OK);
+    while (stat(wal, &st) != 0 || st.st_size < 36L << 20) {
+        struct dated *d = calloc(1, sizeof *d);
+        d->letter.note.job = (struct job){.run = dated_run, .dispose = note_dispose};
+        snprintf(d->letter.note.id, sizeof d->letter.note.id, "n%d", sent);
+        d->letter.note.filling = filling;
+        d->letter.called = &called;
+        d->worst = &worst;
+        assert_int_equal(writer_send(w, &d->letter.note.job, 0, true, dated_told), WEIR_OK);
+        until_called(&called, ++sent);
+    }
+    assert_int_equal(sqlite3_close(reader), SQLITE_OK);
+    assert_int_equal(writer_stop(w, LONG_MS), 0);
+    print_message("    %d rows of 30 KB, called after %lld ms at most\n", sent, atomic_load(&worst));
+    assert_in_range(atomic_load(&worst), 0, 700);
+    room_close(&r);
+    free(filling);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -867,6 +923,7 @@ int main(void)
         cmocka_unit_test(who_has_sent_a_kept_job_is_told_of_trouble_once),
         cmocka_unit_test(whoever_was_not_called_is_when_the_writer_stops),
         cmocka_unit_test(a_job_that_hangs_has_no_caller_any_more),
+        cmocka_unit_test(who_is_called_does_not_wait_for_a_checkpoint),
         cmocka_unit_test(a_busy_database_delays_and_loses_nothing),
         cmocka_unit_test(processes_take_turns),
         cmocka_unit_test(a_killed_process_loses_nothing_it_acknowledged),

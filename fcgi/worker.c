@@ -251,11 +251,14 @@ static void manage(struct workers *all)
     log_event(LOG_ERROR, "socket_unusable");
 }
 
-/* Wakes those that wait for a request, again and again, for a wake may fall between their look and their waiting. */
+/* Wakes those that wait for a request, again and again, for a wake may fall between their look and their waiting. What waits
+ * for its row without a thread is waited for too; where the time is over, whoever closes the database tells it. */
 static bool wait_for_end(struct workers *all, int64_t until)
 {
-    while (count_of(all) > 0) {
-        if (clock_mono_ms() >= until) return false;
+    struct writer *w = store_writer(all->g->tools.book.store);
+    while (count_of(all) > 0 || writer_has_sent(w)) {
+        if (clock_mono_ms() >= until) return count_of(all) == 0;
+        writer_overdue(w);
         wake_all(all);
         poll(NULL, 0, KICK_MS);
     }

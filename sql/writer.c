@@ -230,6 +230,8 @@ enum weir_err writer_send(struct writer *w, struct job *j, int wait_ms, bool kee
 
 bool writer_may_send(const struct writer *w) { return atomic_load(&w->teller.sent_count) < BOUND_SENT; }
 
+bool writer_has_sent(const struct writer *w) { return atomic_load(&w->teller.sent_count) > 0; }
+
 void writer_overdue(struct writer *w)
 {
     teller_give_up(&w->teller, clock_mono_ms(), WEIR_BUSY);

@@ -12,7 +12,9 @@ import fcntl
 import itertools
 import json
 import os
+import pathlib
 import random
+import re
 import shutil
 import signal
 import sqlite3
@@ -197,6 +199,89 @@ def test_requests_of_a_hard_limit_are_given_out_to_the_last_one_by_two_processes
     assert collections.Counter(a.status for a in answers) == {200: 150, 429: 70}
     settled(gw.site)
     assert counter(gw.site, "user/ada", "requests") == counter(gw.site, "global", "requests") == (150, 0)
+
+
+# ---- short answers ----
+# Whoever has written the row of a short answer sends it: so many (BOUND_SENT) wait for that without a thread, the others in
+# their own.
+SENT = 64
+
+
+def short(gw, **fields):
+    """An alias that keeps its answers, with one that is kept; and one that does not, whose answers wait at the gate that is
+    returned."""
+    gate = gw.gate()
+    kept, fetched = gw.alias("ok", cache_ttl=600, **fields), gw.alias(f"gated:{gate}", **fields)
+    until("a hit", lambda: gw.chat(kept).headers["x-weir-cache"] == "hit")
+    return kept, fetched, gate
+
+
+def accepted(pid):
+    """Connections of the web server that a responder has."""
+    mine, sockets = set(), {}
+    for line in pathlib.Path("/proc/net/unix").read_text().splitlines()[1:]:
+        words = line.split()
+        if len(words) > 7 and "weir" in words[7]:
+            sockets[f"socket:[{words[6]}]"] = words[3]
+    for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            mine.add(os.readlink(fd))
+    return sum(sockets.get(name) == "00000000" for name in mine)
+
+
+def threads(pid):
+    return int(re.search(r"Threads:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1])
+
+
+def text_of(answer):
+    return json.loads(answer.body)["choices"][0]["message"]["content"] if not answer.stream else harness.text_of(harness.events(answer.body))
+
+
+@pytest.mark.parametrize("kind", ["hits", "fetched"])
+def test_200_short_answers_at_once_have_their_rows_before_they_are_read(own, kind):
+    """The database is held until all are under way, more of them than may be sent by another. Each is looked for in the
+    database as soon as its end was read."""
+    n = 200
+    gw = own()
+    kept, fetched, gate = short(gw, price=PRICE)
+    gw.site.apply({"limits": [limit("user/ada", "tokens", 10 ** 9), limit("user/ada", "requests", 10 ** 6), limit("global", "cost", 10 ** 12)]})
+    pid, = gw.web.responders()
+    db = sqlite3.connect(f"file:{gw.site.data}/weir.db?mode=ro", uri=True, timeout=10)
+    missing, seen = [], []
+
+    async def load(callers):
+        async def one(i):
+            stream = i % 4 == 3
+            a = await callers.ask(kept if kind == "hits" else fetched, stream=stream, **({} if kind == "hits" else {"seed": i}))
+            seen.append(a)
+            if not db.execute("select count(*) from audit where request_id = ?", (a.id,)).fetchone()[0]:
+                missing.append(a.id)
+            if i % 20 == 0:
+                told = len(seen)
+                r = await callers.http.get(gw.base + "/usage")
+                line = next(x for x in r.json()["limits"] if x["metric"] == "requests")
+                assert line["used"] >= told, (line, told)
+            return a
+        calls = [asyncio.create_task(one(i)) for i in range(n)]
+        if kind == "fetched":
+            await when(lambda: len(gw.mock.seen(fetched.first)) == n)
+        with locked(gw.site, "transaction"):
+            gw.mock.go(gate)
+            await when(lambda: sum(e["answered_at"] is not None for e in gw.mock.seen(fetched.first)) == n if kind == "fetched" else accepted(pid) >= n)
+            assert kind == "fetched" or threads(pid) >= n - SENT
+        return await asyncio.gather(*calls)
+    answers = run([gw.base], gw.secret, load)
+    assert all(a.whole and text_of(a) == "".join(behaviours.WORDS) for a in answers)
+    assert all(a.headers["x-weir-cache"] == ("hit" if kind == "hits" else "bypass") for a in answers)
+    assert missing == [], f"{len(missing)} answers were there before their rows"
+    db.close()
+    settled(gw.site)
+    rows = collections.Counter(r["request_id"] for r in gw.site.audit())
+    assert {a.id: rows[a.id] for a in answers} == {a.id: 1 for a in answers} and len({a.id for a in answers}) == n
+    assert counter(gw.site, "user/ada", "requests") == (n, 0) and len(gw.seen(kept)) == 1
+    if kind == "fetched":
+        assert len(gw.seen(fetched)) == n and counter(gw.site, "user/ada", "tokens") == (total(reported(gw, fetched)), 0)
+    log_is_quiet(gw)
 
 
 # ---- exactness ----
@@ -427,6 +512,49 @@ def test_sigterm_during_streams_settles_them_all(own):
     assert sum(r["prompt_tokens"] + r["completion_tokens"] for r in rows if r["outcome"] == "ok") == total(reported(gw))
     sums_are_counters(gw.site, scopes)
     assert "signaled" not in gw.web.log.read_text()
+
+
+@pytest.mark.parametrize("held_s, hits, fetches", [(1, 80, 80), (3.5, 0, 60)])
+def test_sigterm_while_short_answers_wait_for_the_database_ends_them_all(own, held_s, hits, fetches):
+    """Those without a thread are waited for as if each had one. What was fetched waits no longer than else, and has its row
+    all the same."""
+    gw = own()
+    kept, fetched, gate = short(gw)
+    gw.site.apply({"limits": [limit("user/ada", "tokens", 10 ** 9), limit("user/ada", "requests", 10 ** 6), limit("user/ada", "concurrency", 1000)]})
+    pid, = gw.web.responders()
+    ended = []
+
+    async def load(callers):
+        async def one(alias, **fields):
+            a = await callers.ask(alias, **fields)
+            ended.append(alias)
+            return a
+        calls = [asyncio.create_task(one(fetched, seed=i)) for i in range(fetches)]
+        await when(lambda: len(gw.mock.seen(fetched.first)) == fetches)
+        with locked(gw.site, "transaction"):
+            begun = time.monotonic()
+            calls += [asyncio.create_task(one(kept)) for _ in range(hits)]
+            await when(lambda: accepted(pid) == hits + fetches)
+            gw.mock.go(gate)
+            await when(lambda: all(e["answered_at"] is not None for e in gw.mock.seen(fetched.first)))
+            os.kill(pid, signal.SIGTERM)
+            await when(lambda: time.monotonic() - begun > held_s)
+            early = collections.Counter(ended)
+        answers = await asyncio.gather(*calls)
+        await when(lambda: exited(pid))
+        assert time.monotonic() - begun < held_s + 5 * SLOW
+        return answers, early
+    answers, early = run([gw.base], gw.secret, load, 20)
+    assert early == ({fetched: fetches} if held_s > 3 else {})
+    assert all(a is not None and a.whole and text_of(a) == "".join(behaviours.WORDS) for a in answers)
+    settled(gw.site, 0.5)
+    rows = gw.site.audit()[-len(answers):]
+    assert collections.Counter(r["request_id"] for r in rows) == {a.id: 1 for a in answers}
+    assert collections.Counter((r["cache"], r["outcome"]) for r in rows) == collections.Counter({("hit", "ok"): hits, ("bypass", "ok"): fetches})
+    assert counter(gw.site, "user/ada", "requests") == (hits + fetches, 0)
+    assert counter(gw.site, "user/ada", "tokens") == (total(reported(gw, fetched)), 0)
+    log = gw.web.log.read_text()
+    assert "signaled" not in log and "requests_left_behind" not in log
 
 
 # ---- a database that others write ----

@@ -689,15 +689,18 @@ static void so_many_may_be_sent(void **state)
     struct note *first = note_new("first", 0);
     first->gate = &gate;
     assert_int_equal(put(w, first, 0, true), WEIR_BUSY);
+    assert_false(writer_has_sent(w));
     for (int i = 0; i < BOUND_SENT; i++) {
         assert_true(writer_may_send(w));
         post(letter_new(w, "n", i, &called, &good), LONG_MS, true);
     }
     assert_false(writer_may_send(w));
+    assert_true(writer_has_sent(w));
     assert_int_equal(atomic_load(&called), 0);
     atomic_store(&gate, 1);
     until_called(&called, BOUND_SENT);
     assert_true(writer_may_send(w));
+    assert_false(writer_has_sent(w));
     assert_int_equal(writer_stop(w, 1000), 0);
     room_close(&r);
 }

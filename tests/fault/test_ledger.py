@@ -599,6 +599,9 @@ class Stream(threading.Thread):
         self.begun.set()
 
 
+SHORT = 70  # more than those whose end waits without a thread
+
+
 @pytest.mark.parametrize("how", ["transaction", "flock"])
 def test_another_s_lock_for_5_s_delays_requests_ends_streams_and_loses_nothing(own, how):
     gw = own()
@@ -609,7 +612,11 @@ def test_another_s_lock_for_5_s_delays_requests_ends_streams_and_loses_nothing(o
     streams = [Stream(gw, streamed) for _ in range(4)]
     for s in streams:
         assert s.begun.wait(5 * SLOW)
-    answers = []
+    answers, told = [], []
+    short = [threading.Thread(target=lambda: told.append((gw.chat(streamed), time.monotonic()))) for _ in range(SHORT)]
+    for t in short:
+        t.start()
+    gw.mock.asked(streamed.first, 4 + SHORT)
     with locked(gw.site, how):
         begun = time.monotonic()
         waiting = [threading.Thread(target=lambda: answers.append(gw.chat(alias))) for _ in range(8)]
@@ -619,37 +626,48 @@ def test_another_s_lock_for_5_s_delays_requests_ends_streams_and_loses_nothing(o
         for s in streams:
             s.join(4 * SLOW)
             assert s.whole, "a stream in flight waits for the database"
+        for t in short:
+            t.join(4 * SLOW)
+        assert [(r.status_code, r.json()["choices"][0]["message"]["content"]) for r, _ in told] == [(200, "".join(behaviours.WORDS))] * SHORT
+        assert all(2 < at - begun < 4 * SLOW for _, at in told), "a short answer that was fetched waits for the database"
         until("5 s with the lock", lambda: time.monotonic() - begun > 5, 6)
         assert answers == [] and gw.seen(alias) == [], "something went upstream that is not booked"
-        assert gw.site.open_tickets() == 4
+        assert gw.site.open_tickets() == 4 + SHORT
     for t in waiting:
         t.join(5 * SLOW)
     assert [r.status_code for r in answers] == [200] * 8
     settled(gw.site)
     rows = gw.site.audit()
-    assert collections.Counter((r["alias"], r["outcome"]) for r in rows) == {(streamed, "ok"): 4, (alias, "ok"): 8}
-    assert counter(gw.site, "user/ada", "tokens") == (total(reported(gw)), 0) and counter(gw.site, "user/ada", "requests") == (12, 0)
+    assert collections.Counter((r["alias"], r["outcome"]) for r in rows) == {(streamed, "ok"): 4 + SHORT, (alias, "ok"): 8}
+    assert len({r["request_id"] for r in rows}) == len(rows) == 12 + SHORT
+    assert counter(gw.site, "user/ada", "tokens") == (total(reported(gw)), 0) and counter(gw.site, "user/ada", "requests") == (12 + SHORT, 0)
     sums_are_counters(gw.site, ["user/ada"])
 
 
 def test_a_lock_that_does_not_end_is_507_and_what_was_refused_is_not_booked_later(own):
     gw = own()
-    alias = gw.alias("ok")
+    alias, kept = gw.alias("ok"), gw.alias("ok", cache_ttl=600)
     assert gw.chat(alias).status_code == 200
+    until("a hit", lambda: gw.chat(kept).headers["x-weir-cache"] == "hit")
     gw.site.apply({"limits": [limit("user/ada", "tokens", 10 ** 7), limit("user/ada", "requests", 1000)]})
+    before, pid = gw.site.count(), gw.web.responders()
     answers = []
     with locked(gw.site, "transaction"):
-        waiting = [threading.Thread(target=lambda: answers.append(gw.chat(alias))) for _ in range(5)]
+        begun = time.monotonic()
+        waiting = [threading.Thread(target=lambda a=a, i=i: answers.append(gw.chat(a, stream=i % 8 == 7))) for a, n in ((kept, SHORT), (alias, 5)) for i in range(n)]
         for t in waiting:
             t.start()
         for t in waiting:
             t.join(14 * SLOW)
-        assert [(r.status_code, r.json()["error"]["code"]) for r in answers] == [(507, "storage_full")] * 5
+        assert [(r.status_code, r.json()["error"]["code"]) for r in answers] == [(507, "storage_full")] * len(waiting)
+        assert 9.5 < time.monotonic() - begun < 13 * SLOW
+        assert accepted(pid[0]) == 0
     until("a request to succeed", lambda: gw.chat(alias).status_code == 200, 5)
+    until("a hit", lambda: gw.chat(kept, stream=True).headers["x-weir-cache"] == "hit", 5)
     settled(gw.site)
-    assert len(gw.seen(alias)) == 2
-    assert counter(gw.site, "user/ada", "requests") == (1, 0)
-    assert [r["status"] for r in gw.site.audit() if r["status"] != 507] == [200, 200]
+    assert len(gw.seen(alias)) == 2 and len(gw.seen(kept)) == 1 and gw.web.responders() == pid
+    assert counter(gw.site, "user/ada", "requests") == (2, 0)
+    assert [r["status"] for r in gw.site.audit()[before:] if r["status"] != 507] == [200, 200]
 
 
 def test_two_processes_at_half_load_meet_no_busy_database(own):
@@ -709,41 +727,54 @@ def test_a_full_disk_is_507_sends_nothing_upstream_and_heals_by_itself(own, make
         gw = own(site)
         gate = gw.gate()
         alias, streamed = gw.alias("ok", price=PRICE), gw.alias(f"gated:{gate}", price=PRICE)
+        kept = gw.alias("ok", price=PRICE, cache_ttl=600)
         gw.site.apply({"limits": [limit("user/ada", "tokens", 10 ** 7), limit("user/ada", "cost", 10 ** 12), limit("user/ada", "requests", 10 ** 6),
                                   limit("user/ada", "concurrency", 100)]})
+        until("a hit", lambda: gw.chat(kept).headers["x-weir-cache"] == "hit")
         assert gw.chat(alias).status_code == 200
         streams = [Stream(gw, streamed) for _ in range(3)]
         for s in streams:
             assert s.begun.wait(5 * SLOW)
-        http, codes = gw.http(), [200]
+        told, http, codes, hits = [], gw.http(), [200], []
+        short = [threading.Thread(target=lambda: told.append(gw.chat(streamed))) for _ in range(8)]
+        for t in short:
+            t.start()
+        gw.mock.asked(streamed.first, 11)
 
-        def is_refused():
+        def is_refused(of, heard):
             fill(f"{small_disk}/ballast")
-            r = gw.chat(alias, http)
-            codes.append(r.status_code)
+            r = gw.chat(of, http)
+            heard.append(r.status_code)
             assert r.status_code in (200, 507), r.text
             return r.status_code == 507 and r.json()["error"]["code"] == "storage_full"
-        until("a request to be refused", is_refused, 20)
+        until("a hit to be refused", lambda: is_refused(kept, hits), 20)
+        until("a request to be refused", lambda: is_refused(alias, codes), 20)
         before = len(gw.seen(alias))
         assert before == codes.count(200)
         for _ in range(20):
-            r = gw.chat(alias, http)
-            assert (r.status_code, r.json()["error"]["code"]) == (507, "storage_full")
+            for of in (alias, kept):
+                r = gw.chat(of, http)
+                assert (r.status_code, r.json()["error"]["code"]) == (507, "storage_full")
         assert len(gw.seen(alias)) == before, "sent upstream though it could not be booked"
         assert http.get("/readyz").status_code == 503
         gw.mock.go(gate)
         for s in streams:
             s.join(8 * SLOW)
             assert s.whole, "a stream in flight does not end on a full disk"
+        for t in short:
+            t.join(8 * SLOW)
+        assert [r.json()["choices"][0]["message"]["content"] for r in told] == ["".join(behaviours.WORDS)] * 8
         os.unlink(f"{small_disk}/ballast")
         until("a request to succeed", lambda: gw.chat(alias, http).status_code == 200, 10)
-        assert http.get("/readyz").status_code == 200
+        assert gw.chat(kept, http).headers["x-weir-cache"] == "hit" and http.get("/readyz").status_code == 200
         settled(gw.site)
         rows = gw.site.audit()
-        assert sum(r["alias"] == streamed and r["outcome"] == "ok" for r in rows) == 3, "a stream that ended while the disk was full has no row"
-        assert sum(r["status"] == 200 for r in rows) == len(gw.seen(alias)) + 3
+        of_kept = [r["cache"] for r in rows if r["alias"] == kept and r["status"] == 200]
+        assert of_kept.count("miss") == 1 and len(of_kept) >= hits.count(200) + 3
+        assert sum(r["alias"] == streamed and r["outcome"] == "ok" for r in rows) == 11, "what ended while the disk was full has no row"
+        assert sum(r["status"] == 200 for r in rows) == len(gw.seen(alias)) + 11 + len(of_kept)
         assert counter(gw.site, "user/ada", "tokens") == (total(reported(gw)), 0)
-        assert counter(gw.site, "user/ada", "requests") == (len(gw.seen(alias)) + 3, 0)
+        assert counter(gw.site, "user/ada", "requests") == (len(gw.seen(alias)) + 11 + len(of_kept), 0)
         sums_are_counters(gw.site, ["user/ada"])
         gw.web.stop()
     finally:

@@ -17,7 +17,9 @@ import random
 import re
 import shutil
 import signal
+import socket
 import sqlite3
+import struct
 import subprocess
 import tempfile
 import threading
@@ -29,6 +31,7 @@ import pytest
 import behaviours
 import harness
 from harness import MESSAGES, SLOW, Gateway, Web, exited, is_whole, until, when
+from test_abort import leave
 
 NANO = 10 ** 9
 PRICE = {"input": "1", "cached_input": "1", "cache_write": "1", "output": "2"}
@@ -281,6 +284,51 @@ def test_200_short_answers_at_once_have_their_rows_before_they_are_read(own, kin
     assert counter(gw.site, "user/ada", "requests") == (n, 0) and len(gw.seen(kept)) == 1
     if kind == "fetched":
         assert len(gw.seen(fetched)) == n and counter(gw.site, "user/ada", "tokens") == (total(reported(gw, fetched)), 0)
+    log_is_quiet(gw)
+
+
+@pytest.mark.parametrize("kind", ["hits", "fetched"])
+def test_200_clients_that_leave_before_their_short_answer_leave_nothing_behind(own, kind):
+    """Every other one is reset. All are under way when they go: the database, or the provider, is released only then. As many
+    that stayed have shown before how many descriptors such a crowd takes that are kept."""
+    n = 200
+    gw = own()
+    kept, fetched, gate = short(gw)
+    pid, = gw.web.responders()
+    files = f"/proc/{pid}/fd"
+
+    def held():
+        return locked(gw.site, "transaction") if kind == "hits" else contextlib.nullcontext()
+
+    async def stay(callers):
+        with held():
+            calls = [asyncio.create_task(callers.ask(kept if kind == "hits" else fetched)) for _ in range(n)]
+            await when(lambda: accepted(pid) == n and (kind == "hits" or len(gw.mock.seen(fetched.first)) == n))
+        gw.mock.go(gate)
+        return await asyncio.gather(*calls)
+    assert all(a.whole for a in run([gw.base], gw.secret, stay))
+    until("their connections to be closed", lambda: accepted(pid) == 0)
+    taken = len(os.listdir(files))
+
+    gate = gw.gate()
+    fetched, before = gw.alias(f"gated:{gate}"), gw.site.mark()
+    gw.site.apply({"limits": [limit("user/ada", "tokens", 10 ** 9), limit("user/ada", "requests", 10 ** 6), limit("user/ada", "concurrency", 1000)]})
+    with held():
+        left = [leave(gw, {"model": kept if kind == "hits" else fetched, "messages": MESSAGES, "stream": i % 4 == 3}) for i in range(n)]
+        until("all to be under way", lambda: accepted(pid) == n and (kind == "hits" or len(gw.mock.seen(fetched.first)) == n), 10)
+        for s in left[::2]:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        for s in left:
+            s.close()
+    gw.mock.go(gate)
+    until("their connections to be closed", lambda: accepted(pid) == 0, 10)
+    settled(gw.site)
+    until("their descriptors to be closed", lambda: len(os.listdir(files)) <= taken + 32)
+    rows = gw.site.audit(before)
+    assert collections.Counter(r["request_id"] for r in rows) == {s.id: 1 for s in gw.sent[-n:]}
+    assert {r["outcome"] for r in rows} <= ({"ok"} if kind == "hits" else {"ok", "cancelled"})
+    assert counter(gw.site, "user/ada", "requests") == (n, 0)
+    assert gw.chat(kept).headers["x-weir-cache"] == "hit" and gw.web.responders() == [pid]
     log_is_quiet(gw)
 
 

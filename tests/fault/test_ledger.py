@@ -819,6 +819,7 @@ def test_a_full_disk_is_507_sends_nothing_upstream_and_heals_by_itself(own, make
         rows = gw.site.audit()
         of_kept = [r["cache"] for r in rows if r["alias"] == kept and r["status"] == 200]
         assert of_kept.count("miss") == 1 and len(of_kept) >= hits.count(200) + 3
+        assert {r["status"] for r in rows} == {200}, "what was refused has a row"
         assert sum(r["alias"] == streamed and r["outcome"] == "ok" for r in rows) == 11, "what ended while the disk was full has no row"
         assert sum(r["status"] == 200 for r in rows) == len(gw.seen(alias)) + 11 + len(of_kept)
         assert counter(gw.site, "user/ada", "tokens") == (total(reported(gw)), 0)

@@ -46,7 +46,8 @@ enum weir_err writer_send(struct writer *w, struct job *j, int wait_ms, bool kee
 /* False: so many have not been called yet that one had better wait. */
 bool writer_may_send(const struct writer *w);
 bool writer_has_sent(const struct writer *w); /* is there one that was not called yet? */
-void writer_overdue(struct writer *w); /* to be called each second or so: what waited for too long is told WEIR_BUSY */
+/* To be called each second or so: what was to wait until now_ms (INT64_MAX: all) is told WEIR_BUSY. */
+void writer_overdue(struct writer *w, int64_t now_ms);
 /* The caller lets go; exactly once after writer_run, whatever it returned, or after writer_send, in `then` or where that is
  * not called. */
 void job_release(struct job *j);

@@ -573,20 +573,21 @@ def test_sigterm_during_streams_settles_them_all(own):
     assert "signaled" not in gw.web.log.read_text()
 
 
-@pytest.mark.parametrize("held_s, hits, fetches", [(1, 80, 80), (3.5, 0, 60)])
-def test_sigterm_while_short_answers_wait_for_the_database_ends_them_all(own, held_s, hits, fetches):
-    """Those without a thread are waited for as if each had one. What was fetched waits no longer than else, and has its row
-    all the same."""
-    gw = own()
+@pytest.mark.parametrize("lasts", [False, True])
+def test_sigterm_while_short_answers_wait_for_the_database_ends_them_all(own, lasts):
+    """Those without a thread are waited for as if each had one. If the database is given back, all are answered; if not, what
+    was fetched waits no longer than else, has its row all the same, and hits are refused once the time to stop is over."""
+    hits, fetches = (20, 40) if lasts else (80, 80)
+    gw = own(WEIR_DRAIN_S=1 if lasts else 10)
     kept, fetched, gate = short(gw)
     gw.site.apply({"limits": [limit("user/ada", "tokens", 10 ** 9), limit("user/ada", "requests", 10 ** 6), limit("user/ada", "concurrency", 1000)]})
     pid, = gw.web.responders()
-    ended = []
+    took = {kept: [], fetched: []}
 
     async def load(callers):
         async def one(alias, **fields):
             a = await callers.ask(alias, **fields)
-            ended.append(alias)
+            took[alias].append(time.monotonic() - begun)
             return a
         calls = [asyncio.create_task(one(fetched, seed=i)) for i in range(fetches)]
         await when(lambda: len(gw.mock.seen(fetched.first)) == fetches)
@@ -597,20 +598,26 @@ def test_sigterm_while_short_answers_wait_for_the_database_ends_them_all(own, he
             gw.mock.go(gate)
             await when(lambda: all(e["answered_at"] is not None for e in gw.mock.seen(fetched.first)))
             os.kill(pid, signal.SIGTERM)
-            await when(lambda: time.monotonic() - begun > held_s)
-            early = collections.Counter(ended)
+            if lasts:
+                await asyncio.wait(calls)
+            await when(lambda: time.monotonic() - begun > 1)
+            assert lasts or took == {kept: [], fetched: []}
+        given_back = time.monotonic()
         answers = await asyncio.gather(*calls)
         await when(lambda: exited(pid))
-        assert time.monotonic() - begun < held_s + 5 * SLOW
-        return answers, early
-    answers, early = run([gw.base], gw.secret, load, 20)
-    assert early == ({fetched: fetches} if held_s > 3 else {})
-    assert all(a is not None and a.whole and text_of(a) == "".join(behaviours.WORDS) for a in answers)
+        assert time.monotonic() - given_back < 5 * SLOW
+        return answers
+    answers = run([gw.base], gw.secret, load, 20)
+    told = [a for a in answers if a.status == 200]
+    assert all(a.whole and text_of(a) == "".join(behaviours.WORDS) for a in told) and len(told) == fetches + (0 if lasts else hits)
+    assert all((a.status, a.code) == (507, "storage_full") for a in answers if a not in told)
+    if lasts:
+        assert min(took[fetched]) > 2 and max(took[fetched]) < 4 * SLOW and max(took[kept]) < 8 * SLOW, took
     settled(gw.site, 0.5)
-    rows = gw.site.audit()[-len(answers):]
-    assert collections.Counter(r["request_id"] for r in rows) == {a.id: 1 for a in answers}
-    assert collections.Counter((r["cache"], r["outcome"]) for r in rows) == collections.Counter({("hit", "ok"): hits, ("bypass", "ok"): fetches})
-    assert counter(gw.site, "user/ada", "requests") == (hits + fetches, 0)
+    rows = gw.site.audit()[-len(told):]
+    assert collections.Counter(r["request_id"] for r in rows) == {a.id: 1 for a in told}
+    assert collections.Counter((r["cache"], r["outcome"]) for r in rows) == collections.Counter({("hit", "ok"): len(told) - fetches, ("bypass", "ok"): fetches})
+    assert counter(gw.site, "user/ada", "requests") == (len(told), 0)
     assert counter(gw.site, "user/ada", "tokens") == (total(reported(gw, fetched)), 0)
     log = gw.web.log.read_text()
     assert "signaled" not in log and "requests_left_behind" not in log

@@ -717,10 +717,10 @@ static void who_waits_too_long_is_called_all_the_same(void **state)
     await(c.said);
     int64_t before = clock_mono_ms();
     post(letter_new(w, "n", 0, &called, &good), 100, true);
-    writer_overdue(w);
+    writer_overdue(w, clock_mono_ms());
     if (clock_mono_ms() - before < 100) assert_int_equal(atomic_load(&called), 0);
     while (clock_mono_ms() - before < 101) usleep(1000);
-    writer_overdue(w);
+    writer_overdue(w, clock_mono_ms());
     assert_int_equal(atomic_load(&called), 1);
     assert_int_equal(atomic_load(&good), 0);
     until_empty(w);

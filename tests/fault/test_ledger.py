@@ -190,16 +190,22 @@ def test_64_callers_at_two_processes_never_pass_a_hard_limit_and_can_use_it(own)
     log_is_quiet(second)
 
 
-def test_requests_of_a_hard_limit_are_given_out_to_the_last_one_by_two_processes(own):
+@pytest.mark.parametrize("cache_ttl", [0, 600], ids=["fetched", "hits"])
+def test_requests_of_a_hard_limit_are_given_out_to_the_last_one_by_two_processes(own, cache_ttl):
     gw = own()
     second = own(gw.site)
-    alias = gw.alias("ok", "ok")
+    alias = gw.alias("ok", "ok", cache_ttl=cache_ttl)
+    assert gw.chat(alias).status_code == 200
     gw.site.apply({"limits": [limit("user/ada", "requests", 150), limit("global", "requests", 10 ** 6)]})
 
     async def race(callers):
         return await asyncio.gather(*(callers.ask(alias, stream=i % 2 == 1) for i in range(220)))
     answers = run([gw.base, second.base], gw.secret, race)
-    assert collections.Counter(a.status for a in answers) == {200: 150, 429: 70}
+    assert collections.Counter(a.status for a in answers) == {200: 150, 429: 70} and all(a.whole for a in answers if a.status == 200)
+    assert {a.headers["x-weir-cache"] for a in answers if a.status == 200} <= ({"hit"} if cache_ttl else {"bypass"})
+    rows = gw.site.audit()[1:]
+    assert {r["request_id"]: (r["status"], r["outcome"]) for r in rows} == {a.id: (a.status, "ok" if a.status == 200 else "refused") for a in answers}
+    assert len(rows) == len(answers) == 220
     settled(gw.site)
     assert counter(gw.site, "user/ada", "requests") == counter(gw.site, "global", "requests") == (150, 0)
 

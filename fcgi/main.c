@@ -276,7 +276,7 @@ static void leave(struct writer *w)
 {
     int64_t until = clock_mono_ms() + CLOSE_MS;
     while ((writer_backlog(w) || writer_has_sent(w)) && clock_mono_ms() < until) {
-        writer_overdue(w);
+        writer_overdue(w, clock_mono_ms());
         poll(NULL, 0, 10);
     }
     _exit(EXIT_SUCCESS);

@@ -160,6 +160,8 @@ static bool start_one(struct workers *all)
     return started;
 }
 
+static struct writer *writer_of(const struct workers *all) { return store_writer(all->g->tools.book.store); }
+
 static int count_of(struct workers *all)
 {
     pthread_mutex_lock(&all->lock);
@@ -204,7 +206,7 @@ static bool relieve(struct workers *all)
     atomic_store(&all->watched, true);
     while (!stop && atomic_load(&all->idle) == 0 && !atomic_load(&all->socket_is_bad)) {
         stop = wait_signal(all, FASTCGI_LISTEN_FD, ROUND_MS) || wait_signal(all, -1, PATIENCE_MS);
-        writer_overdue(store_writer(all->g->tools.book.store));
+        writer_overdue(writer_of(all), clock_mono_ms());
         if (stop || !starved(all)) continue;
         bool started = true;
         for (int i = 0; i < step && started; i++) started = start_one(all);
@@ -243,7 +245,7 @@ static void manage(struct workers *all)
         }
         if (wait_signal(all, all->wake_fd, ROUND_MS)) return;
         while (read(all->wake_fd, &times, sizeof times) > 0) continue;
-        writer_overdue(store_writer(all->g->tools.book.store));
+        writer_overdue(writer_of(all), clock_mono_ms());
         if (clock_mono_ms() < retire_at) continue;
         retire(all);
         retire_at = clock_mono_ms() + RETIRE_MS;
@@ -251,15 +253,14 @@ static void manage(struct workers *all)
     log_event(LOG_ERROR, "socket_unusable");
 }
 
-/* Wakes those that wait for a request, again and again, for a wake may fall between their look and their waiting. Requests
- * that were left to the writer have ended too then. */
+/* Wakes those that wait for a request, again and again, for a wake may fall between their look and their waiting. What waits
+ * for its row without a thread is waited for too. */
 static bool wait_for_end(struct workers *all, int64_t until)
 {
-    struct writer *w = store_writer(all->g->tools.book.store);
-    while (count_of(all) > 0 || writer_has_sent(w)) {
+    while (count_of(all) > 0 || writer_has_sent(writer_of(all))) {
         if (clock_mono_ms() >= until) return false;
+        writer_overdue(writer_of(all), clock_mono_ms());
         wake_all(all);
-        writer_overdue(w);
         poll(NULL, 0, KICK_MS);
     }
     return true;
@@ -272,7 +273,9 @@ static bool stop_all(struct workers *all, int stop_fd, int64_t drain_ms)
     log_event(LOG_INFO, "stopping", LOG_INT("threads", count_of(all)));
     if (wait_for_end(all, clock_mono_ms() + drain_ms)) return true;
     if (write(stop_fd, &one, sizeof one) < 0) log_event(LOG_ERROR, "stop_failed");
-    return wait_for_end(all, clock_mono_ms() + LAST_MS);
+    wait_for_end(all, clock_mono_ms() + LAST_MS);
+    writer_overdue(writer_of(all), INT64_MAX); /* nobody looks after those without a thread from here on */
+    return count_of(all) == 0;
 }
 
 bool workers_run(const struct gateway *g, int threads_max, int signal_fd, int stop_fd, int64_t drain_ms)

@@ -232,9 +232,9 @@ bool writer_may_send(const struct writer *w) { return atomic_load(&w->teller.sen
 
 bool writer_has_sent(const struct writer *w) { return atomic_load(&w->teller.sent_count) > 0; }
 
-void writer_overdue(struct writer *w)
+void writer_overdue(struct writer *w, int64_t now_ms)
 {
-    teller_give_up(&w->teller, clock_mono_ms(), WEIR_BUSY);
+    teller_give_up(&w->teller, now_ms, WEIR_BUSY);
     teller_call(&w->teller);
 }
 

@@ -47,7 +47,8 @@ enum weir_err writer_send(struct writer *w, struct job *j, int wait_ms, bool kee
 bool writer_may_send(const struct writer *w);
 /* False: all have been called. Before writer_stop, for it takes no further jobs. */
 bool writer_has_sent(const struct writer *w);
-void writer_overdue(struct writer *w); /* to be called each second or so: what waited for too long is told WEIR_BUSY */
+/* To be called each second or so: what was to wait until now_ms (INT64_MAX: all) is told WEIR_BUSY. */
+void writer_overdue(struct writer *w, int64_t now_ms);
 /* The caller lets go; exactly once after writer_run, whatever it returned, or after writer_send, in `then` or where that is
  * not called. */
 void job_release(struct job *j);

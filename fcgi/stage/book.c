@@ -322,11 +322,11 @@ static struct settle_job *new_settle(const struct book *b, const struct ledger_b
 }
 
 /* A ticket without a bill would hold what it holds until this process ends: memory that is out is waited for. */
-static struct settle_job *await_settle(const struct book *b, const struct ledger_bill *bill, int64_t key_id)
+static struct settle_job *await_settle(const struct book *b, const struct ledger_bill *bill, int64_t key_id, bool may_wait)
 {
     int64_t until = clock_mono_ms() + SETTLE_MS;
     struct settle_job *s;
-    while (!(s = new_settle(b, bill, key_id)) && bill->ticket && clock_mono_ms() < until) poll(NULL, 0, MEMORY_MS);
+    while (!(s = new_settle(b, bill, key_id)) && may_wait && clock_mono_ms() < until) poll(NULL, 0, MEMORY_MS);
     return s;
 }
 
@@ -351,7 +351,7 @@ enum weir_err book_settle(const struct book *b, const struct ledger_bill *bill, 
                           const struct content *content, const struct book_then *then)
 {
     struct writer *w = store_writer(b->store);
-    struct settle_job *s = await_settle(b, bill, key_id);
+    struct settle_job *s = await_settle(b, bill, key_id, bill->ticket || !then); /* the writer settles no tickets by this */
     enum weir_err err = s ? WEIR_OK : WEIR_NOMEM;
     if (s) {
         seal_content(b, s, content);

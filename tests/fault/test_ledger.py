@@ -12,10 +12,14 @@ import fcntl
 import itertools
 import json
 import os
+import pathlib
 import random
+import re
 import shutil
 import signal
+import socket
 import sqlite3
+import struct
 import subprocess
 import tempfile
 import threading
@@ -27,6 +31,7 @@ import pytest
 import behaviours
 import harness
 from harness import MESSAGES, SLOW, Gateway, Web, exited, is_whole, until, when
+from test_abort import leave
 
 NANO = 10 ** 9
 PRICE = {"input": "1", "cached_input": "1", "cache_write": "1", "output": "2"}
@@ -185,18 +190,163 @@ def test_64_callers_at_two_processes_never_pass_a_hard_limit_and_can_use_it(own)
     log_is_quiet(second)
 
 
-def test_requests_of_a_hard_limit_are_given_out_to_the_last_one_by_two_processes(own):
+@pytest.mark.parametrize("cache_ttl", [0, 600], ids=["fetched", "hits"])
+def test_requests_of_a_hard_limit_are_given_out_to_the_last_one_by_two_processes(own, cache_ttl):
     gw = own()
     second = own(gw.site)
-    alias = gw.alias("ok", "ok")
+    alias = gw.alias("ok", "ok", cache_ttl=cache_ttl)
+    assert gw.chat(alias).status_code == 200
     gw.site.apply({"limits": [limit("user/ada", "requests", 150), limit("global", "requests", 10 ** 6)]})
 
     async def race(callers):
         return await asyncio.gather(*(callers.ask(alias, stream=i % 2 == 1) for i in range(220)))
     answers = run([gw.base, second.base], gw.secret, race)
-    assert collections.Counter(a.status for a in answers) == {200: 150, 429: 70}
+    assert collections.Counter(a.status for a in answers) == {200: 150, 429: 70} and all(a.whole for a in answers if a.status == 200)
+    assert {a.headers["x-weir-cache"] for a in answers if a.status == 200} <= ({"hit"} if cache_ttl else {"bypass"})
+    rows = gw.site.audit()[1:]
+    assert {r["request_id"]: (r["status"], r["outcome"]) for r in rows} == {a.id: (a.status, "ok" if a.status == 200 else "refused") for a in answers}
+    assert len(rows) == len(answers) == 220
     settled(gw.site)
     assert counter(gw.site, "user/ada", "requests") == counter(gw.site, "global", "requests") == (150, 0)
+
+
+# ---- short answers ----
+# Whoever has written the row of a short answer sends it: so many (BOUND_SENT) wait for that without a thread, the others in
+# their own.
+SENT = 64
+
+
+def short(gw, **fields):
+    """An alias that keeps its answers, with one that is kept; and one that does not, whose answers wait at the gate that is
+    returned."""
+    gate = gw.gate()
+    kept, fetched = gw.alias("ok", cache_ttl=600, **fields), gw.alias(f"gated:{gate}", **fields)
+    until("a hit", lambda: gw.chat(kept).headers["x-weir-cache"] == "hit")
+    return kept, fetched, gate
+
+
+def open_files(pid):
+    names = []
+    for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            names.append(os.readlink(fd))
+    return names
+
+
+def accepted(pid):
+    """Connections of the web server that a responder has."""
+    sockets = {}
+    for line in pathlib.Path("/proc/net/unix").read_text().splitlines()[1:]:
+        words = line.split()
+        if len(words) > 7 and "weir" in words[7]:
+            sockets[f"socket:[{words[6]}]"] = words[3]
+    return sum(sockets.get(name) == "00000000" for name in open_files(pid))
+
+
+def threads(pid):
+    return int(re.search(r"Threads:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1])
+
+
+def text_of(answer):
+    return json.loads(answer.body)["choices"][0]["message"]["content"] if not answer.stream else harness.text_of(harness.events(answer.body))
+
+
+@pytest.mark.parametrize("kind", ["hits", "fetched"])
+def test_200_short_answers_at_once_have_their_rows_before_they_are_read(own, kind):
+    """The database is held until all are under way, more of them than may be sent by another. Each is looked for in the
+    database as soon as its end was read."""
+    n = 200
+    gw = own()
+    kept, fetched, gate = short(gw, price=PRICE)
+    gw.site.apply({"limits": [limit("user/ada", "tokens", 10 ** 9), limit("user/ada", "requests", 10 ** 6), limit("global", "cost", 10 ** 12)]})
+    pid, = gw.web.responders()
+    db = sqlite3.connect(f"file:{gw.site.data}/weir.db?mode=ro", uri=True, timeout=10)
+    missing, seen = [], []
+
+    async def load(callers):
+        async def one(i):
+            stream = i % 4 == 3
+            a = await callers.ask(kept if kind == "hits" else fetched, stream=stream, **({} if kind == "hits" else {"seed": i}))
+            seen.append(a)
+            if not db.execute("select count(*) from audit where request_id = ?", (a.id,)).fetchone()[0]:
+                missing.append(a.id)
+            if i % 20 == 0:
+                told = len(seen)
+                r = await callers.http.get(gw.base + "/usage")
+                line = next(x for x in r.json()["limits"] if x["metric"] == "requests")
+                assert line["used"] >= told, (line, told)
+            return a
+        calls = [asyncio.create_task(one(i)) for i in range(n)]
+        if kind == "fetched":
+            await when(lambda: len(gw.mock.seen(fetched.first)) == n)
+        with locked(gw.site, "transaction"):
+            gw.mock.go(gate)
+            await when(lambda: sum(e["answered_at"] is not None for e in gw.mock.seen(fetched.first)) == n if kind == "fetched" else accepted(pid) >= n)
+            assert kind == "fetched" or threads(pid) >= n - SENT
+        return await asyncio.gather(*calls)
+    answers = run([gw.base], gw.secret, load)
+    assert all(a.whole and text_of(a) == "".join(behaviours.WORDS) for a in answers)
+    assert all(a.headers["x-weir-cache"] == ("hit" if kind == "hits" else "bypass") for a in answers)
+    assert missing == [], f"{len(missing)} answers were there before their rows"
+    db.close()
+    settled(gw.site)
+    rows = collections.Counter(r["request_id"] for r in gw.site.audit())
+    assert {a.id: rows[a.id] for a in answers} == {a.id: 1 for a in answers} and len({a.id for a in answers}) == n
+    assert counter(gw.site, "user/ada", "requests") == (n, 0) and len(gw.seen(kept)) == 1
+    if kind == "fetched":
+        assert len(gw.seen(fetched)) == n and counter(gw.site, "user/ada", "tokens") == (total(reported(gw, fetched)), 0)
+    log_is_quiet(gw)
+
+
+@pytest.mark.parametrize("kind", ["hits", "fetched"])
+def test_200_clients_that_leave_before_their_short_answer_leave_nothing_behind(own, kind):
+    """Every other one is reset. All are under way when they go: the database, or the provider, is released only then. As many
+    that stayed have shown before how many connections to a provider such a crowd leaves."""
+    n = 200
+    gw = own()
+    kept, fetched, gate = short(gw)
+    pid, = gw.web.responders()
+
+    def descriptors():
+        names = open_files(pid)
+        sockets = sum(name.startswith("socket:") for name in names)
+        return sockets, len(names) - sockets
+    others = descriptors()[1]
+
+    def held():
+        return locked(gw.site, "transaction") if kind == "hits" else contextlib.nullcontext()
+
+    async def stay(callers):
+        with held():
+            calls = [asyncio.create_task(callers.ask(kept if kind == "hits" else fetched)) for _ in range(n)]
+            await when(lambda: accepted(pid) == n and (kind == "hits" or len(gw.mock.seen(fetched.first)) == n))
+        gw.mock.go(gate)
+        return await asyncio.gather(*calls)
+    assert all(a.whole for a in run([gw.base], gw.secret, stay))
+    until("their connections to be closed", lambda: accepted(pid) == 0)
+    sockets = descriptors()[0]
+
+    gate = gw.gate()
+    fetched, before = gw.alias(f"gated:{gate}"), gw.site.mark()
+    gw.site.apply({"limits": [limit("user/ada", "tokens", 10 ** 9), limit("user/ada", "requests", 10 ** 6), limit("user/ada", "concurrency", 1000)]})
+    with held():
+        left = [leave(gw, {"model": kept if kind == "hits" else fetched, "messages": MESSAGES, "stream": i % 4 == 3}) for i in range(n)]
+        until("all to be under way", lambda: accepted(pid) == n and (kind == "hits" or len(gw.mock.seen(fetched.first)) == n), 10)
+        for s in left[::2]:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        for s in left:
+            s.close()
+    gw.mock.go(gate)
+    until("their connections to be closed", lambda: accepted(pid) == 0, 10)
+    settled(gw.site)
+    # What is opened once and kept: eight readers of the database, eight of the cache, each with its log.
+    until("their descriptors to be closed", lambda: descriptors()[0] <= sockets + 32 and descriptors()[1] <= others + 34)
+    rows = gw.site.audit(before)
+    assert collections.Counter(r["request_id"] for r in rows) == {s.id: 1 for s in gw.sent[-n:]}
+    assert {r["outcome"] for r in rows} <= ({"ok"} if kind == "hits" else {"ok", "cancelled"})
+    assert counter(gw.site, "user/ada", "requests") == (n, 0)
+    assert gw.chat(kept).headers["x-weir-cache"] == "hit" and gw.web.responders() == [pid]
+    log_is_quiet(gw)
 
 
 # ---- exactness ----
@@ -429,6 +579,56 @@ def test_sigterm_during_streams_settles_them_all(own):
     assert "signaled" not in gw.web.log.read_text()
 
 
+@pytest.mark.parametrize("lasts", [False, True])
+def test_sigterm_while_short_answers_wait_for_the_database_ends_them_all(own, lasts):
+    """Those without a thread are waited for as if each had one. If the database is given back, all are answered; if not, what
+    was fetched waits no longer than else, has its row all the same, and hits are refused once the time to stop is over."""
+    hits, fetches = (20, 40) if lasts else (80, 80)
+    gw = own(WEIR_DRAIN_S=1 if lasts else 10)
+    kept, fetched, gate = short(gw)
+    gw.site.apply({"limits": [limit("user/ada", "tokens", 10 ** 9), limit("user/ada", "requests", 10 ** 6), limit("user/ada", "concurrency", 1000)]})
+    pid, = gw.web.responders()
+    took = {kept: [], fetched: []}
+
+    async def load(callers):
+        async def one(alias, **fields):
+            a = await callers.ask(alias, **fields)
+            took[alias].append(time.monotonic() - begun)
+            return a
+        calls = [asyncio.create_task(one(fetched, seed=i)) for i in range(fetches)]
+        await when(lambda: len(gw.mock.seen(fetched.first)) == fetches)
+        with locked(gw.site, "transaction"):
+            begun = time.monotonic()
+            calls += [asyncio.create_task(one(kept)) for _ in range(hits)]
+            await when(lambda: accepted(pid) == hits + fetches)
+            gw.mock.go(gate)
+            await when(lambda: all(e["answered_at"] is not None for e in gw.mock.seen(fetched.first)))
+            os.kill(pid, signal.SIGTERM)
+            if lasts:
+                await asyncio.wait(calls)
+            await when(lambda: time.monotonic() - begun > 1)
+            assert lasts or took == {kept: [], fetched: []}
+        given_back = time.monotonic()
+        answers = await asyncio.gather(*calls)
+        await when(lambda: exited(pid))
+        assert time.monotonic() - given_back < 5 * SLOW
+        return answers
+    answers = run([gw.base], gw.secret, load, 20)
+    told = [a for a in answers if a.status == 200]
+    assert all(a.whole and text_of(a) == "".join(behaviours.WORDS) for a in told) and len(told) == fetches + (0 if lasts else hits)
+    assert all((a.status, a.code) == (507, "storage_full") for a in answers if a not in told)
+    if lasts:
+        assert min(took[fetched]) > 2 and max(took[fetched]) < 4 * SLOW and max(took[kept]) < 8 * SLOW, took
+    settled(gw.site, 0.5)
+    rows = gw.site.audit()[-len(told):]
+    assert collections.Counter(r["request_id"] for r in rows) == {a.id: 1 for a in told}
+    assert collections.Counter((r["cache"], r["outcome"]) for r in rows) == collections.Counter({("hit", "ok"): len(told) - fetches, ("bypass", "ok"): fetches})
+    assert counter(gw.site, "user/ada", "requests") == (len(told), 0)
+    assert counter(gw.site, "user/ada", "tokens") == (total(reported(gw, fetched)), 0)
+    log = gw.web.log.read_text()
+    assert "signaled" not in log and "requests_left_behind" not in log
+
+
 # ---- a database that others write ----
 @contextlib.contextmanager
 def locked(site, how):
@@ -471,6 +671,9 @@ class Stream(threading.Thread):
         self.begun.set()
 
 
+SHORT = 70  # more than those whose end waits without a thread
+
+
 @pytest.mark.parametrize("how", ["transaction", "flock"])
 def test_another_s_lock_for_5_s_delays_requests_ends_streams_and_loses_nothing(own, how):
     gw = own()
@@ -481,7 +684,11 @@ def test_another_s_lock_for_5_s_delays_requests_ends_streams_and_loses_nothing(o
     streams = [Stream(gw, streamed) for _ in range(4)]
     for s in streams:
         assert s.begun.wait(5 * SLOW)
-    answers = []
+    answers, told = [], []
+    short = [threading.Thread(target=lambda: told.append((gw.chat(streamed), time.monotonic()))) for _ in range(SHORT)]
+    for t in short:
+        t.start()
+    gw.mock.asked(streamed.first, 4 + SHORT)
     with locked(gw.site, how):
         begun = time.monotonic()
         waiting = [threading.Thread(target=lambda: answers.append(gw.chat(alias))) for _ in range(8)]
@@ -491,37 +698,48 @@ def test_another_s_lock_for_5_s_delays_requests_ends_streams_and_loses_nothing(o
         for s in streams:
             s.join(4 * SLOW)
             assert s.whole, "a stream in flight waits for the database"
+        for t in short:
+            t.join(4 * SLOW)
+        assert [(r.status_code, r.json()["choices"][0]["message"]["content"]) for r, _ in told] == [(200, "".join(behaviours.WORDS))] * SHORT
+        assert all(2 < at - begun < 4 * SLOW for _, at in told), "a short answer that was fetched waits for the database"
         until("5 s with the lock", lambda: time.monotonic() - begun > 5, 6)
         assert answers == [] and gw.seen(alias) == [], "something went upstream that is not booked"
-        assert gw.site.open_tickets() == 4
+        assert gw.site.open_tickets() == 4 + SHORT
     for t in waiting:
         t.join(5 * SLOW)
     assert [r.status_code for r in answers] == [200] * 8
     settled(gw.site)
     rows = gw.site.audit()
-    assert collections.Counter((r["alias"], r["outcome"]) for r in rows) == {(streamed, "ok"): 4, (alias, "ok"): 8}
-    assert counter(gw.site, "user/ada", "tokens") == (total(reported(gw)), 0) and counter(gw.site, "user/ada", "requests") == (12, 0)
+    assert collections.Counter((r["alias"], r["outcome"]) for r in rows) == {(streamed, "ok"): 4 + SHORT, (alias, "ok"): 8}
+    assert len({r["request_id"] for r in rows}) == len(rows) == 12 + SHORT
+    assert counter(gw.site, "user/ada", "tokens") == (total(reported(gw)), 0) and counter(gw.site, "user/ada", "requests") == (12 + SHORT, 0)
     sums_are_counters(gw.site, ["user/ada"])
 
 
 def test_a_lock_that_does_not_end_is_507_and_what_was_refused_is_not_booked_later(own):
     gw = own()
-    alias = gw.alias("ok")
+    alias, kept = gw.alias("ok"), gw.alias("ok", cache_ttl=600)
     assert gw.chat(alias).status_code == 200
+    until("a hit", lambda: gw.chat(kept).headers["x-weir-cache"] == "hit")
     gw.site.apply({"limits": [limit("user/ada", "tokens", 10 ** 7), limit("user/ada", "requests", 1000)]})
+    before, pid = gw.site.count(), gw.web.responders()
     answers = []
     with locked(gw.site, "transaction"):
-        waiting = [threading.Thread(target=lambda: answers.append(gw.chat(alias))) for _ in range(5)]
+        begun = time.monotonic()
+        waiting = [threading.Thread(target=lambda a=a, i=i: answers.append(gw.chat(a, stream=i % 8 == 7))) for a, n in ((kept, SHORT), (alias, 5)) for i in range(n)]
         for t in waiting:
             t.start()
         for t in waiting:
             t.join(14 * SLOW)
-        assert [(r.status_code, r.json()["error"]["code"]) for r in answers] == [(507, "storage_full")] * 5
+        assert [(r.status_code, r.json()["error"]["code"]) for r in answers] == [(507, "storage_full")] * len(waiting)
+        assert 9.5 < time.monotonic() - begun < 13 * SLOW
+        assert accepted(pid[0]) == 0
     until("a request to succeed", lambda: gw.chat(alias).status_code == 200, 5)
+    until("a hit", lambda: gw.chat(kept, stream=True).headers["x-weir-cache"] == "hit", 5)
     settled(gw.site)
-    assert len(gw.seen(alias)) == 2
-    assert counter(gw.site, "user/ada", "requests") == (1, 0)
-    assert [r["status"] for r in gw.site.audit() if r["status"] != 507] == [200, 200]
+    assert len(gw.seen(alias)) == 2 and len(gw.seen(kept)) == 1 and gw.web.responders() == pid
+    assert counter(gw.site, "user/ada", "requests") == (2, 0)
+    assert [r["status"] for r in gw.site.audit()[before:] if r["status"] != 507] == [200, 200]
 
 
 def test_an_answer_that_waits_for_its_row_is_told_in_time_though_the_process_stops(own):
@@ -621,41 +839,55 @@ def test_a_full_disk_is_507_sends_nothing_upstream_and_heals_by_itself(own, make
         gw = own(site)
         gate = gw.gate()
         alias, streamed = gw.alias("ok", price=PRICE), gw.alias(f"gated:{gate}", price=PRICE)
+        kept = gw.alias("ok", price=PRICE, cache_ttl=600)
         gw.site.apply({"limits": [limit("user/ada", "tokens", 10 ** 7), limit("user/ada", "cost", 10 ** 12), limit("user/ada", "requests", 10 ** 6),
                                   limit("user/ada", "concurrency", 100)]})
+        until("a hit", lambda: gw.chat(kept).headers["x-weir-cache"] == "hit")
         assert gw.chat(alias).status_code == 200
         streams = [Stream(gw, streamed) for _ in range(3)]
         for s in streams:
             assert s.begun.wait(5 * SLOW)
-        http, codes = gw.http(), [200]
+        told, http, codes, hits = [], gw.http(), [200], []
+        short = [threading.Thread(target=lambda: told.append(gw.chat(streamed))) for _ in range(8)]
+        for t in short:
+            t.start()
+        gw.mock.asked(streamed.first, 11)
 
-        def is_refused():
+        def is_refused(of, heard):
             fill(f"{small_disk}/ballast")
-            r = gw.chat(alias, http)
-            codes.append(r.status_code)
+            r = gw.chat(of, http)
+            heard.append(r.status_code)
             assert r.status_code in (200, 507), r.text
             return r.status_code == 507 and r.json()["error"]["code"] == "storage_full"
-        until("a request to be refused", is_refused, 20)
+        until("a hit to be refused", lambda: is_refused(kept, hits), 20)
+        until("a request to be refused", lambda: is_refused(alias, codes), 20)
         before = len(gw.seen(alias))
         assert before == codes.count(200)
         for _ in range(20):
-            r = gw.chat(alias, http)
-            assert (r.status_code, r.json()["error"]["code"]) == (507, "storage_full")
+            for of in (alias, kept):
+                r = gw.chat(of, http)
+                assert (r.status_code, r.json()["error"]["code"]) == (507, "storage_full")
         assert len(gw.seen(alias)) == before, "sent upstream though it could not be booked"
         assert http.get("/readyz").status_code == 503
         gw.mock.go(gate)
         for s in streams:
             s.join(8 * SLOW)
             assert s.whole, "a stream in flight does not end on a full disk"
+        for t in short:
+            t.join(8 * SLOW)
+        assert [r.json()["choices"][0]["message"]["content"] for r in told] == ["".join(behaviours.WORDS)] * 8
         os.unlink(f"{small_disk}/ballast")
         until("a request to succeed", lambda: gw.chat(alias, http).status_code == 200, 10)
-        assert http.get("/readyz").status_code == 200
+        assert gw.chat(kept, http).headers["x-weir-cache"] == "hit" and http.get("/readyz").status_code == 200
         settled(gw.site)
         rows = gw.site.audit()
-        assert sum(r["alias"] == streamed and r["outcome"] == "ok" for r in rows) == 3, "a stream that ended while the disk was full has no row"
-        assert sum(r["status"] == 200 for r in rows) == len(gw.seen(alias)) + 3
+        of_kept = [r["cache"] for r in rows if r["alias"] == kept and r["status"] == 200]
+        assert of_kept.count("miss") == 1 and len(of_kept) >= hits.count(200) + 3
+        assert {r["status"] for r in rows} == {200}, "what was refused has a row"
+        assert sum(r["alias"] == streamed and r["outcome"] == "ok" for r in rows) == 11, "what ended while the disk was full has no row"
+        assert sum(r["status"] == 200 for r in rows) == len(gw.seen(alias)) + 11 + len(of_kept)
         assert counter(gw.site, "user/ada", "tokens") == (total(reported(gw)), 0)
-        assert counter(gw.site, "user/ada", "requests") == (len(gw.seen(alias)) + 3, 0)
+        assert counter(gw.site, "user/ada", "requests") == (len(gw.seen(alias)) + 11 + len(of_kept), 0)
         sums_are_counters(gw.site, ["user/ada"])
         gw.web.stop()
     finally:

@@ -104,6 +104,16 @@ def test_the_same_form_comes_back_byte_by_byte(gw):
         assert one == two and cache_of(gw) == "hit"
 
 
+def test_answers_of_any_length_come_back_byte_by_byte(gw):
+    """Up to 4 KB whoever has written the row sends them, and what is held back of an answer is as long as that."""
+    http = gw.http()
+    for length in (*range(3300, 4400, 60), 9000, 70000):
+        alias = gw.alias(f"long:{length}", cache_ttl=60)
+        for stream in (False, True):
+            one, two = (gw.chat(alias, http, stream=stream).content for _ in range(2))
+            assert one == two and len(one) > length and cache_of(gw) == "hit"
+
+
 def test_a_long_prompt_is_found_again(gw):
     alias = gw.alias("ok", cache_ttl=60)
     for words in (100, 1000, 30000):

@@ -713,6 +713,94 @@ def test_no_limit_no_headers(me):
     assert not [k for k in r.headers if k.startswith("x-ratelimit")]
 
 
+# ---- hits ----
+ASKS = {  # a hit's: path, body, provider
+    "chat": ("/v1/chat/completions", {"messages": MESSAGES}, "mock"), "responses": ("/v1/responses", {"input": "weir"}, "responding"),
+    "completions": ("/v1/completions", {"prompt": "weir"}, "mock"), "embeddings": ("/v1/embeddings", {"input": "weir"}, "mock"),
+    "messages": ("/v1/messages", {"messages": MESSAGES, "max_tokens": 100}, "claude")}
+
+
+class Asker:
+    """Asks one question of an alias that keeps its answers."""
+
+    def __init__(self, me, kind, **fields):
+        self.me, self.http, (self.path, self.body, provider) = me, me.http(), ASKS[kind]
+        self.alias = me.aliased([(provider, "ok")], cache_ttl=60, **fields)
+
+    def __call__(self, cache, stream=False):
+        r = self.http.post(self.path, json=self.body | {"model": self.alias} | ({"stream": True} if stream else {}))
+        assert r.headers.get("x-weir-cache", cache) == cache, dict(r.headers)
+        return r
+
+
+@pytest.mark.parametrize("kind, stream", [(k, s) for k in ASKS for s in (False, True) if not (s and k == "embeddings")])
+def test_a_hit_tells_the_tightest_limits_as_any_answer_does(me, kind, stream):
+    ask, scope = Asker(me, kind), f"user/{me.user}"
+    me.limit(scope, "requests", 9, "window", seconds=90)
+    me.limit(f"team/{me.team}", "requests", 1000)
+    me.limit(scope, "tokens", 10 ** 6, "window", seconds=7200)
+    for i in range(5):
+        r = passed(ask("hit" if i else "miss", stream))
+        assert (r.headers["x-ratelimit-limit-requests"], r.headers["x-ratelimit-remaining-requests"]) == ("9", str(8 - i))
+        assert 60 < go_duration(r.headers["x-ratelimit-reset-requests"]) < 91
+    assert me.line(scope, "requests")["remaining"] == 4
+
+
+def test_a_hit_beyond_a_window_is_refused_in_the_caller_s_dialect_and_served_when_it_has_moved_on(me):
+    """Nothing but the row is left of it: it counts nowhere."""
+    asks, seconds = {kind: Asker(me, kind) for kind in ASKS}, max(2, int(2 * SLOW))
+    for ask in asks.values():
+        passed(ask("miss"))
+    me.limit(f"user/{me.user}", "requests", len(asks), "window", seconds=seconds)
+    for ask in asks.values():
+        passed(ask("hit"))
+    for kind, ask in asks.items():
+        r = ask("hit", stream=kind == "chat")
+        row = me.audit()
+        assert (row["status"], row["outcome"], row["cache"], row["error"]) == (429, "refused", "hit", "rate_limit_exceeded")
+        assert (row["attempts"], row["prompt_tokens"], row["cost"]) == (0, 0, "0.00")
+        assert r.headers["x-ratelimit-remaining-requests"] == "0"
+        if kind != "messages":
+            refused(r, "rate_limit_exceeded", f"user/{me.user}", f"{len(asks)} requests in {seconds} s")
+            continue
+        error = r.json()
+        assert r.status_code == 429 and (set(error), error["type"]) == ({"type", "error", "request_id"}, "error")
+        assert error["error"]["type"] == "rate_limit_error" and f"user/{me.user}" in error["error"]["message"]
+        assert 1 <= int(r.headers["retry-after"]) <= seconds and r.headers.get("x-should-retry") != "false"
+    for ask in asks.values():
+        until("a hit to be served again", lambda ask=ask: ask("hit").status_code == 200, 2 * seconds)
+    assert all(len(me.seen(ask.alias)) == 1 for ask in asks.values())
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_hit_beyond_a_total_is_told_that_no_time_will_help(me, stream):
+    ask = Asker(me, "chat")
+    passed(ask("miss"))
+    me.limit(f"user/{me.user}", "requests", 1)
+    passed(ask("hit", stream))
+    for _ in range(2):
+        refused(ask("hit", stream), "insufficient_quota", f"user/{me.user}")
+        assert me.audit()["outcome"] == "refused"
+    assert me.line(f"user/{me.user}", "requests")["used"] == 1
+
+
+@pytest.mark.parametrize("shape", ["total", "bucket"])
+@pytest.mark.parametrize("metric, priced", [("tokens", True), ("cost", True), ("cost", False)])
+def test_no_limit_on_tokens_or_money_keeps_a_hit_away(me, metric, priced, shape):
+    """Neither one that is used up, nor one that lets nobody ask a model without a price."""
+    ask, scope = Asker(me, "chat", **({"price": PRICE} if priced else {})), f"user/{me.user}"
+    if priced:
+        me.limit(scope, metric, 10 ** 8, shape)
+    passed(ask("miss"))
+    me.limit(scope, metric, 1, shape)
+    used = me.line(scope, metric)["used"]
+    assert used > 0 or not priced
+    for stream in (False, True):
+        passed(ask("hit", stream))
+    assert me.line(scope, metric)["used"] == used
+    assert me.chat(ask.alias, seed=1).status_code == (429 if priced else 403)
+
+
 # ---- what is charged ----
 def counted(me):
     """Limits on everything, none of them in the way; returns how to read them."""

@@ -14,8 +14,11 @@ static void the_block_used_last_comes_first_and_so_many_are_kept(void **state)
     struct blocks *b = blocks_new(64, 2);
     for (int i = 0; i < 3; i++) memset(at[i] = blocks_take(b), i, 64);
     for (int i = 0; i < 3; i++) blocks_give(b, at[i]); /* the third is one too many */
-    assert_ptr_equal(blocks_take(b), at[1]);
-    assert_ptr_equal(blocks_take(b), at[0]);
+    for (int i = 1; i >= 0; i--) {
+        void *again = blocks_take(b);
+        if (KEEPS) assert_ptr_equal(again, at[i]);
+        at[i] = again;
+    }
     blocks_give(b, at[0]);
     blocks_give(b, at[1]);
     blocks_end(b);

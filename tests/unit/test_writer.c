@@ -689,15 +689,18 @@ static void so_many_may_be_sent(void **state)
     struct note *first = note_new("first", 0);
     first->gate = &gate;
     assert_int_equal(put(w, first, 0, true), WEIR_BUSY);
+    assert_false(writer_has_sent(w));
     for (int i = 0; i < BOUND_SENT; i++) {
         assert_true(writer_may_send(w));
         post(letter_new(w, "n", i, &called, &good), LONG_MS, true);
     }
     assert_false(writer_may_send(w));
+    assert_true(writer_has_sent(w));
     assert_int_equal(atomic_load(&called), 0);
     atomic_store(&gate, 1);
     until_called(&called, BOUND_SENT);
     assert_true(writer_may_send(w));
+    assert_false(writer_has_sent(w));
     assert_int_equal(writer_stop(w, 1000), 0);
     room_close(&r);
 }
@@ -714,10 +717,10 @@ static void who_waits_too_long_is_called_all_the_same(void **state)
     await(c.said);
     int64_t before = clock_mono_ms();
     post(letter_new(w, "n", 0, &called, &good), 100, true);
-    writer_overdue(w);
+    writer_overdue(w, clock_mono_ms());
     if (clock_mono_ms() - before < 100) assert_int_equal(atomic_load(&called), 0);
     while (clock_mono_ms() - before < 101) usleep(1000);
-    writer_overdue(w);
+    writer_overdue(w, clock_mono_ms());
     assert_int_equal(atomic_load(&called), 1);
     assert_int_equal(atomic_load(&good), 0);
     until_empty(w);

@@ -1,7 +1,6 @@
 /* The group-commit writer: takes all waiting jobs into one IMMEDIATE transaction and commits as soon as it is free, never
  * on a timer; one thread does it, or a caller that is alone. Each job is all or nothing inside it. (DESIGN.md, "The
- * ledger": group commit,
- * several processes, checkpoints) */
+ * ledger": group commit, several processes, checkpoints) */
 #ifndef WEIR_SQL_WRITER_H
 #define WEIR_SQL_WRITER_H
 

@@ -100,7 +100,7 @@ def test_all_behaviours_answer_or_wait_without_a_fault_of_the_mock(mock):
                     while s.recv(65536):
                         pass
                 except ConnectionResetError:
-                    assert name.startswith("reset")
+                    assert name.startswith("reset") or name == "moody"  # which fails by the clock, now and then by a reset
 
 
 def test_embeddings_in_both_encodings_are_the_same_numbers(direct):

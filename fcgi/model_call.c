@@ -139,11 +139,11 @@ static void row_written(struct settling *s, enum weir_err err)
 
 static void finish(struct model_call *c)
 {
-    bool left = c->settling.then || may_be_left(c); /* once left, there is no thread that could wait */
     if (c->settled) {
         end(c);
         return;
     }
+    bool left = c->settling.then || may_be_left(c); /* once left, there is no thread that could wait */
     if (left) leave_to(c, row_written);
     settle(&c->settling);
     if (!left) end(c);

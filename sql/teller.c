@@ -48,8 +48,8 @@ void teller_send(struct teller *t, struct job *j)
     j->sent_before = &t->sent;
     if ((j->sent_next = t->sent)) t->sent->sent_before = &j->sent_next;
     t->sent = j;
-    pthread_mutex_unlock(&t->lock);
     atomic_fetch_add(&t->sent_count, 1);
+    pthread_mutex_unlock(&t->lock);
 }
 
 /* The lock is held. Who has taken a job from the list of those that wait is who tells it. */

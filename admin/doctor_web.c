@@ -8,10 +8,10 @@
 
 #include "admin/doctor.h"
 #include "admin/stream_call.h"
+#include "fcgi/base/bounds.h"
 
 #define CONF_MAX ((size_t)1 << 20)
 #define STREAM_MS 60000
-#define FDS_A_THREAD 5 /* DESIGN.md, memory */
 
 /* The number assigned last to `name` in a lighttpd configuration; -1: it is not there. Comments are skipped. */
 static int conf_number(struct span conf, const char *name)
@@ -136,7 +136,7 @@ void doctor_descriptors(struct doctor *d)
         doctor_tell(d, FINDING_FAIL, "WEIR_THREADS_MAX", "\"%.20s\" is no number of threads", text ? text : "");
         return;
     }
-    need = threads * FDS_A_THREAD + 64;
+    need = threads * FILES_A_REQUEST + FILES_BESIDES;
     if (getrlimit(RLIMIT_NOFILE, &limit)) return;
     if (limit.rlim_max < need)
         doctor_tell(d, FINDING_FAIL, "descriptors",

@@ -24,8 +24,6 @@
 
 #define THREADS_MOST   16384
 #define DRAIN_S_MOST   3600
-#define FILES_A_THREAD 5
-#define OTHER_FILES    (64 + BOUND_SENT)
 #define CLOSE_MS       5000 /* for what is still to be written at the end */
 /* bytes of free memory a heap keeps: taken anew, each page of a large body costs a fault */
 #define LINGERING_HEAP (2 << 20)
@@ -107,12 +105,12 @@ static bool read_verifier(struct verifier *v, struct secret **own)
     return *own != NULL;
 }
 
-/* A request in flight takes up to five descriptors. */
+/* As many as there are descriptors for. */
 static int threads_of(const struct start *s)
 {
     struct rlimit files;
     if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY) return s->threads_max;
-    int64_t most = ((int64_t)files.rlim_cur - OTHER_FILES) / FILES_A_THREAD;
+    int64_t most = ((int64_t)files.rlim_cur - FILES_BESIDES) / FILES_A_REQUEST;
     if (most < 1) most = 1;
     if (most >= s->threads_max) return s->threads_max;
     log_event(LOG_WARN, "threads_bounded", LOG_TEXT("reason", "the limit of open files"), LOG_INT("files", files.rlim_cur),

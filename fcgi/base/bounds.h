@@ -48,4 +48,8 @@
 #define BOUND_SENT             64                 /* requests that only wait for their row to be written, without a thread */
 #define BOUND_WRITER_BATCH     256                /* jobs in one transaction */
 
+/* Descriptors: what a request in flight takes at most, and what else there is. */
+#define FILES_A_REQUEST 5
+#define FILES_BESIDES   (64 + BOUND_SENT)
+
 #endif

@@ -39,14 +39,15 @@ struct booking {
     struct arena strings; /* in the rest of its block first */
 };
 
-struct blocks *book_jobs(void) { return blocks_new(JOB_BYTES, JOBS_KEPT); }
+struct blocks *book_jobs(void) { return blocks_new(JOB_BYTES, JOBS_KEPT, NULL); }
 
 /* Zeroed as far as `cleared`. size: at most JOB_BYTES. */
 static void *new_booking(const struct book *b, size_t size, size_t cleared, enum weir_err (*run)(struct job *, struct db *),
                          void (*dispose)(struct job *))
 {
     size_t rest = (size + _Alignof(max_align_t) - 1) & ~(_Alignof(max_align_t) - 1);
-    struct booking *k = blocks_take(b->jobs);
+    bool is_new;
+    struct booking *k = blocks_take(b->jobs, &is_new);
     if (!k) return NULL;
     memset(k, 0, cleared);
     k->job = (struct job){.run = run, .dispose = dispose};
